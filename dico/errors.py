@@ -1,0 +1,62 @@
+"""Every error that dico raises on purpose, as one tree with its exit codes.
+
+DicoError                70  something inside dico went wrong
+ +- UsageError            2  a command was called wrongly
+ |   +- ConfigError       2  a setting is unknown, of the wrong type or out of range
+ +- DataError            65  a dataset, picture, caption or stored file is not what it should be
+ |   +- DigestError      65  stored bytes are not the bytes that were written
+ +- NonFiniteError       70  a loss or gradient became NaN or infinite
+ +- StorageError         74  reading or writing failed, or there is no space
+ +- TryAgainError        75  the same command will do later (preempted, transient fault)
+ +- AccessError          77  a permission or credential is missing
+
+Each message is one line: what is wrong, where, and how to mend it.
+"""
+
+
+class DicoError(Exception):
+    """Base of all errors raised on purpose; ``exit_code`` is the process's exit status."""
+
+    exit_code = 70
+
+
+class UsageError(DicoError):
+    """A command was called wrongly."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class DataError(DicoError):
+    """A dataset, picture, caption or stored file is not what it should be."""
+
+    exit_code = 65
+
+
+class DigestError(DataError):
+    """Stored bytes are not the bytes that were written."""
+
+
+class NonFiniteError(DicoError):
+    """A loss or a gradient became NaN or infinite."""
+
+
+class StorageError(DicoError):
+    """Reading or writing failed, or there is no space left."""
+
+    exit_code = 74
+
+
+class TryAgainError(DicoError):
+    """The same command will do later: preempted, or a transient fault."""
+
+    exit_code = 75
+
+
+class AccessError(DicoError):
+    """A permission or a credential is missing."""
+
+    exit_code = 77
