@@ -1,0 +1,54 @@
+"""From exceptions to exit codes: one line for the user, one status for whoever started the process.
+
+Every entry into dico, a verb of the command line or the body of a component, runs inside
+`exit_codes`. The codes are those of `dico.errors`; 130 means interrupted from the keyboard.
+"""
+
+import errno
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dico.errors import DicoError
+
+ERROR_PREFIX = "error: "
+"""Starts the last line of a failed command; a runner finds the reason of a failure by it."""
+
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS}
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Leaves the process with the exit code of whatever the block raises.
+
+    Expected errors print one line. An unexpected one prints its traceback before the line.
+
+    Raises:
+        SystemExit: the block raised; ``code`` says why.
+    """
+    try:
+        yield
+    except DicoError as error:
+        _leave(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _leave("interrupted; the same command continues the work", 130)
+    except PermissionError as error:
+        _leave(f"{error.filename}: permission denied", 77)
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRNOS:
+            _leave_unexpected(error)
+        _leave(f"{error.filename or 'storage'}: {error.strerror}", 74)
+    except Exception as error:
+        _leave_unexpected(error)
+
+
+def _leave(message: str, code: int) -> None:
+    one_line = " ".join(message.split())
+    print(f"{ERROR_PREFIX}{one_line}", file=sys.stderr, flush=True)
+    raise SystemExit(code)
+
+
+def _leave_unexpected(error: Exception) -> None:
+    traceback.print_exception(error)
+    _leave(f"internal: {type(error).__name__}: {error}", 70)
