@@ -1,0 +1,77 @@
+"""The one port through which models are registered and found, whatever keeps them.
+
+A version is published whole under the next free number and never changes. An alias is a name that
+points at a version; ``champion`` is the one that is used where nobody asks for another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One registered version of a model."""
+
+    name: str
+    """Name of the model that this is a version of."""
+
+    number: int
+    """1, 2, 3, ... without gaps."""
+
+    uri: str
+    """Where its folder lies."""
+
+    digest: str
+    """SHA-256 of the folder's digests.json."""
+
+    identity: str
+    """Equal for two versions that are the same model; see `dico.registry.version.identity`."""
+
+    created: str
+    """When it was registered, ISO 8601 in UTC."""
+
+    metadata: Mapping[str, Any]
+    """Lineage, metrics and whatever else was known at registration."""
+
+
+class Registry(Protocol):
+    """Models, their versions and their aliases below one URI."""
+
+    uri: str
+
+    def register(
+        self, name: str, folder: Path, metadata: Mapping[str, Any], identity: str
+    ) -> Version:
+        """Publishes ``folder`` as the next version; the same model again gives its old version."""
+
+    def names(self) -> list[str]:
+        """All models that have a version, sorted."""
+
+    def versions(self, name: str) -> list[Version]:
+        """All versions of a model, oldest first; none for an unknown model."""
+
+    def get(self, name: str, number: int) -> Version:
+        """One version; DataError when there is none."""
+
+    def fetch(self, version: Version, cache: Path) -> Path:
+        """The version's folder on this machine, checked by its digests, fetched if need be."""
+
+    def set_alias(self, name: str, alias: str, number: int, reason: str) -> None:
+        """Points ``alias`` at an existing version and records why."""
+
+    def resolve(self, name: str, alias: str) -> Version | None:
+        """The version that ``alias`` points at, if it was ever set."""
+
+    def champion(self, name: str) -> Version | None:
+        """The version that the alias ``champion`` points at, if there is one."""
+
+
+def open_registry(uri: str | Path) -> Registry:
+    """The registry at ``uri``: a folder or an s3:// prefix."""
+    from dico.registry.files import FileRegistry
+
+    return FileRegistry(uri)

@@ -1,0 +1,63 @@
+"""What a version holds, and what makes two versions the same model.
+
+```
+captioner/    weights, config, tokenizer, history
+evaluator/    the tower that the captioner sees through, and the PAC weights that judged it
+evaluation/   metrics with intervals, captions and scores per image
+decision.json report.html lineage.json
+```
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dico.errors import DataError
+from dico.storage import sha256_file
+
+CAPTIONER, EVALUATOR, EVALUATION = "captioner", "evaluator", "evaluation"
+DECISION, REPORT, LINEAGE = "decision.json", "report.html", "lineage.json"
+
+
+def stage_version(
+    folder: Path,
+    captioner: Path,
+    evaluator: Path,
+    evaluation: Path,
+    decision: Path,
+    report: Path,
+    lineage: Mapping[str, Any],
+) -> str:
+    """Collects a version's parts in the empty ``folder``; returns the model's `identity`."""
+    for source, name in (
+        (captioner, CAPTIONER),
+        (evaluator, EVALUATOR),
+        (evaluation, EVALUATION),
+    ):
+        shutil.copytree(source, folder / name)
+    shutil.copyfile(decision, folder / DECISION)
+    shutil.copyfile(report, folder / REPORT)
+    (folder / LINEAGE).write_text(json.dumps(lineage, indent=1, sort_keys=True) + "\n")
+    return identity(folder / CAPTIONER)
+
+
+def identity(captioner: Path) -> str:
+    """SHA-256 over the captioner's weights, config and tokenizer.
+
+    Histories and timings do not count: the same training run twice gives the same model.
+    """
+    names = ["config.json", "model.safetensors"]
+    names += sorted(
+        path.relative_to(captioner).as_posix()
+        for path in (captioner / "tokenizer").rglob("*")
+        if path.is_file()
+    )
+    digest = hashlib.sha256()
+    for name in names:
+        if not (captioner / name).is_file():
+            raise DataError(f"{captioner / name}: missing, so this is no captioner")
+        digest.update(f"{name}\0{sha256_file(captioner / name)}\n".encode())
+    return digest.hexdigest()
