@@ -1,0 +1,1 @@
+"""Datasets: formats, the manifest, validation, pictures and the feature store."""

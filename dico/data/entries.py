@@ -1,0 +1,52 @@
+"""What a dataset's format says about one picture, before anything is checked."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Entry:
+    """One picture as its dataset names it; captions may still be anything."""
+
+    image_id: str
+    """Name of the picture; empty when the dataset gives none."""
+    uri: str
+    """Where the picture is: path, s3:// or ``shard.tar#member``; empty when the entry is broken."""
+    captions: list[Any]
+    """Captions as found; checks tell which are text."""
+    split: str
+    """train, validation, test, or empty when the dataset does not say."""
+    where: str
+    """File and line, or file and item, for messages."""
+    findings: list[tuple[str, str]] = field(default_factory=list)
+    """Pairs of a finding's code and its detail, as far as the format's reader sees them."""
+    positive_uris: list[str] = field(default_factory=list)
+    """Other renderings of the same scene."""
+    positive_captions: list[Any] = field(default_factory=list)
+    """Paraphrases of the captions."""
+    image_bytes: bytes | None = None
+    """The picture itself where the format carries it (tars read in one pass)."""
+
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "restval": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "": "",
+}
+
+
+def normal_split(name: object, entry_findings: list[tuple[str, str]]) -> str:
+    """The split's own word for the word of a dataset; an unknown one becomes a finding."""
+    if name is None:
+        return ""
+    if isinstance(name, str) and name.strip().lower() in SPLIT_NAMES:
+        return SPLIT_NAMES[name.strip().lower()]
+    entry_findings.append(("split_unknown", f"split {name!r}"[:200]))
+    return ""

@@ -1,0 +1,179 @@
+"""The manifest: one Parquet row per picture, the only form of a dataset that the steps read."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dico.errors import DataError
+from dico.storage import atomic_write
+
+SPLITS = ("train", "validation", "test")
+FORMAT = "1"
+ROWS_PER_GROUP = 10_000
+SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("uri", pa.string()),
+        ("sha256", pa.string()),
+        ("num_bytes", pa.int64()),
+        ("width_px", pa.int32()),
+        ("height_px", pa.int32()),
+        ("captions", pa.list_(pa.string())),
+        ("split", pa.string()),
+        ("flags", pa.list_(pa.string())),
+        ("positive_uris", pa.list_(pa.string())),
+        ("positive_captions", pa.list_(pa.string())),
+    ],
+    metadata={"dico.manifest.format": FORMAT},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One picture with its captions."""
+
+    image_id: str
+    """Unique name of the picture in its dataset."""
+    uri: str
+    """Where the picture is: absolute path, s3://bucket/key, or shard.tar#member."""
+    sha256: str
+    """Hex SHA-256 of the picture's file; its identity. Empty where pictures were skipped."""
+    num_bytes: int
+    """Size of the picture's file in bytes."""
+    width_px: int
+    """Width after EXIF orientation, in pixels."""
+    height_px: int
+    """Height after EXIF orientation, in pixels."""
+    captions: tuple[str, ...]
+    """Human captions, the references of this picture."""
+    split: str
+    """train, validation or test."""
+    flags: tuple[str, ...] = ()
+    """Codes of warnings that validation found."""
+    positive_uris: tuple[str, ...] = ()
+    """Other renderings of the same scene, for training an evaluator."""
+    positive_captions: tuple[str, ...] = ()
+    """Paraphrases of the captions, for training an evaluator."""
+
+
+def read_manifest(path: str | Path, split: str | None = None) -> list[Record]:
+    """All records of a manifest, or those of one split, in the manifest's order.
+
+    Raises:
+        DataError: not a manifest, or an unknown split.
+    """
+    return list(iter_manifest(path, split))
+
+
+def iter_manifest(path: str | Path, split: str | None = None) -> Iterator[Record]:
+    """The records of `read_manifest`, one at a time in bounded memory."""
+    if split is not None and split not in SPLITS:
+        raise DataError(f"{path}: no split {split!r}; splits are {', '.join(SPLITS)}")
+    for batch in _open(path).iter_batches(batch_size=ROWS_PER_GROUP):
+        for row in batch.to_pylist():
+            if split is None or row["split"] == split:
+                yield record_of(row)
+
+
+def record_of(row: dict[str, Any]) -> Record:
+    """A record from a manifest's row as plain values."""
+    return Record(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+
+
+class ManifestWriter:
+    """Writes records in row groups, in bounded memory; made by `manifest_writer`."""
+
+    def __init__(self, path: Path) -> None:
+        self.num_records = 0
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._pending: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        """Adds one record at the end."""
+        self._pending.append(record)
+        self.num_records += 1
+        if len(self._pending) >= ROWS_PER_GROUP:
+            self._write()
+
+    def close(self) -> None:
+        """Writes what is pending and the file's footer."""
+        self._write()
+        self._writer.close()
+
+    def _write(self) -> None:
+        if self._pending:
+            self._writer.write_table(_table(self._pending))
+            self._pending.clear()
+
+
+@contextmanager
+def manifest_writer(path: str | Path) -> Iterator[ManifestWriter]:
+    """Opens a writer whose file appears at ``path`` at the end, whole."""
+    with atomic_write(path) as temporary:
+        writer = ManifestWriter(temporary)
+        yield writer
+        writer.close()
+
+
+def write_manifest(records: Iterable[Record], path: str | Path) -> None:
+    """Writes records, in their order, as a manifest."""
+    with manifest_writer(path) as writer:
+        for record in records:
+            writer.add(record)
+
+
+def fingerprint(path: str | Path) -> str:
+    """SHA-256 over pictures' identities, captions and splits; the order of rows does not matter.
+
+    Where a picture lies, its flags and its size in pixels do not matter either.
+    """
+    return combine_digests(record_digest(record) for record in iter_manifest(path))
+
+
+def record_digest(record: Record) -> bytes:
+    """32 bytes that stand for one record's identity, captions, split and positives."""
+    digest = hashlib.sha256()
+    parts: tuple[str | Sequence[str], ...] = (
+        record.image_id,
+        record.sha256,
+        record.split,
+        record.captions,
+        [uri.rpartition("/")[2] for uri in record.positive_uris],
+        record.positive_captions,
+    )
+    for part in parts:
+        texts = [part] if isinstance(part, str) else part
+        digest.update(b"%d:" % len(texts))
+        for text in texts:
+            data = text.encode("utf-8", "surrogatepass")
+            digest.update(b"%d:%b" % (len(data), data))
+    return digest.digest()
+
+
+def combine_digests(digests: Iterable[bytes]) -> str:
+    """One hex digest of a set of records, whatever their order."""
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+
+
+def _open(path: str | Path) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such manifest; run validation first") from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a Parquet manifest ({error})") from None
+    found = (file.schema_arrow.metadata or {}).get(b"dico.manifest.format", b"").decode()
+    if found != FORMAT or not set(SCHEMA.names) <= set(file.schema_arrow.names):
+        raise DataError(f"{path}: not a manifest of format {FORMAT}; validate the dataset again")
+    return file
+
+
+def _table(records: list[Record]) -> pa.Table:
+    columns = {name: [getattr(record, name) for record in records] for name in SCHEMA.names}
+    return pa.table(columns, schema=SCHEMA)

@@ -1,0 +1,17 @@
+"""Bytes at rest: atomic writes, digests, and one interface for folders and s3:// prefixes."""
+
+from dico.storage.digests import verify_digests, write_digests
+from dico.storage.files import atomic_folder, atomic_write, require_space, sha256_file
+from dico.storage.store import Store, open_store, split_uri
+
+__all__ = [
+    "Store",
+    "atomic_folder",
+    "atomic_write",
+    "open_store",
+    "require_space",
+    "sha256_file",
+    "split_uri",
+    "verify_digests",
+    "write_digests",
+]

@@ -1,0 +1,74 @@
+"""One interface for a folder and for an s3:// prefix.
+
+Keys are relative paths with ``/``. A published folder carries its digests.json, which is written
+last: without it the folder is not there yet.
+"""
+
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from dico.errors import ConfigError
+
+
+class Store(Protocol):
+    """Objects and folders of objects below one URI."""
+
+    uri: str
+
+    def read_bytes(self, key: str, sha256: str = "") -> bytes:
+        """All bytes of an object, checked against ``sha256`` where given."""
+
+    def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
+        """``num_bytes`` bytes from offset ``start``; fewer only at the object's end."""
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        """Writes an object whole, replacing what was there."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Writes an object only where none is; False when another was first."""
+
+    def exists(self, key: str) -> bool:
+        """Whether an object, or a published folder, is there."""
+
+    def list(self, prefix: str = "") -> list[str]:
+        """Keys of all objects below the folder ``prefix``, sorted."""
+
+    def fetch(self, key: str, local: str | Path, digest: str = "") -> Path:
+        """Copies an object, or a published folder with its digests checked, to ``local``."""
+
+    def publish(self, folder: str | Path, key: str) -> str:
+        """Copies a local folder to ``key`` at once; returns its digest."""
+
+    def delete(self, key: str) -> None:
+        """Removes an object or a folder; nothing happens where none is."""
+
+
+def open_store(uri: str | Path) -> Store:
+    """The store at ``uri``: a folder, ``file://`` or ``s3://bucket/prefix``.
+
+    Raises:
+        ConfigError: an unknown scheme.
+    """
+    text = str(uri)
+    scheme = text.split("://", 1)[0] if "://" in text else ""
+    if scheme == "s3":
+        from dico.storage.s3 import S3Store
+
+        return S3Store(text)
+    if scheme in ("", "file"):
+        from dico.storage.local import LocalStore
+
+        return LocalStore(unquote(urlsplit(text).path) if scheme else text)
+    raise ConfigError(f"{text}: unknown store {scheme}://; use a folder or s3://bucket/prefix")
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Splits an object's URI into its store's URI and its key.
+
+    ``s3://bucket/a/b.json`` gives ``("s3://bucket/a", "b.json")``.
+    """
+    head, _, name = str(uri).rstrip("/").rpartition("/")
+    if str(uri).startswith("s3://") and head in ("s3:/", "s3:"):
+        return str(uri), ""
+    return head or ("/" if str(uri).startswith("/") else "."), name
