@@ -1,0 +1,57 @@
+"""Caption metrics: exact, fast, without Java, and with their confidence.
+
+Each function gives the corpus score and the score of each image. Text goes in raw and is tokenised
+as the COCO evaluation does it, unless ``tokenizer="none"`` says that it is tokenised already.
+"""
+
+from dico.metrics.bleu import BleuScore, bleu
+from dico.metrics.bootstrap import Difference, Interval, interval, paired_difference, resample_sums
+from dico.metrics.cider import cider, cider_d
+from dico.metrics.clip_score import clip_score, pac_score, ref_clip_score, ref_pac_score
+from dico.metrics.fluency import (
+    bad_endings,
+    distinct_n,
+    novelty,
+    num_words,
+    rep_n,
+    rep_n_share,
+    vocabulary_size,
+)
+from dico.metrics.meteor import meteor, meteor_missing
+from dico.metrics.prepared import PreparedCaptions, PreparedReferences
+from dico.metrics.retrieval import Retrieval, retrieval
+from dico.metrics.rouge import rouge_l
+from dico.metrics.scores import Score
+from dico.metrics.tokenizer import tokenize
+
+__all__ = [
+    "BleuScore",
+    "Difference",
+    "Interval",
+    "PreparedCaptions",
+    "PreparedReferences",
+    "Retrieval",
+    "Score",
+    "bad_endings",
+    "bleu",
+    "cider",
+    "cider_d",
+    "clip_score",
+    "distinct_n",
+    "interval",
+    "meteor",
+    "meteor_missing",
+    "novelty",
+    "num_words",
+    "pac_score",
+    "paired_difference",
+    "ref_clip_score",
+    "ref_pac_score",
+    "rep_n",
+    "rep_n_share",
+    "resample_sums",
+    "retrieval",
+    "rouge_l",
+    "tokenize",
+    "vocabulary_size",
+]

@@ -1,0 +1,67 @@
+"""The Stanford PTBTokenizer itself, run by Java from the jar that pycocoevalcap ships."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from dico.errors import DataError, UsageError
+from dico.metrics.ptb import PUNCTUATION
+
+_JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
+
+
+@cache
+def pycocoevalcap_file(name: str) -> Path | None:
+    """A file of the installed pycocoevalcap package, or None where it is absent."""
+    spec = find_spec("pycocoevalcap")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    found = [Path(place) / name for place in places if (Path(place) / name).exists()]
+    return found[0] if found else None
+
+
+def java_missing(name: str) -> str:
+    """Why the jar ``name`` cannot be run, in one line; empty text if it can."""
+    if shutil.which("java") is None:
+        return "no java on the PATH: install a Java runtime (8 or later)"
+    if pycocoevalcap_file(name) is None:
+        return f"pycocoevalcap/{name} is absent: pip install pycocoevalcap"
+    return ""
+
+
+def tokenizer_missing() -> str:
+    """Why `tokenize_with_java` cannot run; empty text if it can."""
+    return java_missing(_JAR)
+
+
+def tokenize_with_java(captions: Sequence[str]) -> list[str]:
+    """Tokens of each caption, separated by single spaces, by the Java tokeniser.
+
+    Raises:
+        UsageError: Java or the jar is absent.
+        DataError: the tokeniser broke a caption over lines, so lines and captions do not match.
+    """
+    reason = java_missing(_JAR)
+    if reason:
+        raise UsageError(f"tokenizer=java: {reason}, or use tokenizer=python")
+    lines = _run([caption.replace("\n", " ") for caption in captions])
+    if len(lines) != len(captions):
+        raise DataError(
+            f"tokenizer=java: {len(lines)} lines for {len(captions)} captions: some caption holds "
+            "a line separator (carriage return, U+0085, U+2028)"
+        )
+    return [" ".join(w for w in line.rstrip().split(" ") if w not in PUNCTUATION) for line in lines]
+
+
+def _run(lines: Sequence[str]) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "captions.txt"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        command = ["java", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8"]
+        command += ["-cp", str(pycocoevalcap_file(_JAR)), "edu.stanford.nlp.process.PTBTokenizer"]
+        command += ["-preserveLines", "-lowerCase", "-encoding", "UTF-8", str(path)]
+        done = subprocess.run(command, capture_output=True, check=True)
+    return done.stdout.decode("utf-8").split("\n")[:-1]
