@@ -1,0 +1,186 @@
+"""Beam search with K results for many images at once.
+
+Two rules, by name, on the same candidates: at each step the 2 K best continuations of an image's K
+beams; those among the first K that end in EOS are finished hypotheses, of which the best K are
+kept; the best K that do not end go on.
+
+- ``transformers5`` (as ``generate`` of transformers 5): a hypothesis scores its log-probability
+  over the number of tokens after BOS, and an image is done when its best *running* beam, at its
+  present length, scores no better than its worst of K finished hypotheses.
+- ``transformers4`` (as transformers 4.20): a hypothesis is divided by its length before EOS was
+  added, BOS counted, and an image is done when the best continuation, EOS or not, scores no better.
+
+Images that are done leave the batch. No gradient; run it on a captioner in eval mode.
+
+B images, A images still active, K beams, T tokens, V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dico.decoding.config import Candidates, DecodingConfig, allow
+from dico.models.captioner import Captioner, DecoderCache
+
+
+@dataclass
+class _Search:
+    """State of the A active images; ``finished_*`` hold the best K hypotheses, -inf where none."""
+
+    images: Tensor
+    """(A,) index of each active image in the batch."""
+    tokens: Tensor
+    """(A, K, T) beams in the making."""
+    logps: Tensor
+    """(A, K)"""
+    finished_tokens: Tensor
+    """(A, K, T)"""
+    finished_logps: Tensor
+    """(A, K)"""
+    finished_scores: Tensor
+    """(A, K) best first."""
+
+    def keep(self, active: Tensor) -> None:
+        """Drops the images where ``active`` (A,) is false."""
+        for name, value in vars(self).items():
+            setattr(self, name, value[active])
+
+
+@torch.no_grad()
+def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Candidates:
+    """The K best captions found for each image.
+
+    Args:
+        captioner: in eval mode.
+        memory: (B, P, D) of ``captioner.encode``.
+        config: beams, length, penalty, rule.
+    """
+    num_beams, limit = config.num_beams, config.max_tokens
+    search = _start(captioner, memory, config)
+    result = _finished(_start(captioner, memory, config))
+    cache = DecoderCache(captioner, memory, limit)
+    fed = search.tokens[:, 0, 0]
+    for length in range(1, limit):
+        logits = cache.step(fed).float()
+        normalisers = logits.logsumexp(dim=-1)
+        allow(logits, captioner, config, length)
+        logps, beams, words = _continuations(logits, search.logps, normalisers, num_beams)
+        ends = words == captioner.eos_id
+        _finish(search, logps, beams, words, ends, length, config)
+        best_any = logps[:, 0]
+        rows = _advance(search, logps, beams, words, ends, length)
+        done = _is_done(search, best_any, length, config)
+        if length + 1 == limit:
+            _close(search, ~done, config)
+            done = torch.ones_like(done)
+        if bool(done.any()):
+            for into, value in zip(result, _finished(search), strict=True):
+                into[search.images[done]] = value[done]
+            if bool(done.all()):
+                break
+            search.keep(~done)
+            alive = (~done).nonzero()[:, 0]
+            cache.select(rows[alive].flatten(), alive)
+        else:
+            cache.select(rows.flatten())
+        fed = search.tokens[:, :, length].flatten()
+    return _candidates(result, captioner)
+
+
+def _start(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> _Search:
+    """One beam per image, all others impossible."""
+    shape = (len(memory), config.num_beams)
+    tokens = memory.new_full((*shape, config.max_tokens), captioner.pad_id, dtype=torch.int64)
+    tokens[:, :, 0] = captioner.bos_id
+    never = memory.new_full(shape, -torch.inf, dtype=torch.float32)
+    return _Search(
+        images=torch.arange(len(memory), device=memory.device),
+        tokens=tokens,
+        logps=memory.new_zeros((len(memory), 1), dtype=torch.float32),
+        finished_tokens=tokens.clone(),
+        finished_logps=never,
+        finished_scores=never.clone(),
+    )
+
+
+def _continuations(
+    logits: Tensor, running: Tensor, normalisers: Tensor, num_beams: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The 2 K best next tokens of each image, best first: logp, beam and token (A, 2 K)."""
+    num_images = len(running)
+    top, words = logits.topk(2 * num_beams, dim=-1)
+    merged = (top + (running.flatten() - normalisers)[:, None]).view(num_images, -1)
+    logps, places = merged.topk(2 * num_beams, dim=1)
+    return logps, places // (2 * num_beams), words.view(num_images, -1).gather(1, places)
+
+
+def _finish(
+    search: _Search,
+    logps: Tensor,
+    beams: Tensor,
+    words: Tensor,
+    ends: Tensor,
+    length: int,
+    config: DecodingConfig,
+) -> None:
+    """Puts the EOS among the first K continuations beside the K finished hypotheses."""
+    divisor = float(length) ** config.length_penalty
+    num_beams = config.num_beams
+    logps, beams, ends = logps[:, :num_beams], beams[:, :num_beams], ends[:, :num_beams]
+    scores = (logps / divisor).masked_fill(~ends, -torch.inf)
+    tokens = _gather(search.tokens, beams)
+    tokens[:, :, length] = words[:, :num_beams]
+    _merge(search, tokens, logps, scores)
+
+
+def _merge(search: _Search, tokens: Tensor, logps: Tensor, scores: Tensor) -> None:
+    """Keeps the best K of the finished hypotheses and of these."""
+    num_beams = search.finished_scores.shape[1]
+    merged = torch.cat([search.finished_scores, scores], dim=1)
+    search.finished_scores, best = merged.topk(num_beams, dim=1)
+    search.finished_logps = torch.cat([search.finished_logps, logps], dim=1).gather(1, best)
+    search.finished_tokens = _gather(torch.cat([search.finished_tokens, tokens], dim=1), best)
+
+
+def _advance(
+    search: _Search, logps: Tensor, beams: Tensor, words: Tensor, ends: Tensor, length: int
+) -> Tensor:
+    """Goes on with the best K continuations that do not end; returns their cache rows (A, K)."""
+    num_beams = search.finished_scores.shape[1]
+    num_rows = search.logps.shape[1]
+    search.logps, best = logps.masked_fill(ends, -torch.inf).topk(num_beams, dim=1)
+    beams = beams.gather(1, best)
+    search.tokens = _gather(search.tokens, beams)
+    search.tokens[:, :, length] = words.gather(1, best)
+    return beams + num_rows * torch.arange(len(beams), device=beams.device)[:, None]
+
+
+def _is_done(search: _Search, best_any: Tensor, length: int, config: DecodingConfig) -> Tensor:
+    """(A,) whether no running beam can still enter the K finished hypotheses, by the rule."""
+    best = best_any if config.rule == "transformers4" else search.logps[:, 0]
+    attainable = best / float(length) ** config.length_penalty
+    done: Tensor = search.finished_scores[:, -1] >= attainable
+    return done
+
+
+def _close(search: _Search, undone: Tensor, config: DecodingConfig) -> None:
+    """At the limit, beams that are still open become hypotheses of images that were not done."""
+    length = config.max_tokens if config.rule == "transformers4" else config.max_tokens - 1
+    scores = search.logps / float(length) ** config.length_penalty
+    _merge(search, search.tokens, search.logps, scores.masked_fill(~undone[:, None], -torch.inf))
+
+
+def _gather(values: Tensor, rows: Tensor) -> Tensor:
+    """(A, K, T) rows of ``values`` (A, K', T) by index (A, K)."""
+    return values.gather(1, rows[:, :, None].expand(-1, -1, values.shape[2]))
+
+
+def _finished(search: _Search) -> tuple[Tensor, Tensor, Tensor]:
+    return search.finished_tokens, search.finished_logps, search.finished_scores
+
+
+def _candidates(result: tuple[Tensor, Tensor, Tensor], captioner: Captioner) -> Candidates:
+    tokens, logps, scores = result
+    lengths = (tokens != captioner.pad_id).sum(dim=-1)
+    return Candidates(tokens[:, :, : int(lengths.max())], logps, scores, lengths)

@@ -1,0 +1,61 @@
+"""Settings of a search and what it returns."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dico.config_schema import check
+from dico.models.captioner import Captioner
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """How captions are made; the defaults are the paper's."""
+
+    num_beams: int = 5
+    """Beams of a search, and candidates K it returns, or samples per image."""
+    max_tokens: int = 30
+    """Longest caption, BOS and EOS included."""
+    length_penalty: float = 1.0
+    """A caption's score is its log-probability / length ** this: above 0 favours long captions."""
+    rule: Literal["transformers5", "transformers4"] = "transformers5"
+    """When a search stops and what length divides by: as transformers 5, or as 4.20 did, under
+    which the authors' checkpoints were made."""
+    eos_at_limit: Literal["forced", "open"] = "forced"
+    """The last place of a caption: only EOS, at its true log-probability, or anything, so that a
+    caption may have no EOS, as transformers leaves it."""
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        check(self.num_beams >= 1, "num_beams", self.num_beams, "must be at least 1")
+        check(self.max_tokens >= 3, "max_tokens", self.max_tokens, "must be at least 3")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """K captions for each of B images, best first."""
+
+    tokens: Tensor
+    """(B, K, T) ids BOS..EOS, PAD after; T is the longest caption."""
+    logps: Tensor
+    """(B, K) float32 sum of the tokens' log-probabilities, EOS included."""
+    scores: Tensor
+    """(B, K) float32 log-probability over the length to its penalty; samples have their logps."""
+    lengths: Tensor
+    """(B, K) tokens of each caption, BOS and EOS included."""
+
+
+def allow(logits: Tensor, captioner: Captioner, config: DecodingConfig, length: int) -> None:
+    """Sets to -inf, in place, what may not follow ``length`` tokens: BOS and PAD; all but EOS last.
+
+    Args:
+        logits: (N, V), whose normaliser has been taken already.
+        captioner: the model that gave them.
+        config: limit and what happens at it.
+        length: tokens so far, BOS included.
+    """
+    logits[:, captioner.bos_id] = logits[:, captioner.pad_id] = -torch.inf
+    if config.eos_at_limit == "forced" and length + 1 == config.max_tokens:
+        logits[:, : captioner.eos_id] = -torch.inf

@@ -1,0 +1,103 @@
+"""Captions made token by token without looking back: the likeliest token, or one drawn by chance.
+
+B images, K captions per image, N = B * K rows, T tokens, V vocabulary.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dico.decoding.config import Candidates, DecodingConfig, allow
+from dico.models.captioner import Captioner, DecoderCache
+
+
+@torch.no_grad()
+def greedy(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Candidates:
+    """One caption per image (K = 1), each token the likeliest.
+
+    Args:
+        captioner: in eval mode.
+        memory: (B, P, D) of ``captioner.encode``.
+        config: length limit; beams are not used.
+    """
+    return _roll_out(captioner, memory, config, 1, lambda logits: logits.argmax(dim=-1))
+
+
+@torch.no_grad()
+def sample(
+    captioner: Captioner,
+    memory: Tensor,
+    config: DecodingConfig,
+    generator: torch.Generator,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> Candidates:
+    """``config.num_beams`` captions per image, drawn independently.
+
+    Args:
+        captioner: in eval mode.
+        memory: (B, P, D) of ``captioner.encode``.
+        config: number of captions and length limit.
+        generator: source of chance, on the device of ``memory``.
+        temperature: divides the logits; below 1 sharpens.
+        top_k: draws among this many likeliest tokens; 0 for all.
+        top_p: draws among the likeliest tokens that together have this probability, 0 to 1.
+
+    Returns:
+        Captions with their log-probabilities under the model itself: before temperature and cuts.
+    """
+
+    def draw(logits: Tensor) -> Tensor:
+        weights = _cut(logits / temperature, top_k, top_p).softmax(dim=-1)
+        return torch.multinomial(weights, 1, generator=generator)[:, 0]
+
+    return _roll_out(captioner, memory, config, config.num_beams, draw)
+
+
+def _roll_out(
+    captioner: Captioner,
+    memory: Tensor,
+    config: DecodingConfig,
+    num_captions: int,
+    choose: Callable[[Tensor], Tensor],
+) -> Candidates:
+    num_images, limit = len(memory), config.max_tokens
+    device = memory.device
+    num_rows = num_images * num_captions
+    tokens = torch.full((num_rows, limit), captioner.pad_id, device=device)
+    tokens[:, 0] = captioner.bos_id
+    logps = torch.zeros(num_rows, device=device)
+    ended = torch.zeros(num_rows, dtype=torch.bool, device=device)
+    cache = DecoderCache(captioner, memory, limit)
+    cache.select(torch.arange(num_images, device=device).repeat_interleave(num_captions))
+    for length in range(1, limit):
+        logits = cache.step(tokens[:, length - 1]).float()
+        normalisers = logits.logsumexp(dim=-1)
+        allow(logits, captioner, config, length)
+        chosen = choose(logits)
+        gained = logits.gather(1, chosen[:, None])[:, 0] - normalisers
+        logps += gained.masked_fill(ended, 0.0)
+        tokens[:, length] = chosen.masked_fill(ended, captioner.pad_id)
+        ended |= chosen == captioner.eos_id
+        if bool(ended.all()):
+            break
+    shape = (num_images, num_captions)
+    lengths = (tokens != captioner.pad_id).sum(dim=-1)
+    tokens = tokens[:, : int(lengths.max())].reshape(*shape, -1)
+    logps = logps.view(shape)
+    return Candidates(tokens, logps, logps.clone(), lengths.view(shape))
+
+
+def _cut(logits: Tensor, top_k: int, top_p: float) -> Tensor:
+    """Logits (N, V) with -inf where a token may not be drawn; the likeliest always may."""
+    if 0 < top_k < logits.shape[-1]:
+        least = logits.topk(top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    if top_p < 1.0:
+        ordered, places = logits.sort(dim=-1, descending=True)
+        before = ordered.softmax(dim=-1).cumsum(dim=-1) - ordered.softmax(dim=-1)
+        beyond = (before >= top_p) & (torch.arange(logits.shape[-1], device=logits.device) > 0)
+        logits = logits.masked_fill(torch.zeros_like(beyond).scatter(1, places, beyond), -torch.inf)
+    return logits

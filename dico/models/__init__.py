@@ -1,0 +1,1 @@
+"""Tokenizer, vision and text towers, evaluator, captioner; plain torch."""

@@ -1,0 +1,380 @@
+"""The captioner of the DiCO paper: an encoder over image tokens and a causal decoder of captions.
+
+Moratelli et al. 2024 (arXiv 2408.14547), section 4. Encoder: linear projection, learned positions,
+post-norm GELU layers (BERT's). Decoder: pre-norm gelu_new layers with cross-attention (GPT-2's),
+the word table tied to the output head. Sizes come from the config. Differences: no word table and
+no pooler in the encoder, whose token-type vector is part of its positions.
+
+B images, K captions per image, N = B * K captions, T tokens, P image tokens, F feature width,
+D width, H heads, V vocabulary.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dico.config_schema import check, from_dict
+from dico.errors import DataError, DicoError
+from dico.models.evaluator import load_weights
+from dico.models.tokenizer import Tokenizer
+from dico.storage import verify_digests, write_digests
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """Sizes of a captioner; the defaults are the paper's, for CLIP ViT-L/14."""
+
+    feature_width: int = 1024
+    """Width F of an image token (1024 for ViT-L/14)."""
+    num_image_positions: int = 512
+    """Rows of the encoder's table of positions: at least P (512 in the reference's BERT)."""
+    num_text_positions: int = 1024
+    """Rows of the decoder's table of positions: at least T (1024 in the reference's GPT-2)."""
+    vocab_size: int = 49409
+    """Ids V, PAD included; BOS, EOS and PAD are the last three."""
+    width: int = 512
+    """Width D of the encoder and the decoder."""
+    num_encoder_layers: int = 3
+    """Layers of the encoder."""
+    num_decoder_layers: int = 3
+    """Layers of the decoder."""
+    num_heads: int = 8
+    """Attention heads H of every layer."""
+    ffn_width: int = 2048
+    """Hidden width of every feed-forward network."""
+    dropout: float = 0.1
+    """Share of activations and of attention dropped in training, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        for name, value in dataclasses.asdict(self).items():
+            if name != "dropout":
+                check(value > 0, name, value, "must be positive")
+        check(0 <= self.dropout < 1, "dropout", self.dropout, "must be from 0 to below 1")
+        check(self.width % self.num_heads == 0, "width", self.width, "must hold whole heads")
+
+
+class Captioner(nn.Module):
+    """Image tokens to captions; made from a config with random weights, or by `load`."""
+
+    def __init__(self, config: CaptionerConfig, tokenizer: Tokenizer | None = None) -> None:
+        super().__init__()
+        if tokenizer is not None and tokenizer.vocab_size != config.vocab_size:
+            raise DataError(
+                f"captioner: {config.vocab_size} ids in its config, "
+                f"{tokenizer.vocab_size} in its tokenizer; they must be one vocabulary"
+            )
+        self.config, self.tokenizer = config, tokenizer
+        self.bos_id, self.eos_id, self.pad_id = (config.vocab_size - n for n in (3, 2, 1))
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    def encode(self, features: Tensor) -> Tensor:
+        """Memory (B, P, D) that the decoder looks at, of image tokens (B, P, F)."""
+        memory: Tensor = self.encoder(features)
+        return memory
+
+    def hidden(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """States (N, T, D) of the decoder, after its last norm; ``head`` makes logits of them.
+
+        Args:
+            memory: (B, P, D) of `encode`.
+            tokens: (B * K, T) ids, the K captions of an image side by side. The keys and values of
+                an image are computed once and shared by its captions.
+        """
+        state: Tensor = self.decoder(memory, tokens)
+        return state
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits (..., V) of states (..., D)."""
+        return F.linear(hidden, self.decoder.words.weight)
+
+    def logits(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """Logits (N, T, V): row t says what follows ``tokens[:, : t + 1]``."""
+        return self.head(self.hidden(memory, tokens))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes config.json, model.safetensors, tokenizer/ and digests.json.
+
+        A caller that adds files calls ``dico.storage.write_digests`` again.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        data = {"format": FORMAT, **dataclasses.asdict(self.config)}
+        (folder / CONFIG_FILE).write_text(json.dumps(data, indent=1, sort_keys=True))
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        save_file(tensors, folder / WEIGHTS_FILE, {"format": "pt"})
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder / "tokenizer")
+        write_digests(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Captioner":
+        """Reads what `save` wrote, checked by its digests, in eval mode.
+
+        Raises:
+            DigestError: a file is not what was written.
+            DataError: a file is missing or is not what its name says.
+        """
+        folder = Path(folder)
+        verify_digests(folder)
+        config = read_config(folder / CONFIG_FILE)
+        tokenizer = (
+            Tokenizer.load(folder / "tokenizer") if (folder / "tokenizer").is_dir() else None
+        )
+        with torch.device("meta"):
+            captioner = cls(config, tokenizer)
+        captioner = captioner.to_empty(device="cpu")
+        load_weights(captioner, folder / WEIGHTS_FILE)
+        return captioner.to(device).eval()
+
+
+class Encoder(nn.Module):
+    """Projection, positions and post-norm layers over the tokens of an image."""
+
+    def __init__(self, config: CaptionerConfig) -> None:
+        super().__init__()
+        self.project = nn.Linear(config.feature_width, config.width)
+        self.positions = nn.Parameter(torch.empty(config.num_image_positions, config.width))
+        self.norm = nn.LayerNorm(config.width, eps=1e-12)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_encoder_layers))
+        _init_normal(self)
+        nn.init.normal_(self.positions, std=0.02)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, P, F) to (B, P, D)."""
+        hidden = self.project(features.to(self.project.weight.dtype))
+        hidden = self.dropout(self.norm(hidden + self.positions[: features.shape[1]]))
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return hidden
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and a feed-forward network, each added and then normed."""
+
+    def __init__(self, config: CaptionerConfig) -> None:
+        super().__init__()
+        self.num_heads, self.rate = config.num_heads, config.dropout
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.attention_norm = nn.LayerNorm(config.width, eps=1e-12)
+        self.ffn_in = nn.Linear(config.width, config.ffn_width)
+        self.ffn_out = nn.Linear(config.ffn_width, config.width)
+        self.ffn_norm = nn.LayerNorm(config.width, eps=1e-12)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, P, D) to (B, P, D)."""
+        query, key, value = split_heads(self.qkv(hidden), 3, self.num_heads)
+        rate = self.rate if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=rate)
+        added = self.dropout(self.out(merge_heads(mixed)))
+        hidden = self.attention_norm(hidden + added)
+        added = self.dropout(self.ffn_out(F.gelu(self.ffn_in(hidden))))
+        normed: Tensor = self.ffn_norm(hidden + added)
+        return normed
+
+
+class Decoder(nn.Module):
+    """Words and positions, pre-norm layers that look at the image, and a last norm."""
+
+    def __init__(self, config: CaptionerConfig) -> None:
+        super().__init__()
+        self.words = nn.Embedding(config.vocab_size, config.width)
+        self.positions = nn.Parameter(torch.empty(config.num_text_positions, config.width))
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
+        self.norm = nn.LayerNorm(config.width)
+        _init_normal(self)
+        nn.init.normal_(self.positions, std=0.02)
+        branch = 0.02 * (2 * config.num_decoder_layers) ** -0.5
+        for layer in self.stack():
+            for linear in (layer.self_out, layer.cross_out, layer.ffn_out):
+                nn.init.normal_(linear.weight, std=branch)
+
+    def stack(self) -> list["DecoderLayer"]:
+        """The layers, first to last."""
+        return cast(list[DecoderLayer], list(self.layers))
+
+    def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """States (N, T, D) of ``tokens`` (N, T) over ``memory`` (B, P, D)."""
+        hidden = self.dropout(self.words(tokens) + self.positions[: tokens.shape[1]])
+        for layer in self.stack():
+            hidden = layer(hidden, layer.look_at(memory))
+        normed: Tensor = self.norm(hidden)
+        return normed
+
+    def forward_tree(self, memory: Tensor, tokens: Tensor, depths: Tensor, mask: Tensor) -> Tensor:
+        """States (B, M, D) of the M nodes of each image's prefix tree.
+
+        Args:
+            memory: (B, P, D).
+            tokens: (B, M) last token of each node.
+            depths: (B, M) place of that token in its caption.
+            mask: (B, M, M) true where a node may look at another.
+        """
+        hidden = self.dropout(self.words(tokens) + self.positions[depths])
+        for layer in self.stack():
+            hidden = layer(hidden, layer.look_at(memory), mask[:, None])
+        normed: Tensor = self.norm(hidden)
+        return normed
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention and a feed-forward network, each on a normed input."""
+
+    def __init__(self, config: CaptionerConfig) -> None:
+        super().__init__()
+        self.num_heads, self.rate = config.num_heads, config.dropout
+        self.self_norm = nn.LayerNorm(config.width)
+        self.self_qkv = nn.Linear(config.width, 3 * config.width)
+        self.self_out = nn.Linear(config.width, config.width)
+        self.cross_norm = nn.LayerNorm(config.width)
+        self.cross_query = nn.Linear(config.width, config.width)
+        self.cross_key_value = nn.Linear(config.width, 2 * config.width)
+        self.cross_out = nn.Linear(config.width, config.width)
+        self.ffn_norm = nn.LayerNorm(config.width)
+        self.ffn_in = nn.Linear(config.width, config.ffn_width)
+        self.ffn_out = nn.Linear(config.ffn_width, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def look_at(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, P, D / H) of ``memory`` (B, P, D)."""
+        key, value = split_heads(self.cross_key_value(memory), 2, self.num_heads)
+        return key, value
+
+    def forward(
+        self, hidden: Tensor, image: tuple[Tensor, Tensor], mask: Tensor | None = None
+    ) -> Tensor:
+        """(N, T, D) to (N, T, D).
+
+        Args:
+            hidden: the stream.
+            image: keys and values of `look_at`, for B images with N / B rows each.
+            mask: (N, 1, T, T), true where a position may be looked at; causal when absent.
+        """
+        query, key, value = split_heads(self.self_qkv(self.self_norm(hidden)), 3, self.num_heads)
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, mask, dropout_p=self._rate(), is_causal=mask is None
+        )
+        hidden = hidden + self.dropout(self.self_out(merge_heads(mixed)))
+        hidden = hidden + self.cross(hidden, image)
+        return hidden + self.feed_forward(hidden)
+
+    def cross(self, hidden: Tensor, image: tuple[Tensor, Tensor]) -> Tensor:
+        """What (N, T, D) states take from their images; rows of one image attend together."""
+        key, value = image
+        query = self.cross_query(self.cross_norm(hidden)).reshape(len(key), -1, hidden.shape[-1])
+        (query,) = split_heads(query, 1, self.num_heads)
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self._rate())
+        taken: Tensor = self.dropout(self.cross_out(merge_heads(mixed)))
+        return taken.reshape(hidden.shape)
+
+    def feed_forward(self, hidden: Tensor) -> Tensor:
+        """What the feed-forward network adds to states (..., D)."""
+        inner = F.gelu(self.ffn_in(self.ffn_norm(hidden)), approximate="tanh")
+        added: Tensor = self.dropout(self.ffn_out(inner))
+        return added
+
+    def _rate(self) -> float:
+        return self.rate if self.training else 0.0
+
+
+class DecoderCache:
+    """The decoder at work token by token, for search: keys and values so far, no gradient.
+
+    Rows are captions in the making, the same number for each image, side by side. Keys and values
+    of an image are computed once and shared by its rows.
+    """
+
+    def __init__(self, captioner: Captioner, memory: Tensor, max_tokens: int) -> None:
+        self._captioner, self._layers = captioner, captioner.decoder.stack()
+        self._images = [layer.look_at(memory) for layer in self._layers]
+        heads = captioner.config.num_heads
+        shape = (2, len(memory), heads, max_tokens, captioner.config.width // heads)
+        self._past = [memory.new_empty(shape) for _ in self._layers]
+        self._length = 0
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Logits (N, V) of what follows, once each row has taken its next token of (N,)."""
+        decoder, at = self._captioner.decoder, self._length
+        hidden = (decoder.words(tokens) + decoder.positions[at])[:, None]
+        for layer, past, image in zip(self._layers, self._past, self._images, strict=True):
+            hidden = self._layer(layer, hidden, past, image)
+        self._length += 1
+        return self._captioner.head(decoder.norm(hidden[:, 0]))
+
+    def select(self, rows: Tensor, images: Tensor | None = None) -> None:
+        """Goes on with ``rows`` (N',) of the captions, and with ``images`` of the images if given.
+
+        A row may be chosen several times; each image must keep the same number of rows.
+        """
+        for index, past in enumerate(self._past):
+            chosen = past.new_empty(2, len(rows), *past.shape[2:])
+            chosen[:, :, :, : self._length] = past[:, :, :, : self._length][:, rows]
+            self._past[index] = chosen
+        if images is not None:
+            self._images = [(key[images], value[images]) for key, value in self._images]
+
+    def _layer(
+        self, layer: DecoderLayer, hidden: Tensor, past: Tensor, image: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        at = self._length
+        query, key, value = split_heads(layer.self_qkv(layer.self_norm(hidden)), 3, layer.num_heads)
+        past[0, :, :, at], past[1, :, :, at] = key[:, :, 0], value[:, :, 0]
+        keys, values = past[0, :, :, : at + 1], past[1, :, :, : at + 1]
+        mixed = F.scaled_dot_product_attention(query, keys, values)
+        added: Tensor = layer.self_out(merge_heads(mixed))
+        hidden = hidden + added
+        hidden = hidden + layer.cross(hidden, image)
+        return hidden + layer.feed_forward(hidden)
+
+
+def split_heads(merged: Tensor, num_parts: int, num_heads: int) -> tuple[Tensor, ...]:
+    """(N, T, parts * D) to ``num_parts`` of (N, H, T, D / H)."""
+    num_rows, num_tokens, width = merged.shape
+    split = merged.view(num_rows, num_tokens, num_parts, num_heads, width // num_parts // num_heads)
+    return split.permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def merge_heads(split: Tensor) -> Tensor:
+    """(N, H, T, D / H) to (N, T, D)."""
+    return split.transpose(1, 2).flatten(2)
+
+
+def read_config(path: Path) -> CaptionerConfig:
+    """Reads a captioner's config.json.
+
+    Raises:
+        DataError: missing or not such a file.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data.pop("format") != FORMAT:
+            raise DataError(f"{path}: this version reads captioners of format {FORMAT}")
+        return from_dict(CaptionerConfig, data, "captioner")
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, DicoError) as error:
+        raise DataError(f"{path}: not a captioner's config: {error}") from None
+
+
+def _init_normal(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Embedding):
+            nn.init.normal_(part.weight, std=0.02)
+        if isinstance(part, nn.Linear):
+            nn.init.zeros_(part.bias)

@@ -1,0 +1,324 @@
+"""CLIP in plain torch: a vision transformer and a causal text transformer over one embedding.
+
+Radford et al. 2021 (arXiv 2103.00020). State-dict names and settings are those of open_clip, and
+the features are equal to open_clip's; importing this costs torch alone. What differs: text is
+trimmed to its longest row (a causal tower's feature does not change), and ids past the tower's
+vocabulary (PAD) may follow EOS.
+
+B images, P image tokens (the class token first), N texts, T text tokens, D width, E embedding.
+"""
+
+import dataclasses
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dico.config_schema import check
+from dico.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """The vision tower, by open_clip's names."""
+
+    image_size: int = 224
+    """Side of the square input, pixels."""
+    layers: int | tuple[int, ...] = 12
+    """Transformer blocks; four numbers make it CLIP's ResNet."""
+    width: int = 768
+    """Width of an image token."""
+    head_width: int = 64
+    """Width of one attention head."""
+    mlp_ratio: float = 4.0
+    """Width of the MLP over the width of a token."""
+    patch_size: int = 32
+    """Side of a patch, pixels (transformers only)."""
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        if isinstance(self.layers, int):
+            fits = self.image_size % self.patch_size == 0
+            check(fits, "image_size", self.image_size, f"must be a multiple of {self.patch_size}")
+            check(self.width % self.head_width == 0, "width", self.width, "must hold whole heads")
+
+    @property
+    def is_resnet(self) -> bool:
+        """Whether the tower is CLIP's ResNet."""
+        return not isinstance(self.layers, int)
+
+    @property
+    def num_tokens(self) -> int:
+        """Image tokens P: the class token and the patches, or the ResNet's grid."""
+        side = self.image_size // (32 if self.is_resnet else self.patch_size)
+        return side * side + (0 if self.is_resnet else 1)
+
+    @property
+    def token_width(self) -> int:
+        """Width of an image token handed to a captioner."""
+        return self.width * 32 if self.is_resnet else self.width
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The text tower, by open_clip's names."""
+
+    context_length: int = 77
+    """Longest text, tokens."""
+    vocab_size: int = 49408
+    """Ids of the tower: the tokenizer's without PAD."""
+    width: int = 512
+    """Width of a text token."""
+    heads: int = 8
+    """Attention heads."""
+    layers: int = 12
+    """Transformer blocks."""
+    mlp_ratio: float = 4.0
+    """Width of the MLP over the width of a token."""
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        check(self.width % self.heads == 0, "width", self.width, "must hold whole heads")
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """A CLIP model, as in open_clip's model_configs/*.json."""
+
+    embed_dim: int = 512
+    """Width E of the shared embedding."""
+    vision_cfg: VisionConfig = VisionConfig()
+    """The vision tower."""
+    text_cfg: TextConfig = TextConfig()
+    """The text tower."""
+    quick_gelu: bool = False
+    """x * sigmoid(1.702 x) for GELU: OpenAI's weights need it."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ClipConfig":
+        """Reads open_clip's JSON.
+
+        Raises:
+            ConfigError: a setting that this CLIP does not implement.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(data) - known):
+            raise ConfigError(f"clip: setting {unknown[0]!r} is not supported; known are {known}")
+        vision = dict(data.get("vision_cfg", {}))
+        if vision.get("patch_size", 0) is None:
+            del vision["patch_size"]
+        if isinstance(vision.get("layers"), list):
+            vision["layers"] = tuple(vision["layers"])
+        try:
+            return cls(
+                embed_dim=data.get("embed_dim", 512),
+                vision_cfg=VisionConfig(**vision),
+                text_cfg=TextConfig(**data.get("text_cfg", {})),
+                quick_gelu=data.get("quick_gelu", False),
+            )
+        except TypeError as error:
+            raise ConfigError(f"clip: {str(error).split(') ')[-1]}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keyword arguments of open_clip's ``CLIP`` and the content of its JSON."""
+        return dataclasses.asdict(self)
+
+
+class ClipModel(nn.Module):
+    """CLIP with open_clip's state-dict names; weights are random until loaded."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        self.config = config
+        vision, text, quick = config.vision_cfg, config.text_cfg, config.quick_gelu
+        self.visual: nn.Module
+        if vision.is_resnet:
+            from dico.models.resnet import ResNetTower
+
+            self.visual = ResNetTower(vision, config.embed_dim)
+        else:
+            self.visual = VisionTower(vision, config.embed_dim, quick)
+        self.transformer = Transformer(text.width, text.layers, text.heads, text.mlp_ratio, quick)
+        self.token_embedding = nn.Embedding(text.vocab_size, text.width)
+        self.positional_embedding = nn.Parameter(
+            torch.randn(text.context_length, text.width) * 0.01
+        )
+        self.ln_final = nn.LayerNorm(text.width)
+        self.text_projection = nn.Parameter(
+            torch.randn(text.width, config.embed_dim) * text.width**-0.5
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        _init_text_blocks(self.transformer)
+
+    def encode_image_tokens(self, pixels: Tensor) -> Tensor:
+        """Tokens (B, P, D) after the last block and before the final norm, of (B, 3, H, W)."""
+        tokens: Tensor = self.visual.encode_tokens(pixels)  # type: ignore[operator]
+        return tokens
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Embeddings (B, E) of length 1, of pixels (B, 3, H, W)."""
+        return self.embed_image_tokens(self.encode_image_tokens(pixels))
+
+    def embed_image_tokens(self, tokens: Tensor) -> Tensor:
+        """Embeddings (B, E) of length 1, of what `encode_image_tokens` gave."""
+        pooled: Tensor = self.visual.pool(tokens)  # type: ignore[operator]
+        return F.normalize(pooled, dim=-1)
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Embeddings (N, E) of length 1.
+
+        Args:
+            tokens: (N, T) ids with EOS in each row; anything may follow EOS.
+        """
+        tokens, ends = trim_text(tokens, self.config.text_cfg.vocab_size)
+        hidden = self.token_embedding(tokens) + self.positional_embedding[: tokens.shape[1]]
+        hidden = self.transformer(hidden, is_causal=True)
+        rows = torch.arange(len(tokens), device=tokens.device)
+        return self.embed_text_hidden(hidden[rows, ends])
+
+    def embed_text_hidden(self, hidden: Tensor) -> Tensor:
+        """Embeddings (N, E) of length 1, of the last block's output (N, D) at EOS."""
+        return F.normalize(self.ln_final(hidden) @ self.text_projection, dim=-1)
+
+    def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Image embeddings, text embeddings and the logit scale, as open_clip's ``CLIP``."""
+        return self.encode_image(pixels), self.encode_text(tokens), self.logit_scale.exp()
+
+
+class VisionTower(nn.Module):
+    """Vision transformer with a class token and learned positions."""
+
+    def __init__(self, config: VisionConfig, embed_dim: int, quick_gelu: bool) -> None:
+        super().__init__()
+        width, scale = config.width, config.width**-0.5
+        assert isinstance(config.layers, int)
+        self.conv1 = nn.Conv2d(3, width, config.patch_size, config.patch_size, bias=False)
+        self.class_embedding = nn.Parameter(scale * torch.randn(width))
+        self.positional_embedding = nn.Parameter(scale * torch.randn(config.num_tokens, width))
+        self.ln_pre = nn.LayerNorm(width)
+        heads = width // config.head_width
+        self.transformer = Transformer(width, config.layers, heads, config.mlp_ratio, quick_gelu)
+        self.ln_post = nn.LayerNorm(width)
+        self.proj = nn.Parameter(scale * torch.randn(width, embed_dim))
+
+    def encode_tokens(self, pixels: Tensor) -> Tensor:
+        """Tokens (B, P, D) before the final norm."""
+        patches = self.conv1(pixels).flatten(2).transpose(1, 2)
+        first = self.class_embedding.expand(len(pixels), 1, -1)
+        hidden = torch.cat([first, patches], dim=1) + self.positional_embedding
+        tokens: Tensor = self.transformer(self.ln_pre(hidden), is_causal=False)
+        return tokens
+
+    def pool(self, tokens: Tensor) -> Tensor:
+        """Embeddings (B, E), not normalised, from the class token."""
+        normed: Tensor = self.ln_post(tokens[:, 0])
+        return normed @ self.proj
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Embeddings (B, E), not normalised, as open_clip's tower."""
+        return self.pool(self.encode_tokens(pixels))
+
+
+class Transformer(nn.Module):
+    """A stack of pre-norm blocks."""
+
+    def __init__(
+        self, width: int, num_layers: int, num_heads: int, mlp_ratio: float, quick_gelu: bool
+    ) -> None:
+        super().__init__()
+        self.resblocks = nn.ModuleList(
+            Block(width, num_heads, mlp_ratio, quick_gelu) for _ in range(num_layers)
+        )
+
+    def forward(
+        self, hidden: Tensor, mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """(N, T, D) to (N, T, D); ``mask`` is true where a position may be looked at."""
+        for block in self.resblocks:
+            hidden = block(hidden, mask, is_causal)
+        return hidden
+
+
+class Block(nn.Module):
+    """Self-attention and an MLP, each on a normed input and added to its stream."""
+
+    def __init__(self, width: int, num_heads: int, mlp_ratio: float, quick_gelu: bool) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(width)
+        self.attn = Attention(width, num_heads)
+        self.ln_2 = nn.LayerNorm(width)
+        hidden_width = int(width * mlp_ratio)
+        self.mlp = nn.Sequential(
+            OrderedDict(
+                c_fc=nn.Linear(width, hidden_width),
+                gelu=QuickGELU() if quick_gelu else nn.GELU(),
+                c_proj=nn.Linear(hidden_width, width),
+            )
+        )
+
+    def forward(self, hidden: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+        """(N, T, D) to (N, T, D)."""
+        hidden = hidden + self.attn(self.ln_1(hidden), mask, is_causal)
+        added: Tensor = self.mlp(self.ln_2(hidden))
+        return hidden + added
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with the parameter names of ``nn.MultiheadAttention``."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, hidden: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
+        """(N, T, D) to (N, T, D)."""
+        num_rows, num_tokens, width = hidden.shape
+        merged = F.linear(hidden, self.in_proj_weight, self.in_proj_bias)
+        split = merged.view(num_rows, num_tokens, 3, self.num_heads, width // self.num_heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal)
+        projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(hidden.shape))
+        return projected
+
+
+class QuickGELU(nn.Module):
+    """The approximation of GELU that OpenAI trained with."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The product of x and sigmoid(1.702 x), elementwise."""
+        return hidden * torch.sigmoid(1.702 * hidden)
+
+
+def trim_text(tokens: Tensor, vocab_size: int) -> tuple[Tensor, Tensor]:
+    """Tokens (N, T') up to the longest row's EOS, and the place (N,) of each row's EOS.
+
+    EOS is the largest id below ``vocab_size``; ids from there on are PAD and become 0, which the
+    causal mask keeps from being seen.
+    """
+    tokens = tokens.masked_fill(tokens >= vocab_size, 0)
+    ends = tokens.argmax(dim=-1)
+    return tokens[:, : int(ends.max()) + 1], ends
+
+
+def _init_text_blocks(transformer: Transformer) -> None:
+    """CLIP's initial spread: residual branches shrink with depth."""
+    for block in transformer.resblocks:
+        assert isinstance(block, Block)
+        width = block.ln_1.normalized_shape[0]
+        spread = width**-0.5
+        branch = spread * (2 * len(transformer.resblocks)) ** -0.5
+        nn.init.normal_(block.attn.in_proj_weight, std=spread)
+        nn.init.normal_(block.attn.out_proj.weight, std=branch)
+        nn.init.normal_(block.mlp.get_parameter("c_fc.weight"), std=(2 * width) ** -0.5)
+        nn.init.normal_(block.mlp.get_parameter("c_proj.weight"), std=branch)

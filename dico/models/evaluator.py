@@ -1,0 +1,221 @@
+"""The caption evaluator: a CLIP with tuned weights (PAC), its preprocessing and its tokenizer.
+
+PAC-S: Sarto et al. 2023 (arXiv 2303.12112). One folder holds the base CLIP, whose vision tower also
+feeds the captioner, and the PAC-tuned weights of the same architecture:
+
+    config.json  clip.safetensors  pac.safetensors  tokenizer/  digests.json
+
+B images, N captions, K candidates per image, T tokens, E embedding.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dico.config_schema import check
+from dico.errors import DataError
+from dico.models.clip import ClipConfig, ClipModel
+from dico.models.tokenizer import Tokenizer
+from dico.storage import verify_digests, write_digests
+from dico.storage.digests import read_digests
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+Weights = Literal["clip", "pac"]
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class EvaluatorConfig:
+    """What an evaluator is, beside its weights."""
+
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    """Architecture of both sets of weights."""
+    w: float = 2.0
+    """Factor of the cosine in PAC-S (2.0 in the paper; some PAC-S++ code uses 2.5)."""
+    prompt: str = "A photo depicts "
+    """Written before a caption by the published scores (not by the reward)."""
+    image_mean: tuple[float, ...] = CLIP_MEAN
+    """Mean of the three channels, on the 0..1 scale."""
+    image_std: tuple[float, ...] = CLIP_STD
+    """Standard deviation of the three channels, on the 0..1 scale."""
+    interpolation: str = "bicubic"
+    """How a picture is resized: bicubic or bilinear."""
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        check(self.w > 0, "w", self.w, "must be positive")
+        known = ("bicubic", "bilinear")
+        check(self.interpolation in known, "interpolation", self.interpolation, f"one of {known}")
+
+    @property
+    def image_size_px(self) -> int:
+        """Side of the square that the vision tower sees, pixels."""
+        return self.clip.vision_cfg.image_size
+
+    def to_json(self) -> str:
+        """The content of config.json."""
+        data = {"format": FORMAT, **dataclasses.asdict(self)}
+        return json.dumps(data, indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> "EvaluatorConfig":
+        """Reads config.json.
+
+        Raises:
+            DataError: not such a file, or of another format.
+        """
+        try:
+            data = json.loads(text)
+            if data.pop("format") != FORMAT:
+                raise DataError(f"{where}: this version reads evaluators of format {FORMAT}")
+            data["clip"] = ClipConfig.from_dict(data["clip"])
+            for name in ("image_mean", "image_std"):
+                data[name] = tuple(data[name])
+            return cls(**data)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{where}: not an evaluator's config: {error}") from None
+
+
+class Evaluator:
+    """Embeds pictures and captions so that their cosine says how well they fit."""
+
+    def __init__(
+        self, config: EvaluatorConfig, model: ClipModel, tokenizer: Tokenizer, digest: str = ""
+    ) -> None:
+        self.config, self.tokenizer, self.digest = config, tokenizer, digest
+        self.model = model.eval().requires_grad_(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.logit_scale.device
+
+    def preprocess(self, picture: Image.Image) -> Tensor:
+        """Pixels (3, H, W), float32, of a picture: resized, centre-cropped, normalised."""
+        return preprocess(picture, self.config)
+
+    @torch.no_grad()
+    def embed_images(self, pixels: Tensor) -> Tensor:
+        """Embeddings (B, E), float32, of length 1, of pixels (B, 3, H, W)."""
+        return self.model.encode_image(pixels.to(self.device)).float()
+
+    @torch.no_grad()
+    def image_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Image tokens (B, P, D) for a captioner and embeddings (B, E), in one pass."""
+        tokens = self.model.encode_image_tokens(pixels.to(self.device))
+        return tokens, self.model.embed_image_tokens(tokens).float()
+
+    def embed_texts(self, captions: Sequence[str], prompt: str = "") -> Tensor:
+        """Embeddings (N, E), float32, of length 1, of captions with ``prompt`` before each."""
+        texts = [prompt + caption for caption in captions]
+        limit = self.config.clip.text_cfg.context_length
+        return self.embed_tokens(self.tokenizer.encode_batch(texts, limit))
+
+    @torch.no_grad()
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """Embeddings (..., E), float32, of length 1, of (..., T) ids BOS..EOS, PAD after."""
+        flat = tokens.reshape(-1, tokens.shape[-1]).to(self.device)
+        return self.model.encode_text(flat).float().reshape(*tokens.shape[:-1], -1)
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, weights: Weights = "pac", device: str | torch.device = "cpu"
+    ) -> "Evaluator":
+        """Reads an evaluator's folder, checked by its digests.
+
+        Args:
+            folder: what `save_evaluator` wrote.
+            weights: ``pac`` for PAC-S, ``clip`` for CLIP-S and for the captioner's vision tower.
+            device: where to put the weights.
+
+        Raises:
+            DigestError: a file is not what was written.
+            DataError: a file is missing or is not what its name says.
+        """
+        folder = Path(folder)
+        verify_digests(folder)
+        config_path = folder / CONFIG_FILE
+        if not config_path.is_file():
+            raise DataError(f"{config_path}: missing, so {folder} is no evaluator")
+        text = config_path.read_text(encoding="utf-8")
+        config = EvaluatorConfig.from_json(text, str(config_path))
+        model = empty_model(ClipModel, config.clip)
+        load_weights(model, folder / f"{weights}.safetensors")
+        parts = [str(read_digests(folder)[f"{weights}.safetensors"]["sha256"]), text]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return cls(config, model.to(device), Tokenizer.load(folder / "tokenizer"), digest)
+
+
+def save_evaluator(
+    folder: str | Path,
+    config: EvaluatorConfig,
+    tokenizer: Tokenizer,
+    clip_weights: dict[str, Tensor],
+    pac_weights: dict[str, Tensor],
+) -> None:
+    """Writes an evaluator's folder; the weights are state dicts with open_clip's names.
+
+    A caller that adds files calls ``dico.storage.write_digests`` again.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).write_text(config.to_json(), encoding="utf-8")
+    tokenizer.save(folder / "tokenizer")
+    for name, weights in (("clip", clip_weights), ("pac", pac_weights)):
+        tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
+        save_file(tensors, folder / f"{name}.safetensors", {"format": "pt"})
+    write_digests(folder)
+
+
+def preprocess(picture: Image.Image, config: EvaluatorConfig) -> Tensor:
+    """Pixels (3, H, W), float32: short side resized, centre cropped, normalised.
+
+    Equal to torchvision's Resize, CenterCrop, ToTensor and Normalize on a PIL image: the long side
+    is truncated to whole pixels, the crop's corner rounded.
+    """
+    size = config.image_size_px
+    width, height = picture.size
+    short = min(width, height)
+    resized = (size * width // short, size * height // short)
+    method = Image.Resampling[config.interpolation.upper()]
+    picture = picture.convert("RGB").resize(resized, method)
+    left, top = (round((side - size) / 2) for side in resized)
+    picture = picture.crop((left, top, left + size, top + size))
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+    mean = torch.tensor(config.image_mean).view(3, 1, 1)
+    return (pixels - mean) / torch.tensor(config.image_std).view(3, 1, 1)
+
+
+def empty_model(make: type[ClipModel], config: ClipConfig) -> ClipModel:
+    """A model whose weights hold no values yet: for loading, without the cost of random ones."""
+    with torch.device("meta"):
+        model = make(config)
+    return model.to_empty(device="cpu")
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Loads a safetensors file into ``model``, all names and shapes equal.
+
+    Raises:
+        DataError: missing, unreadable, or made for another model.
+    """
+    try:
+        tensors: dict[str, Any] = load_file(path)
+        model.load_state_dict(tensors, strict=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    except Exception as error:
+        first = " ".join(str(error).split())[:300]
+        raise DataError(f"{path}: not weights of this model: {first}") from None

@@ -1,0 +1,109 @@
+"""Exact log-probabilities of given captions, with gradient, sharing what captions share.
+
+Candidates of one image come from one beam search and begin alike. Each distinct prefix is a node of
+the image's prefix tree and goes through the decoder once, looking at its ancestors alone; logits
+exist only for nodes that have a successor. Without dropout this equals scoring each caption by
+itself; with dropout the candidates of an image share their masks where they share a prefix.
+
+B images, K candidates per image, T tokens, P image tokens, M nodes per image, D width,
+V vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dico.losses import token_logps
+from dico.models.captioner import Captioner
+
+
+@dataclass(frozen=True)
+class PrefixTree:
+    """The distinct prefixes of B images' candidates, M at most per image."""
+
+    tokens: Tensor
+    """(B, M) last token of each node; whatever where no node is."""
+    depths: Tensor
+    """(B, M) place of that token in its caption, BOS at 0."""
+    mask: Tensor
+    """(B, M, M) true where the column is the row's ancestor or the row itself."""
+    nodes: Tensor
+    """(B, K, T) node of each prefix ``[: t + 1]`` of a candidate."""
+
+
+def prefix_tree(tokens: Tensor, pad_id: int) -> PrefixTree:
+    """The prefix tree of candidates (B, K, T), where the prefix of a PAD is that of its EOS.
+
+    Nodes are numbered by depth and then by first candidate, so an ancestor comes first.
+    """
+    num_images, num_candidates, num_tokens = tokens.shape
+    same = (tokens[:, :, None] == tokens[:, None, :]).cumprod(dim=-1).bool()  # (B, K, K, T)
+    first = same.to(torch.uint8).argmax(dim=2)  # (B, K, T): first candidate with this prefix
+    order = torch.arange(num_candidates, device=tokens.device)[None, :, None]
+    new = (first == order) & (tokens != pad_id)
+    by_depth = new.transpose(1, 2).reshape(num_images, -1)
+    number = (by_depth.cumsum(dim=1) - 1).view(num_images, num_tokens, num_candidates)
+    nodes = number.transpose(1, 2).gather(1, first)
+    nodes = torch.where(tokens == pad_id, 0, nodes)
+    size = int(by_depth.sum(dim=1).max())
+
+    image, candidate, place = new.nonzero(as_tuple=True)
+    node = nodes[image, candidate, place]
+    last = tokens.new_zeros(num_images, size)
+    depths = torch.zeros_like(last)
+    last[image, node], depths[image, node] = tokens[image, candidate, place], place
+    mask = torch.eye(size, dtype=torch.bool, device=tokens.device).repeat(num_images, 1, 1)
+    earlier = torch.arange(num_tokens, device=tokens.device)[None, :] <= place[:, None]
+    row, step = earlier.nonzero(as_tuple=True)
+    mask[image[row], node[row], nodes[image[row], candidate[row], step]] = True
+    return PrefixTree(last, depths, mask, nodes)
+
+
+def score_candidates(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Tensor:
+    """Log-probabilities (B, K), float32, of candidates, by their prefix tree.
+
+    Args:
+        captioner: the policy or the reference model; gradients follow torch's grad mode.
+        memory: (B, P, D) of ``captioner.encode``.
+        tokens: (B, K, T) ids BOS..EOS, PAD after.
+    """
+    targets = tokens[:, :, 1:]
+    inputs = tokens[:, :, :-1].masked_fill(targets == captioner.pad_id, captioner.pad_id)
+    tree = prefix_tree(inputs, captioner.pad_id)
+    hidden = captioner.decoder.forward_tree(memory, tree.tokens, tree.depths, tree.mask)
+
+    real = targets != captioner.pad_id
+    image = torch.arange(len(tokens), device=tokens.device)[:, None, None].expand_as(targets)
+    places = image[real] * tree.tokens.shape[1] + tree.nodes[real]
+    edges = torch.stack([places, targets[real]])
+    distinct, edge_of = torch.unique(edges, dim=1, return_inverse=True)
+    parents, parent_of = torch.unique(distinct[0], return_inverse=True)
+    logits = captioner.head(hidden.flatten(0, 1)[parents]).float()
+    logps = logits[parent_of, distinct[1]] - logits.logsumexp(dim=-1)[parent_of]
+    spread = logps.new_zeros(targets.shape).masked_scatter(real, logps[edge_of])
+    return spread.sum(dim=-1)
+
+
+def caption_logits(captioner: Captioner, memory: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (M, V) and targets (M,) of the M real tokens of captions, for cross-entropy.
+
+    Args:
+        captioner: the model.
+        memory: (B, P, D) of ``captioner.encode``.
+        tokens: (N, T) ids BOS..EOS, PAD after; the N / B captions of an image side by side.
+    """
+    targets = tokens[:, 1:]
+    real = targets != captioner.pad_id
+    hidden = captioner.hidden(memory, tokens[:, :-1])
+    return captioner.head(hidden[real]), targets[real]
+
+
+def score_captions(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Tensor:
+    """Log-probabilities (B, K), float32, of candidates (B, K, T), each caption by itself."""
+    flat = tokens.flatten(0, 1)
+    logits, targets = caption_logits(captioner, memory, flat)
+    real = flat[:, 1:] != captioner.pad_id
+    logps = torch.zeros(real.shape, device=real.device)
+    logps = logps.masked_scatter(real, token_logps(logits, targets))
+    return logps.sum(dim=-1).view(tokens.shape[:2])
