@@ -1,0 +1,102 @@
+"""Checks of one caption: is it text that a model should learn to say?
+
+Plain captions pass one regular expression; only the others are looked at closely.
+"""
+
+import re
+import unicodedata
+from typing import Any
+
+MAX_CHARS = 1_000
+_PLAIN = re.compile(r"[A-Za-z0-9,.'\"!?;:()&%$#@*/+\-]+(?: +[A-Za-z0-9,.'\"!?;:()&%$#@*/+\-]+)+ *")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
+_INVISIBLE = re.compile(r"[\u200b\u2060\ufeff\u00ad\U000e0000-\U000e007f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SPECIAL = re.compile(
+    r"<\|[^|>\n]{1,40}\|>|</?s>|<(?:pad|unk|bos|eos|mask|image|start_of_text|end_of_text)>"
+    r"|\[(?:PAD|CLS|SEP|UNK|MASK|BOS|EOS|INST)\]|<<SYS>>",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>|&(?:[a-z]{2,8}|#\d{1,7});", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://|www\.|\S+@\S+\.[a-z]{2,}", re.IGNORECASE)
+_MOJIBAKE = re.compile(r"[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|\u00ef\u00bf\u00bd")
+_FILE_NAME = re.compile(r"^\S*\.(jpe?g|png|gif|webp|tiff?|bmp)$|^(img|dsc[nf]?|pict?)[_ -]?\d+$", re.I)
+_BOILERPLATE = re.compile(
+    r"^(image|photo|picture|img|untitled|no (caption|description|alt)( text)?( available)?|alt text"
+    r"|n/?a|null|none|nan|todo|tbd|test|undefined|caption|unknown|click (here|to enlarge).*"
+    r"|(image|photo|picture) (not (found|available)|unavailable|of .{0,3}|may contain.*)"
+    r"|stock (photo|image).*|all rights reserved.*|(c|\u00a9) .{0,40})\W*$",
+    re.IGNORECASE,
+)
+
+
+def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, str]]:
+    """Findings of one caption, as pairs of code and detail; empty when it is fine.
+
+    Codes are those of `dico.data.validation.findings`; which of them set the caption aside is said
+    there.
+    """
+    if not isinstance(caption, str):
+        return [("caption_not_text", f"{type(caption).__name__} {caption!r}"[:120])]
+    if len(caption) <= max_chars and _PLAIN.fullmatch(caption) and not _ADDRESS.search(caption):
+        return [] if not _is_boilerplate(caption) else [("caption_boilerplate", caption[:120])]
+    if not caption.strip():
+        return [("caption_empty", "no text")]
+    if len(caption) > max_chars:
+        return [("caption_too_long", f"{len(caption)} characters: {printable(caption)}")]
+    return [(code, printable(caption)) for code in _closely(caption)]
+
+
+def tidy(caption: str) -> str:
+    """A caption without outer space and with single spaces, in Unicode's composed form."""
+    return unicodedata.normalize("NFC", " ".join(caption.split()))
+
+
+def printable(text: str, max_chars: int = 120) -> str:
+    """A text that can be shown anywhere: what is not printable becomes an escape."""
+    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:max_chars])
+    return shown + ("..." if len(text) > max_chars else "")
+
+
+def _closely(caption: str) -> list[str]:
+    codes = []
+    if _SURROGATE.search(caption) or "\ufffd" in caption:
+        codes.append("caption_encoding")
+    if _CONTROL.search(caption):
+        codes.append("caption_control")
+    if _DIRECTION.search(caption) or _INVISIBLE.search(caption):
+        codes.append("caption_invisible")
+    if _SPECIAL.search(caption):
+        codes.append("caption_special_token")
+    elif _MARKUP.search(caption):
+        codes.append("caption_markup")
+    if _ADDRESS.search(caption):
+        codes.append("caption_address")
+    if _MOJIBAKE.search(caption):
+        codes.append("caption_mojibake")
+    if not any(c.isalpha() for c in caption):
+        codes.append("caption_no_words")
+    elif _is_boilerplate(caption):
+        codes.append("caption_boilerplate")
+    elif len(caption.split()) < 2 and not _spaceless_script(caption):
+        codes.append("caption_too_short")
+    if _foreign(caption):
+        codes.append("caption_script")
+    return codes
+
+
+def _is_boilerplate(caption: str) -> bool:
+    text = caption.strip()
+    return bool(_BOILERPLATE.match(text) or _FILE_NAME.match(text))
+
+
+def _foreign(caption: str) -> bool:
+    """Whether most letters are not of the Latin script."""
+    letters = [c for c in caption if c.isalpha()]
+    other = sum(1 for c in letters if ord(c) > 0x24F and not 0x1E00 <= ord(c) <= 0x1EFF)
+    return other * 2 > len(letters)
+
+
+def _spaceless_script(caption: str) -> bool:
+    return any(0x2E80 <= ord(c) <= 0x9FFF or 0x0E00 <= ord(c) <= 0x0EFF for c in caption)

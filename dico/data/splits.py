@@ -1,0 +1,18 @@
+"""Splits for datasets that have none: by the picture's content, so that they never change."""
+
+import hashlib
+
+
+def split_of(identity: str, validation_share: float, test_share: float) -> str:
+    """The split of a picture.
+
+    Args:
+        identity: SHA-256 of the picture, or of the first of a group of near-duplicates.
+        validation_share: share of pictures for validation, 0 to 1.
+        test_share: share of pictures for test, 0 to 1.
+    """
+    digest = hashlib.sha256(b"dico-split:" + identity.encode("utf-8", "surrogatepass")).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < test_share:
+        return "test"
+    return "validation" if place < test_share + validation_share else "train"

@@ -1,0 +1,121 @@
+"""The catalogue of everything that validation can find, and what to do about each.
+
+Severity: ``fatal`` findings fail a dataset in every mode (part of it is unreadable); an ``error``
+sets the picture or caption aside; a ``warning`` stays as a flag in the manifest.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of finding."""
+
+    code: str
+    """Its name in thresholds, flags and reports."""
+    severity: str
+    """fatal, error or warning."""
+    subject: str
+    """What it is about: picture or caption."""
+    title: str
+    """What it means, in a few words."""
+    advice: str
+    """What to do."""
+
+
+def _kinds(subject: str, *rows: tuple[str, str, str, str]) -> list[Kind]:
+    return [Kind(code, severity, subject, title, advice) for code, severity, title, advice in rows]
+
+
+_ALL = [
+    *_kinds(
+        "picture",
+        ("file_malformed", "fatal", "the dataset's file ends or breaks in the middle",
+         "export or download it again; everything after this place is missing"),
+        ("file_truncated", "fatal", "the last line is cut off", "export or download the file again"),
+        ("shard_damaged", "fatal", "a tar shard breaks in the middle", "download the shard again"),
+        ("row_malformed", "error", "a row that is not a picture with captions",
+         "mend the row, or map its columns to image and caption"),
+        ("json_malformed", "error", "a line that is not JSON", "mend the line"),
+        ("json_duplicate_key", "error", "one key twice in one object",
+         "keep one of the two values; parsers disagree on which counts"),
+        ("json_nan", "error", "NaN or Infinity, which is not JSON", "write null or leave it out"),
+        ("json_huge_integer", "error", "an integer of absurd length", "write identifiers as text"),
+        ("json_too_deep", "error", "JSON nested too deeply", "remove the nesting"),
+        ("member_unsafe", "error", "a tar member with an unsafe path, or a link",
+         "rebuild the shard with plain relative names"),
+        ("image_missing", "error", "the picture is not there",
+         "check the images folder, or remove the row"),
+        ("image_unreadable", "error", "the picture may not be read", "check its owner and mode"),
+        ("image_not_a_file", "error", "a folder, pipe or device instead of a picture",
+         "remove the row"),
+        ("image_empty", "error", "a file of no bytes", "download it again"),
+        ("image_format", "error", "not a picture, whatever its name says",
+         "download it again, or export it as JPEG or PNG"),
+        ("image_truncated", "error", "the picture ends too early", "download it again"),
+        ("image_damaged", "error", "the picture does not decode", "download it again"),
+        ("image_timeout", "error", "decoding takes too long", "save the picture anew"),
+        ("image_too_large", "error", "more bytes or pixels than allowed",
+         "scale it down, or raise max_pixels"),
+        ("image_too_narrow", "error", "a strip, not a photograph", "crop it or remove the row"),
+        ("image_too_small", "error", "fewer pixels than a model can use",
+         "use the original instead of a thumbnail"),
+        ("image_range_unclear", "error", "float or 32-bit pixels of unknown range",
+         "save it as 8-bit RGB"),
+        ("image_digest_mismatch", "error", "not the bytes that the dataset's digest names",
+         "download it again"),
+        ("id_missing", "error", "no id and no name to make one of", "give the row an id"),
+        ("id_duplicate", "error", "two pictures under one id", "give each picture its own id"),
+        ("image_two_ids", "error", "one picture under two ids",
+         "merge the two rows and their captions"),
+        ("image_unknown_id", "error", "captions of an id that no picture has",
+         "add the picture or remove the captions"),
+        ("split_unknown", "error", "a split of an unknown name", "use train, validation or test"),
+        ("split_conflict", "error", "rows of one picture name different splits", "choose one"),
+        ("captions_missing", "error", "fewer usable captions than required",
+         "write captions, or lower min_captions"),
+        ("leak_identical", "error", "the same picture in two splits",
+         "keep it in one split; measured quality is else too good"),
+        ("leak_similar", "error", "nearly the same picture in two splits",
+         "keep both in one split, or raise the limit when they are different pictures"),
+        ("image_similar", "warning", "nearly the same picture twice in one split",
+         "keep one of them"),
+        ("leak_caption", "warning", "a longer caption word for word in train and in another split",
+         "check whether annotators copied captions"),
+        ("image_animated", "warning", "an animation, read as its first frame",
+         "check that the captions describe the first frame"),
+        ("image_cmyk", "warning", "CMYK, converted without a colour profile",
+         "save it as RGB for exact colours"),
+        ("image_blank", "warning", "one colour all over", "check the picture"),
+        ("positive_unusable", "warning", "an added positive that cannot be used, and is left out",
+         "mend or remove it"),
+        ("positives_malformed", "warning", "positive_images or positive_captions is no list of texts",
+         "write a list of texts"),
+    ),
+    *_kinds(
+        "caption",
+        ("caption_not_text", "error", "a caption that is not text", "write text, or remove it"),
+        ("caption_empty", "error", "an empty caption", "write it or remove it"),
+        ("caption_too_long", "error", "a caption of excessive length",
+         "cut it to a sentence, or raise max_caption_chars"),
+        ("caption_encoding", "error", "broken characters (wrong encoding)", "save it as UTF-8"),
+        ("caption_mojibake", "error", "letters garbled by a wrong encoding",
+         "read the source with its true encoding"),
+        ("caption_control", "error", "control characters", "remove them"),
+        ("caption_special_token", "error", "the text of a model's control token", "remove it"),
+        ("caption_markup", "error", "HTML or entities", "strip the markup"),
+        ("caption_address", "error", "a web or e-mail address", "remove it"),
+        ("caption_no_words", "error", "no letters at all", "write words"),
+        ("caption_boilerplate", "error", "a placeholder, file name or stock phrase",
+         "write a caption, or remove it"),
+        ("caption_repeated", "warning", "one text on very many pictures",
+         "check whether it says anything about them"),
+        ("caption_duplicate", "warning", "the same caption twice on one picture", "remove one"),
+        ("caption_too_short", "warning", "a single word", "write a sentence"),
+        ("caption_invisible", "warning", "invisible or direction characters", "remove them"),
+        ("caption_script", "warning", "mostly not of the Latin script",
+         "check the language that the tokeniser knows"),
+    ),
+]  # fmt: skip
+
+KINDS: dict[str, Kind] = {kind.code: kind for kind in _ALL}
