@@ -155,7 +155,7 @@ class Encoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, P, F) to (B, P, D)."""
-        hidden = self.project(features.to(self.project.weight.dtype))
+        hidden: Tensor = self.project(features.to(self.project.weight.dtype))
         hidden = self.dropout(self.norm(hidden + self.positions[: features.shape[1]]))
         for layer in self.layers:
             hidden = layer(hidden)

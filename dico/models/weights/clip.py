@@ -1,0 +1,152 @@
+"""CLIP weights of open_clip, OpenAI, PAC-S and PAC-S++ into our CLIP.
+
+All share one set of names. What differs is the container, the activation (OpenAI trained with
+QuickGELU), the vocabulary of settings, which is read off the shapes here, and LoRA in PAC-S++.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dico.errors import ConfigError, DataError
+from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.torchvision_compat import ensure_torchvision_imports
+from dico.models.weights.files import Tensors, read_tensors
+
+HEAD_WIDTH = 64
+_NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
+
+
+def import_clip(
+    path: str | Path,
+    quick_gelu: bool,
+    sha256: str = "",
+    mlp_lora: Literal["stored", "add"] = "stored",
+) -> tuple[ClipConfig, Tensors]:
+    """A CLIP's settings and float32 weights from a file.
+
+    Args:
+        path: an OpenAI archive (ViT-B-32.pt, RN50.pt), a PAC-S or PAC-S++ .pth, or open_clip's
+            open_clip_model.safetensors or .bin.
+        quick_gelu: true for OpenAI's weights and what was tuned from them (PAC-S ViT-B/32, PAC-S++),
+            false for OpenCLIP's (PAC-S ViT-L/14, laion2b_s32b_b82k).
+        sha256: digest that the file must have.
+        mlp_lora: whether LoRA is added to the MLP weights too; see `merge_lora`.
+
+    Raises:
+        DataError: not a CLIP of this layout.
+    """
+    tensors = merge_lora(read_tensors(path, sha256), mlp_lora)
+    kept = {name: value.float() for name, value in tensors.items() if name not in _NOT_WEIGHTS}
+    config = infer_config(kept, quick_gelu, str(path))
+    with torch.device("meta"):
+        expected = ClipModel(config).state_dict()
+    for name in expected.keys() - kept.keys():
+        raise DataError(f"{path}: weight {name} is missing, so this is no CLIP of a known layout")
+    for name, value in expected.items():
+        if kept[name].shape != value.shape:
+            shapes = f"{tuple(kept[name].shape)}, expected {tuple(value.shape)}"
+            raise DataError(f"{path}: weight {name} has shape {shapes}")
+    return config, {name: kept[name] for name in expected}
+
+
+def load_open_clip(name: str, pretrained: str) -> tuple[ClipConfig, Tensors]:
+    """Settings and weights by open_clip's names, such as ``ViT-L-14`` and ``openai``.
+
+    The weights come from open_clip's cache or are fetched by it.
+
+    Raises:
+        ConfigError: open_clip does not know the names, or the model has parts we do not build.
+    """
+    ensure_torchvision_imports()
+    import open_clip
+
+    data = open_clip.get_model_config(name)
+    if data is None:
+        raise ConfigError(
+            f"weights: open_clip knows no model {name!r}; see open_clip.list_models()"
+        )
+    config = ClipConfig.from_dict(data)
+    if pretrained == "openai":
+        config = dataclasses.replace(config, quick_gelu=True)
+    known = open_clip.list_pretrained_tags_by_model(name)
+    if pretrained not in known and not Path(pretrained).is_file():
+        raise ConfigError(f"weights: {name} has no {pretrained!r}; known are {', '.join(known)}")
+    model = open_clip.create_model(name, pretrained, force_quick_gelu=config.quick_gelu)
+    return config, {key: value.float() for key, value in model.state_dict().items()}
+
+
+def infer_config(tensors: Tensors, quick_gelu: bool, where: str) -> ClipConfig:
+    """Settings of a CLIP read off the shapes of its weights; heads are 64 wide, as in all of them.
+
+    Raises:
+        DataError: a weight that tells the shape is missing.
+    """
+    try:
+        vision = _vision_config(tensors)
+        width = tensors["ln_final.weight"].shape[0]
+        text = TextConfig(
+            context_length=tensors["positional_embedding"].shape[0],
+            vocab_size=tensors["token_embedding.weight"].shape[0],
+            width=width,
+            heads=max(width // HEAD_WIDTH, 1),
+            layers=_count(tensors, r"transformer\.resblocks\.(\d+)\."),
+        )
+        return ClipConfig(tensors["text_projection"].shape[1], vision, text, quick_gelu)
+    except KeyError as error:
+        raise DataError(f"{where}: weight {error} is missing, so this is no CLIP") from None
+
+
+def _vision_config(tensors: Tensors) -> VisionConfig:
+    if "visual.proj" not in tensors:
+        side = _grid_side(tensors["visual.attnpool.positional_embedding"])
+        stages = (1, 2, 3, 4)
+        return VisionConfig(
+            image_size=side * 32,
+            layers=tuple(_count(tensors, rf"visual\.layer{stage}\.(\d+)\.") for stage in stages),
+            width=tensors["visual.layer1.0.conv1.weight"].shape[0],
+            head_width=HEAD_WIDTH,
+        )
+    width, _, _, patch = tensors["visual.conv1.weight"].shape
+    return VisionConfig(
+        image_size=_grid_side(tensors["visual.positional_embedding"]) * patch,
+        layers=_count(tensors, r"visual\.transformer\.resblocks\.(\d+)\."),
+        width=width,
+        head_width=min(HEAD_WIDTH, width),
+        patch_size=patch,
+    )
+
+
+def _grid_side(positions: Tensor) -> int:
+    return int(round((positions.shape[0] - 1) ** 0.5))
+
+
+def _count(tensors: Tensors, pattern: str) -> int:
+    return len({found[1] for name in tensors if (found := re.match(pattern, name))})
+
+
+def merge_lora(tensors: Tensors, mlp_lora: Literal["stored", "add"] = "stored") -> Tensors:
+    """Adds low-rank updates to the weights they belong to; weights without any stay as they are.
+
+    Layout of PAC-S++ (r = 4, alpha = 1, so updates count 1 / r): ``x.lora_A`` and ``x.lora_B``
+    beside ``x.weight``, and ``in_proj_weight_lora_A``/``_B`` beside ``in_proj_weight``; a
+    convolution's factors have r * kernel rows. The published score runs the MLP weights as they are
+    stored, since loading marks them as merged already, and adds the updates of attention and
+    convolution; ``mlp_lora="add"`` adds all, for files saved before merging.
+    """
+    merged = {name: value for name, value in tensors.items() if "lora_" not in name}
+    for name, down in tensors.items():
+        if not name.endswith("lora_A"):
+            continue
+        base = name.removesuffix("_lora_A") if name.endswith("_lora_A") else name[: -len("lora_A")]
+        target = base if base in merged else f"{base}weight"
+        if ".mlp." in name and mlp_lora == "stored":
+            continue
+        weight, up = merged[target].float(), tensors[name[:-1] + "B"].float()
+        rank = down.shape[0] // (weight.shape[-1] if weight.dim() == 4 else 1)
+        merged[target] = weight + (up @ down.float()).view(weight.shape) / rank
+    return merged

@@ -1,0 +1,272 @@
+"""The DiCO authors' checkpoint layout: a Hugging Face vision-encoder-encoder-decoder.
+
+``encoder.vision_encoder`` is a CLIP vision tower, ``encoder.encoder`` a BERT over its projected
+tokens (``encoder.vis_enc_to_enc_proj``), ``decoder`` a GPT-2 with cross-attention. Its BERT has a
+word table and a pooler that nothing uses and a token-type vector that is a constant: they are left
+out, and the constant is added to the positions. GPT-2 stores its matrices transposed.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dico.errors import DataError
+from dico.models.captioner import Captioner, CaptionerConfig
+from dico.models.tokenizer import Tokenizer
+from dico.models.weights.files import Tensors, read_tensors
+
+BERT_VOCAB_SIZE = 30522
+_BERT, _PROJECTION, _GPT2 = "encoder.encoder", "encoder.vis_enc_to_enc_proj", "decoder.transformer"
+
+
+def import_dico(
+    folder: str | Path, tokenizer: Tokenizer | None = None, sha256: str = ""
+) -> Captioner:
+    """A captioner from an authors' checkpoint, in float32 and eval mode.
+
+    Args:
+        folder: holds config.json and model.safetensors or pytorch_model.bin.
+        tokenizer: CLIP's, for the released weights.
+        sha256: digest that the weights file must have.
+
+    Raises:
+        DataError: not a checkpoint of this layout.
+    """
+    folder = Path(folder)
+    tensors = read_tensors(folder, sha256)
+    try:
+        data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = _read_config(data, tensors)
+        captioner = Captioner(config, tokenizer)
+        captioner.load_state_dict(dict(_ours(tensors, config)), strict=True)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{folder}: not a DiCO checkpoint: {reason}") from None
+    return captioner.eval()
+
+
+def export_dico(
+    captioner: Captioner, folder: str | Path, vision: Tensors, clip: dict[str, Any]
+) -> None:
+    """Writes a captioner in the authors' layout: config.json and model.safetensors.
+
+    Args:
+        captioner: the model.
+        folder: where to.
+        vision: the frozen tower's weights under open_clip's names (``visual.*``), see
+            ``dico.models.clip``; only ViT towers have this layout.
+        clip: the tower's settings in transformers' CLIPVisionConfig names.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"encoder.vision_encoder.{k}": v for k, v in vision_to_huggingface(vision).items()}
+    tensors |= captioner_to_huggingface(captioner)
+    contiguous = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+    save_file(contiguous, folder / "model.safetensors", {"format": "pt"})
+    text = json.dumps(_write_config(captioner.config, clip), indent=1, sort_keys=True)
+    (folder / "config.json").write_text(text, encoding="utf-8")
+
+
+def captioner_to_huggingface(captioner: Captioner) -> Tensors:
+    """Our weights under the authors' names, with zeros for the parts that nothing uses."""
+    ours, config = captioner.state_dict(), captioner.config
+    theirs = {
+        f"{_BERT}.embeddings.word_embeddings.weight": torch.zeros(BERT_VOCAB_SIZE, config.width),
+        f"{_BERT}.embeddings.token_type_embeddings.weight": torch.zeros(2, config.width),
+        f"{_BERT}.pooler.dense.weight": torch.zeros(config.width, config.width),
+        f"{_BERT}.pooler.dense.bias": torch.zeros(config.width),
+        "decoder.lm_head.weight": ours["decoder.words.weight"],
+    }
+    for our_name, names, transposed in _names(config):
+        parts = ours[our_name].chunk(len(names)) if len(names) > 1 else (ours[our_name],)
+        for name, part in zip(names, parts, strict=True):
+            theirs[name] = part.T if transposed else part
+    return theirs
+
+
+def _ours(theirs: Tensors, config: CaptionerConfig) -> Iterator[tuple[str, Tensor]]:
+    for our_name, names, transposed in _names(config):
+        parts = [theirs[name].T if transposed else theirs[name] for name in names]
+        value = torch.cat(parts).float()
+        if our_name == "encoder.positions":
+            value = value + theirs[f"{_BERT}.embeddings.token_type_embeddings.weight"][0].float()
+        yield our_name, value.contiguous()
+
+
+def _names(config: CaptionerConfig) -> Iterator[tuple[str, list[str], bool]]:
+    """Each of our names, the authors' names that it concatenates, and whether those are transposed."""
+    embeddings = f"{_BERT}.embeddings"
+    yield "encoder.positions", [f"{embeddings}.position_embeddings.weight"], False
+    yield from _pairs("encoder.norm", [f"{embeddings}.LayerNorm"])
+    yield from _pairs("encoder.project", [_PROJECTION])
+    for index in range(config.num_encoder_layers):
+        ours, theirs = f"encoder.layers.{index}", f"{_BERT}.encoder.layer.{index}"
+        parts = [f"{theirs}.attention.self.{part}" for part in ("query", "key", "value")]
+        yield from _pairs(f"{ours}.qkv", parts)
+        yield from _pairs(f"{ours}.out", [f"{theirs}.attention.output.dense"])
+        yield from _pairs(f"{ours}.attention_norm", [f"{theirs}.attention.output.LayerNorm"])
+        yield from _pairs(f"{ours}.ffn_in", [f"{theirs}.intermediate.dense"])
+        yield from _pairs(f"{ours}.ffn_out", [f"{theirs}.output.dense"])
+        yield from _pairs(f"{ours}.ffn_norm", [f"{theirs}.output.LayerNorm"])
+    yield "decoder.words.weight", [f"{_GPT2}.wte.weight"], False
+    yield "decoder.positions", [f"{_GPT2}.wpe.weight"], False
+    yield from _pairs("decoder.norm", [f"{_GPT2}.ln_f"])
+    for index in range(config.num_decoder_layers):
+        ours, theirs = f"decoder.layers.{index}", f"{_GPT2}.h.{index}"
+        for our_name, their_name in _GPT2_LAYER.items():
+            is_norm = our_name.endswith("norm")
+            yield from _pairs(f"{ours}.{our_name}", [f"{theirs}.{their_name}"], not is_norm)
+
+
+_GPT2_LAYER = {
+    "self_norm": "ln_1",
+    "self_qkv": "attn.c_attn",
+    "self_out": "attn.c_proj",
+    "cross_norm": "ln_cross_attn",
+    "cross_query": "crossattention.q_attn",
+    "cross_key_value": "crossattention.c_attn",
+    "cross_out": "crossattention.c_proj",
+    "ffn_norm": "ln_2",
+    "ffn_in": "mlp.c_fc",
+    "ffn_out": "mlp.c_proj",
+}
+
+
+def _pairs(
+    ours: str, theirs: list[str], transposed: bool = False
+) -> Iterator[tuple[str, list[str], bool]]:
+    yield f"{ours}.weight", [f"{name}.weight" for name in theirs], transposed
+    yield f"{ours}.bias", [f"{name}.bias" for name in theirs], False
+
+
+def _read_config(data: Mapping[str, Any], tensors: Tensors) -> CaptionerConfig:
+    bert, gpt2 = data["encoder"]["encoder"], data["decoder"]
+    words = tensors[f"{_GPT2}.wte.weight"]
+    ffn_width = tensors[f"{_GPT2}.h.0.mlp.c_fc.weight"].shape[1]
+    if bert.get("intermediate_size", 3072) != ffn_width:
+        raise ValueError(
+            f"feed-forward widths {bert.get('intermediate_size')} and {ffn_width} differ"
+        )
+    if bert.get("num_attention_heads", 12) != gpt2.get("n_head", 12):
+        raise ValueError("encoder and decoder have different numbers of heads")
+    return CaptionerConfig(
+        feature_width=tensors[f"{_PROJECTION}.weight"].shape[1],
+        num_image_positions=tensors[f"{_BERT}.embeddings.position_embeddings.weight"].shape[0],
+        num_text_positions=tensors[f"{_GPT2}.wpe.weight"].shape[0],
+        vocab_size=words.shape[0],
+        width=words.shape[1],
+        num_encoder_layers=_count(tensors, rf"{re.escape(_BERT)}\.encoder\.layer\.(\d+)\."),
+        num_decoder_layers=_count(tensors, rf"{re.escape(_GPT2)}\.h\.(\d+)\."),
+        num_heads=gpt2.get("n_head", 12),
+        ffn_width=ffn_width,
+        dropout=gpt2.get("resid_pdrop", 0.1),
+    )
+
+
+def _write_config(config: CaptionerConfig, clip: dict[str, Any]) -> dict[str, Any]:
+    bos, eos, pad = (config.vocab_size - n for n in (3, 2, 1))
+    bert = {
+        "model_type": "bert",
+        "vocab_size": BERT_VOCAB_SIZE,
+        "hidden_size": config.width,
+        "d_embed": config.width,
+        "num_hidden_layers": config.num_encoder_layers,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.ffn_width,
+        "max_position_embeddings": config.num_image_positions,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.dropout,
+    }
+    gpt2 = {
+        "model_type": "gpt2",
+        "vocab_size": config.vocab_size,
+        "n_embd": config.width,
+        "n_layer": config.num_decoder_layers,
+        "n_head": config.num_heads,
+        "n_inner": config.ffn_width,
+        "n_positions": config.num_text_positions,
+        "add_cross_attention": True,
+        "is_decoder": True,
+        "resid_pdrop": config.dropout,
+        "embd_pdrop": config.dropout,
+        "attn_pdrop": config.dropout,
+        "bos_token_id": bos,
+        "eos_token_id": eos,
+        "pad_token_id": pad,
+    }
+    encoder = {
+        "model_type": "vision-encoder-encoder",
+        "hidden_size": config.width,
+        "vision_encoder": {"model_type": "clip_vision_model", **clip},
+        "encoder": bert,
+    }
+    return {
+        "model_type": "vision-encoder-decoder",
+        "architectures": ["VisionEncoderDecoderModel"],
+        "encoder": encoder,
+        "decoder": gpt2,
+        "hidden_size": config.width,
+        "vocab_size": config.vocab_size,
+        "decoder_start_token_id": bos,
+        "bos_token_id": bos,
+        "eos_token_id": eos,
+        "pad_token_id": pad,
+        "is_encoder_decoder": True,
+        "tie_word_embeddings": False,
+    }
+
+
+def _count(tensors: Tensors, pattern: str) -> int:
+    return len({found[1] for name in tensors if (found := re.match(pattern, name))})
+
+
+_VISION = {
+    "visual.class_embedding": "embeddings.class_embedding",
+    "visual.conv1.weight": "embeddings.patch_embedding.weight",
+    "visual.positional_embedding": "embeddings.position_embedding.weight",
+}
+_VISION_NORMS = {"visual.ln_pre": "pre_layrnorm", "visual.ln_post": "post_layernorm"}
+_VISION_LAYER = {
+    "ln_1": "layer_norm1",
+    "attn.out_proj": "self_attn.out_proj",
+    "ln_2": "layer_norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+
+
+def vision_to_huggingface(tensors: Tensors) -> Tensors:
+    """A vision tower's weights (``visual.*``) under transformers' CLIP names, without the projection."""
+    theirs = {name: tensors[ours] for ours, name in _VISION.items()}
+    for kind in ("weight", "bias"):
+        for ours, name in _VISION_NORMS.items():
+            theirs[f"{name}.{kind}"] = tensors[f"{ours}.{kind}"]
+        for index in range(_count(tensors, r"visual\.transformer\.resblocks\.(\d+)\.")):
+            block, layer = f"visual.transformer.resblocks.{index}", f"encoder.layers.{index}"
+            for ours, name in _VISION_LAYER.items():
+                theirs[f"{layer}.{name}.{kind}"] = tensors[f"{block}.{ours}.{kind}"]
+            merged = tensors[f"{block}.attn.in_proj_{kind}"].chunk(3)
+            for part, value in zip("qkv", merged, strict=True):
+                theirs[f"{layer}.self_attn.{part}_proj.{kind}"] = value
+    return theirs
+
+
+def vision_from_huggingface(tensors: Tensors) -> Tensors:
+    """The inverse of `vision_to_huggingface`, for comparing towers."""
+    ours = {name: tensors[theirs] for name, theirs in _VISION.items()}
+    for kind in ("weight", "bias"):
+        for name, theirs in _VISION_NORMS.items():
+            ours[f"{name}.{kind}"] = tensors[f"{theirs}.{kind}"]
+        for index in range(_count(tensors, r"encoder\.layers\.(\d+)\.")):
+            block, layer = f"visual.transformer.resblocks.{index}", f"encoder.layers.{index}"
+            for name, theirs in _VISION_LAYER.items():
+                ours[f"{block}.{name}.{kind}"] = tensors[f"{layer}.{theirs}.{kind}"]
+            parts = [tensors[f"{layer}.self_attn.{part}_proj.{kind}"] for part in "qkv"]
+            ours[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
+    return ours
