@@ -1,0 +1,1 @@
+"""Kubeflow components: one file, one component, one function whose body calls one step of dico."""

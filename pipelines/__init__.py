@@ -1,0 +1,1 @@
+"""Pipelines as lists of steps, their compiled YAML, and the runner that needs no cluster."""

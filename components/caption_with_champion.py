@@ -1,0 +1,45 @@
+"""The reigning champion's captions, for comparison on the same pictures."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def caption_with_champion(
+    manifest: Input[Dataset],
+    registry: str,
+    model_name: str,
+    version: str,
+    split: str,
+    decoding: str,
+    captions: Output[Dataset],
+):
+    """Captions every picture of a split with the champion; none where there is no champion.
+
+    Args:
+        manifest: Manifest of the dataset.
+        registry: Folder or s3:// prefix of the registry.
+        model_name: Name of the registered model.
+        version: Number of the champion's version; empty where there is none.
+        split: train, validation or test.
+        decoding: Settings of beam search, JSON.
+
+    Returns:
+        captions: One caption per picture, JSON lines.
+    """
+    from dico.steps.caption_with_champion import caption_with_champion as step
+
+    from dico.exits import exit_codes
+
+    with exit_codes():
+        step(
+            manifest=manifest.path,
+            registry=registry,
+            model_name=model_name,
+            version=version,
+            split=split,
+            decoding=decoding,
+            output_captions=captions.path,
+        )

@@ -1,0 +1,31 @@
+"""The quality gate: may the candidate become the champion?"""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Artifact, Input, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def compare_models(
+    evaluation: Input[Artifact], config: str, decision: Output[Artifact]
+) -> NamedTuple("Outputs", [("promote", str), ("reasons", str)]):
+    """Decides by paired-bootstrap differences against the start and the champion.
+
+    Args:
+        evaluation: Metrics with intervals and differences.
+        config: Limits of the gate, JSON.
+
+    Returns:
+        decision: The decision as JSON.
+        promote: "true" or "false".
+        reasons: Why.
+    """
+    from dico.steps.compare_models import compare_models as step
+
+    from dico.exits import exit_codes
+
+    with exit_codes():
+        return step(evaluation=evaluation.path, config=config, output_decision=decision.path)

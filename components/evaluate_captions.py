@@ -1,0 +1,56 @@
+"""All metrics of all systems on the same pictures, with intervals."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def evaluate_captions(
+    manifest: Input[Dataset],
+    features: Input[Artifact],
+    evaluator: Input[Model],
+    captions: Input[Dataset],
+    baseline_captions: Input[Dataset],
+    champion_captions: Input[Dataset],
+    split: str,
+    config: str,
+    evaluation: Output[Artifact],
+    metrics: Output[Metrics],
+):
+    """Scores the candidate, its cross-entropy start, the champion and the human captions.
+
+    Args:
+        manifest: Manifest of the dataset.
+        features: Pointer to the features.
+        evaluator: Judges captions against pictures.
+        captions: The candidate's captions.
+        baseline_captions: Captions of its cross-entropy start.
+        champion_captions: Captions of the champion; may be none.
+        split: Split that was captioned.
+        config: Settings of the evaluation, JSON.
+
+    Returns:
+        evaluation: Metrics with intervals, and scores per picture.
+        metrics: The candidate's metrics.
+    """
+    from dico.steps.evaluate_captions import evaluate_captions as step
+
+    from dico.exits import exit_codes
+    from dico.report import headline
+
+    with exit_codes():
+        step(
+            manifest=manifest.path,
+            features=features.path,
+            evaluator=evaluator.path,
+            captions=captions.path,
+            baseline_captions=baseline_captions.path,
+            champion_captions=champion_captions.path,
+            split=split,
+            config=config,
+            output_evaluation=evaluation.path,
+        )
+        for name, value in headline(evaluation.path, metrics.path).items():
+            metrics.log_metric(name, value)

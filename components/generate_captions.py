@@ -1,0 +1,42 @@
+"""Captions of a whole split, written before anything is scored."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def generate_captions(
+    manifest: Input[Dataset],
+    features: Input[Artifact],
+    captioner: Input[Model],
+    split: str,
+    decoding: str,
+    captions: Output[Dataset],
+):
+    """Captions every picture of a split.
+
+    Args:
+        manifest: Manifest of the dataset.
+        features: Pointer to the features.
+        captioner: The model.
+        split: train, validation or test.
+        decoding: Settings of beam search, JSON.
+
+    Returns:
+        captions: One caption per picture, JSON lines.
+    """
+    from dico.steps.generate_captions import generate_captions as step
+
+    from dico.exits import exit_codes
+
+    with exit_codes():
+        step(
+            manifest=manifest.path,
+            features=features.path,
+            captioner=captioner.path,
+            split=split,
+            decoding=decoding,
+            output_captions=captions.path,
+        )

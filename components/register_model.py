@@ -1,0 +1,73 @@
+"""The candidate becomes a version, and the champion where the gate said so."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import HTML, Artifact, Input, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register_model(
+    captioner: Input[Model],
+    evaluator: Input[Model],
+    evaluation: Input[Artifact],
+    decision: Input[Artifact],
+    report: Input[HTML],
+    registry: str,
+    model_name: str,
+    dataset: str,
+    fingerprint: str,
+    preset: str,
+    overrides: str,
+    seed: int,
+    registered: Output[Artifact],
+) -> NamedTuple("Outputs", [("version", str), ("promoted", str)]):
+    """Registers the candidate under the next number, immutable.
+
+    Args:
+        captioner: The captioner after fine-tuning.
+        evaluator: The evaluator whose tower it sees through.
+        evaluation: Metrics with intervals.
+        decision: The gate's decision.
+        report: The run's report.
+        registry: Folder or s3:// prefix of the registry.
+        model_name: Name of the registered model.
+        dataset: Where the annotations are.
+        fingerprint: SHA-256 over pictures, captions and splits.
+        preset: Name of the preset.
+        overrides: Settings that were changed.
+        seed: Seed of the run.
+
+    Returns:
+        registered: Name, number and place of the version, JSON.
+        version: Number of the version.
+        promoted: "true" where it became the champion.
+    """
+    import json
+
+    from dico.steps.register_model import register_model as step
+
+    from dico.exits import exit_codes
+
+    with exit_codes():
+        return step(
+            captioner=captioner.path,
+            evaluator=evaluator.path,
+            evaluation=evaluation.path,
+            decision=decision.path,
+            report=report.path,
+            registry=registry,
+            model_name=model_name,
+            lineage=json.dumps(
+                {
+                    "dataset": dataset,
+                    "fingerprint": fingerprint,
+                    "preset": preset,
+                    "overrides": overrides,
+                    "seed": seed,
+                }
+            ),
+            output_version=registered.path,
+        )

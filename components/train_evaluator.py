@@ -1,0 +1,42 @@
+"""The evaluator that judges captions, tuned on the user's domain."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train_evaluator(
+    manifest: Input[Dataset],
+    config: str,
+    seed: int,
+    run_key: str,
+    store: str,
+    evaluator: Output[Model],
+):
+    """Trains a CLIP model by positive-augmented contrastive learning, or takes given weights.
+
+    Args:
+        manifest: Manifest of the dataset.
+        config: Settings of the evaluator, JSON.
+        seed: Seed of initialisation and order.
+        run_key: Names the checkpoints; empty to derive it from data, settings and code.
+        store: Folder or s3:// prefix that holds the checkpoints.
+
+    Returns:
+        evaluator: Base CLIP and tuned weights, config and tokenizer.
+    """
+    from dico.steps.train_evaluator import train_evaluator as step
+
+    from dico.exits import exit_codes
+
+    with exit_codes():
+        step(
+            manifest=manifest.path,
+            config=config,
+            seed=seed,
+            run_key=run_key,
+            store=store,
+            output_evaluator=evaluator.path,
+        )

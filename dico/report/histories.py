@@ -1,0 +1,98 @@
+"""What training wrote down, as charts: one small chart a quantity, one group a stage."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dico.errors import DataError
+from dico.report.charts import Chart, Series
+
+# Key in history.jsonl, title, and how to read it. A key that was not recorded is left out.
+EVALUATOR_CHARTS = (
+    ("loss", "Loss", "contrastive, in nats"),
+    ("validation_recall_at_1", "R@1", "a caption of the validation split finds its picture first"),
+)
+XE_CHARTS = (
+    ("loss", "Loss", "cross-entropy per token, in nats"),
+    ("validation_cider", "CIDEr", "on a slice of the validation split"),
+    ("validation_pac_score", "PAC-S", "on a slice of the validation split"),
+)
+FINETUNE_CHARTS = (
+    ("loss", "Loss", "the DiCO loss of the batch"),
+    ("reward", "Reward", "mean PAC-S of all candidates of the batch"),
+    ("reward_winner", "Reward of winners", "PAC-S of the best candidate of each picture"),
+    ("validation_cider", "CIDEr", "on a slice of the validation split"),
+    ("validation_pac_score", "PAC-S", "on a slice of the validation split"),
+    ("kl", "Divergence", "from the cross-entropy model, in nats per caption"),
+    ("num_words", "Length", "words per candidate"),
+    ("rep_2", "Rep-2", "repeated bigrams per candidate"),
+    ("bad_endings", "Bad endings", "share of candidates broken off at the end"),
+    ("gamma_entropy", "Entropy of weights", "of the losers' weights, in nats"),
+    ("accuracy", "Accuracy", "share of losers that the policy ranks below the winner"),
+    ("margin", "Margin", "between winner and losers, in nats"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of training."""
+
+    title: str
+    """Its name."""
+
+    style: str
+    """Class of its lines on the page."""
+
+    facts: tuple[tuple[str, str], ...]
+    """What was done, in names and values."""
+
+    charts: tuple[Chart, ...]
+    """Its curves."""
+
+    config: str
+    """Its settings, as indented JSON."""
+
+
+def read_stage(
+    folder: Path, title: str, style: str, charts: Sequence[tuple[str, str, str]]
+) -> Stage:
+    """Reads ``history.jsonl`` and ``training.json`` of a model's folder."""
+    history = _read_lines(folder / "history.jsonl")
+    training = _read_json(folder / "training.json")
+    drawn = [_chart(history, key, name, how, style) for key, name, how in charts]
+    facts = []
+    if history:
+        facts.append(("steps", f"{int(history[-1]['step']):,}"))
+        seconds = [row["seconds"] for row in history if "seconds" in row]
+        facts += [("time", f"{max(seconds) / 60:.1f} min")] if seconds else []
+    config = json.dumps(training.get("config", training), indent=2, sort_keys=True)
+    return Stage(title, style, tuple(facts), tuple(c for c in drawn if c.series), config)
+
+
+def _chart(
+    history: Sequence[dict[str, Any]], key: str, title: str, explanation: str, style: str
+) -> Chart:
+    points = [(float(r["step"]), float(r[key])) for r in history if r.get(key) is not None]
+    kind = "validation" if key.startswith("validation_") else style
+    return Chart(title, explanation, [Series(title, points, kind)] if points else [])
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON lines: {error}") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON: {error}") from None
+    return content

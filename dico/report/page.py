@@ -1,0 +1,166 @@
+"""The run's page: one HTML file without scripts or outside hosts, also Kubeflow's HTML artifact."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from dico.data.manifest import iter_manifest
+from dico.errors import DataError
+from dico.progress import format_seconds
+from dico.report.histories import EVALUATOR_CHARTS, FINETUNE_CHARTS, XE_CHARTS, read_stage
+from dico.report.pictures import select_pictures
+from dico.report.summary import (
+    BASELINE,
+    CANDIDATE,
+    SYSTEM_LABELS,
+    MetricTable,
+    read_metrics,
+    tabulate,
+)
+from dico.storage import atomic_write
+
+_TILES = ("pac_score", "cider", "recall_at_1", "rep_2")
+_SHOWN_SCORES = (("pac_score", "PAC-S"), ("cider", "CIDEr"))
+_FIELD_LABELS = {
+    "preset": "Preset",
+    "overrides": "Overrides",
+    "seed": "Seed",
+    "dataset": "Dataset",
+    "fingerprint": "Fingerprint",
+    "code": "Code",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number that matters, before and after fine-tuning."""
+
+    label: str
+    """Name of the metric."""
+
+    before: str
+    """Score after cross-entropy."""
+
+    after: str
+    """Score after fine-tuning."""
+
+    change: str
+    """Their difference with its interval."""
+
+    verdict: str
+    """better, worse or even."""
+
+
+def write_report(
+    output: Path,
+    manifest: Path,
+    evaluator: Path,
+    xe_captioner: Path,
+    captioner: Path,
+    evaluation: Path,
+    decision: Path,
+    lineage: Mapping[str, Any],
+) -> None:
+    """Writes the page of a run.
+
+    Args:
+        output: where to write it.
+        manifest: manifest of the dataset; its pictures must be readable.
+        evaluator: model folder with the history of the evaluator's training.
+        xe_captioner: model folder with the history of cross-entropy training.
+        captioner: model folder with the history of fine-tuning.
+        evaluation: folder with metrics.json and per_image.parquet.
+        decision: the gate's decision, JSON.
+        lineage: what the run was made from, in names and values.
+
+    Raises:
+        DataError: an input is missing or not what it should be.
+    """
+    metrics = read_metrics(evaluation)
+    table = tabulate(metrics)
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=_title(lineage),
+            made=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
+            decision=_read_decision(decision),
+            tiles=_tiles(table),
+            table=table,
+            stages=[
+                read_stage(xe_captioner, "Cross-entropy", "xe", XE_CHARTS),
+                read_stage(captioner, "DiCO", "dico", FINETUNE_CHARTS),
+                read_stage(evaluator, "Evaluator", "champion", EVALUATOR_CHARTS),
+            ],
+            pictures=select_pictures(evaluation, manifest, "pac_score"),
+            num_pictures=metrics["num_images"],
+            shown_scores=_SHOWN_SCORES,
+            labels=SYSTEM_LABELS,
+            facts=_facts(lineage, manifest),
+        )
+    )
+    with atomic_write(output) as path:
+        path.write_text(page)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("dico.report"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["seconds"] = format_seconds
+    return environment
+
+
+def _title(lineage: Mapping[str, Any]) -> str:
+    dataset = str(lineage.get("dataset", ""))
+    name = Path(dataset).stem if dataset else "the small world"
+    return f"{lineage.get('preset', 'dico')} on {name}"
+
+
+def _read_decision(path: Path) -> dict[str, Any]:
+    try:
+        decision: dict[str, Any] = json.loads(path.read_text())
+        return {"promote": bool(decision["promote"]), "reasons": list(decision["reasons"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a decision of the gate: {error}") from None
+
+
+def _tiles(table: MetricTable) -> list[Tile]:
+    before = table.columns.index(SYSTEM_LABELS[BASELINE])
+    after = table.columns.index(SYSTEM_LABELS[CANDIDATE])
+    change = table.columns.index(f"{SYSTEM_LABELS[CANDIDATE]} − {SYSTEM_LABELS[BASELINE]}")
+    return [
+        Tile(
+            row.metric.label,
+            row.cells[before].value,
+            row.cells[after].value,
+            str(row.cells[change]),
+            row.cells[change].verdict,
+        )
+        for row in table.rows
+        if row.metric.key in _TILES
+    ]
+
+
+def _facts(lineage: Mapping[str, Any], manifest: Path) -> list[tuple[str, str]]:
+    """What was trained on what, in names and values."""
+    splits: dict[str, int] = {}
+    num_captions = 0
+    for record in iter_manifest(manifest):
+        splits[record.split] = splits.get(record.split, 0) + 1
+        num_captions += len(record.captions)
+    counts = ", ".join(f"{num:,} {split}" for split, num in splits.items())
+    facts = [("Pictures", counts), ("Captions", f"{num_captions:,}")]
+    for key, value in lineage.items():
+        shown = value if isinstance(value, str) else json.dumps(value)
+        facts.append((_FIELD_LABELS.get(key, key.replace("_", " ").capitalize()), shown or "none"))
+    return facts

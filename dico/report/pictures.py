@@ -1,0 +1,131 @@
+"""Which test pictures a page shows, and the pictures themselves as data URIs."""
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from dico.data.images import load_image
+from dico.data.manifest import Record, read_manifest
+from dico.errors import DataError
+from dico.report.summary import BASELINE, CANDIDATE, CHAMPION
+
+THUMBNAIL_PX = 288
+SMALL_PX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """One system's caption of one picture."""
+
+    text: str
+    """The caption."""
+
+    scores: Mapping[str, float]
+    """Metric to score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A test picture with what people and systems say about it."""
+
+    image_id: str
+    """Its name in the dataset."""
+
+    source: str
+    """The picture as a data URI."""
+
+    pixelated: bool
+    """Whether it is so small that its pixels should stay sharp when enlarged."""
+
+    references: tuple[str, ...]
+    """Human captions."""
+
+    captions: Mapping[str, Caption]
+    """System to caption."""
+
+    gain: float
+    """The candidate's reward minus that of its cross-entropy start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The pictures of a page."""
+
+    sample: tuple[Picture, ...]
+    """Spread evenly over the test split, chosen without regard to scores."""
+
+    gained: tuple[Picture, ...]
+    """Those whose reward rose most."""
+
+    lost: tuple[Picture, ...]
+    """Those whose reward fell most, or rose least."""
+
+
+def select_pictures(
+    evaluation: Path, manifest: Path, reward: str, num_sample: int = 12, num_extremes: int = 8
+) -> Selection:
+    """Chooses pictures by an evaluation's scores and loads them by the manifest."""
+    rows = _read_rows(evaluation)
+    records = {record.image_id: record for record in read_manifest(manifest)}
+    gains = {
+        image_id: systems[CANDIDATE].scores.get(reward, 0.0)
+        - systems[BASELINE].scores.get(reward, 0.0)
+        for image_id, systems in rows.items()
+        if image_id in records and {CANDIDATE, BASELINE} <= systems.keys()
+    }
+    ordered = sorted(gains, key=lambda image_id: (gains[image_id], image_id))
+    in_file_order = list(gains)
+    stride = max(1, len(in_file_order) // num_sample)
+
+    def load(image_ids: list[str]) -> tuple[Picture, ...]:
+        return tuple(_load(records[i], rows[i], gains[i]) for i in image_ids)
+
+    return Selection(
+        load(in_file_order[::stride][:num_sample]),
+        load(ordered[::-1][:num_extremes]),
+        load(ordered[:num_extremes]),
+    )
+
+
+def data_uri(image: Image.Image) -> tuple[str, bool]:
+    """The picture, at most THUMBNAIL_PX wide or high, as a data URI; and whether it is tiny."""
+    tiny = max(image.size) <= SMALL_PX
+    buffer = io.BytesIO()
+    if tiny:
+        image.save(buffer, "PNG")
+    else:
+        small = image.copy()
+        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        small.save(buffer, "JPEG", quality=82)
+    kind = "png" if tiny else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}", tiny
+
+
+def _load(record: Record, captions: Mapping[str, Caption], gain: float) -> Picture:
+    source, tiny = data_uri(load_image(record.uri))
+    shown = {name: captions[name] for name in (BASELINE, CANDIDATE, CHAMPION) if name in captions}
+    return Picture(record.image_id, source, tiny, record.captions, shown, gain)
+
+
+def _read_rows(evaluation: Path) -> dict[str, dict[str, Caption]]:
+    """Picture to system to caption, in the file's order."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = evaluation / "per_image.parquet"
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not an evaluation's scores: {error}") from None
+    metrics = [f.name for f in table.schema if pa.types.is_floating(f.type)]
+    rows: dict[str, dict[str, Caption]] = {}
+    row: dict[str, Any]
+    for row in table.drop_columns(["references"]).to_pylist():
+        scores = {key: row[key] for key in metrics if row[key] is not None}
+        rows.setdefault(row["image_id"], {})[row["system"]] = Caption(row["caption"], scores)
+    return rows

@@ -1,0 +1,170 @@
+"""An evaluation's numbers as a table, for a terminal and for a page."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dico.errors import DataError
+
+CANDIDATE, BASELINE, CHAMPION, HUMAN = "dico", "xe", "champion", "human"
+SYSTEM_LABELS = {HUMAN: "Human", BASELINE: "XE", CANDIDATE: "DiCO", CHAMPION: "Champion"}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How one metric is shown."""
+
+    key: str
+    """Its key in metrics.json."""
+
+    label: str
+    """Its name in tables."""
+
+    explanation: str
+    """What it says, in a few words."""
+
+    higher_is_better: bool | None = True
+    """None where neither direction is better."""
+
+    digits: int = 3
+    """Decimals shown."""
+
+
+METRICS = (
+    Metric(
+        "pac_score", "PAC-S", "picture against caption, by the evaluator trained on this domain"
+    ),
+    Metric("ref_pac_score", "RefPAC-S", "PAC-S and closeness to the human captions"),
+    Metric("clip_score", "CLIP-S", "picture against caption, by CLIP before tuning"),
+    Metric("cider", "CIDEr", "n-grams shared with the human captions, rare ones counting more"),
+    Metric("bleu_4", "BLEU-4", "runs of four words shared with a human caption"),
+    Metric("meteor", "METEOR", "words matched with a human caption, up to stems and synonyms"),
+    Metric("rouge_l", "ROUGE-L", "longest common subsequence with a human caption"),
+    Metric("recall_at_1", "R@1", "how often the caption finds its own picture first"),
+    Metric("rep_2", "Rep-2", "repeated bigrams per caption", higher_is_better=False),
+    Metric("bad_endings", "Bad endings", "share of captions broken off at the end", False),
+    Metric("num_words", "Words", "words per caption", higher_is_better=None, digits=1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number with its interval."""
+
+    value: str
+    """The number; a dash where there is none."""
+
+    interval: str = ""
+    """Its interval, ``[low, high]``."""
+
+    verdict: str = ""
+    """better, worse or even for a difference; nothing for a score."""
+
+    def __str__(self) -> str:
+        """The number and its interval in one line."""
+        return f"{self.value} {self.interval}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric of all systems."""
+
+    metric: Metric
+    """What is measured."""
+
+    cells: tuple[Cell, ...]
+    """One per column of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricTable:
+    """All metrics of all systems, and the candidate's difference to its start."""
+
+    columns: tuple[str, ...]
+    """Names of the systems, and of the differences."""
+
+    rows: tuple[Row, ...]
+    """One per metric that some system has."""
+
+    notes: tuple[str, ...]
+    """How to read it, and what is missing."""
+
+
+def read_metrics(evaluation: str | Path) -> dict[str, Any]:
+    """The content of an evaluation's metrics.json.
+
+    Raises:
+        DataError: it is missing or not what it should be.
+    """
+    path = Path(evaluation) / "metrics.json"
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text())
+        if not isinstance(metrics["systems"], dict):
+            raise TypeError("systems is not an object")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not an evaluation's metrics: {error}") from None
+    return metrics
+
+
+def headline(evaluation: str | Path, output: str | Path) -> dict[str, float]:
+    """The candidate's finite metrics, which are also written to ``output`` as JSON."""
+    systems = read_metrics(evaluation)["systems"]
+    own = systems.get(CANDIDATE) or next(iter(systems.values()))
+    finite = {key: float(value) for key, value in own.items() if math.isfinite(value)}
+    Path(output).write_text(json.dumps(finite, indent=1, sort_keys=True) + "\n")
+    return finite
+
+
+def tabulate(metrics: Mapping[str, Any]) -> MetricTable:
+    """Arranges metrics.json: a row a metric, a column a system, last what fine-tuning changed."""
+    systems = [name for name in SYSTEM_LABELS if name in metrics["systems"]]
+    systems += [name for name in metrics["systems"] if name not in SYSTEM_LABELS]
+    pairs = [
+        (CANDIDATE, other)
+        for other in (BASELINE, CHAMPION)
+        if f"{CANDIDATE} - {other}" in metrics["differences"]
+    ]
+    rows = []
+    for metric in METRICS:
+        if not any(metric.key in metrics["systems"][name] for name in systems):
+            continue
+        cells = [_score(metrics, name, metric) for name in systems]
+        cells += [_difference(metrics, f"{one} - {other}", metric) for one, other in pairs]
+        rows.append(Row(metric, tuple(cells)))
+    columns = [SYSTEM_LABELS.get(name, name) for name in systems]
+    columns += [f"{SYSTEM_LABELS[one]} − {SYSTEM_LABELS[other]}" for one, other in pairs]
+    return MetricTable(tuple(columns), tuple(rows), _notes(metrics))
+
+
+def _score(metrics: Mapping[str, Any], system: str, metric: Metric) -> Cell:
+    value = metrics["systems"][system].get(metric.key)
+    if value is None:
+        return Cell("–")
+    bounds = metrics["intervals"].get(system, {}).get(metric.key)
+    interval = f"[{bounds[0]:.{metric.digits}f}, {bounds[1]:.{metric.digits}f}]" if bounds else ""
+    return Cell(f"{value:.{metric.digits}f}", interval)
+
+
+def _difference(metrics: Mapping[str, Any], pair: str, metric: Metric) -> Cell:
+    found = metrics["differences"][pair].get(metric.key)
+    if found is None:
+        return Cell("–")
+    digits, low, high = metric.digits, found["low"], found["high"]
+    verdict = "even"
+    if metric.higher_is_better is not None and not low <= 0 <= high:
+        verdict = "better" if (low > 0) == metric.higher_is_better else "worse"
+    interval = f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+    return Cell(f"{found['difference']:+.{digits}f}", interval, verdict)
+
+
+def _notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    settings = metrics.get("settings", {})
+    confidence = settings.get("confidence", 0.95)
+    notes = [
+        f"{metrics['num_images']} test pictures; in brackets {confidence:.0%} intervals by "
+        f"bootstrap over pictures, paired for differences."
+    ]
+    return (*notes, *metrics.get("warnings", []), *metrics.get("notes", []))

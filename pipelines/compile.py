@@ -1,0 +1,25 @@
+"""Compiles every pipeline to the YAML beside it: ``python -m pipelines.compile``."""
+
+from pathlib import Path
+
+from kfp import compiler
+
+from pipelines.dico import dico
+
+FOLDER = Path(__file__).parent
+PIPELINES = {"dico.yaml": dico}
+
+
+def compile_all(folder: Path = FOLDER) -> list[Path]:
+    """Writes the YAML of every pipeline into ``folder``; returns the paths."""
+    paths = []
+    for name, pipeline in PIPELINES.items():
+        path = folder / name
+        compiler.Compiler().compile(pipeline, str(path))
+        paths.append(path)
+    return paths
+
+
+if __name__ == "__main__":
+    for path in compile_all():
+        print(path)

@@ -1,0 +1,206 @@
+"""Runs a compiled pipeline on this machine: no cluster, no container, each step a process.
+
+The same YAML that is submitted to Kubeflow is run by kfp.local. What is wrong with the arguments is
+said before kfp is imported and before anything is written.
+"""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dico
+from dico.errors import DataError, UsageError
+from dico.progress import format_seconds
+from dico.provenance import code_digest
+from dico.report import read_metrics, tabulate
+from pipelines.run_folder import RunFolder, new_name
+from pipelines.screen import Screen
+from pipelines.specification import Specification, parse_arguments, read_specification
+from pipelines.subprocesses import Step, steps_as_processes
+
+_EXIT_CODES = {2, 65, 70, 74, 75, 77, 130}
+
+
+class StepFailedError(Exception):
+    """A step of the run failed; ``exit_code`` is the step's own."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code if exit_code in _EXIT_CODES else 70
+
+
+def run(pipeline: Path, arguments: list[str], runs: Path, name: str = "") -> Path:
+    """Runs ``pipeline`` and returns the run's folder.
+
+    Args:
+        pipeline: compiled YAML.
+        arguments: ``key=value`` texts, one per parameter.
+        runs: folder of all runs, of the cache, and of the store and registry unless named.
+        name: name of the run's folder; from the time by default.
+
+    Raises:
+        UsageError: a wrong argument; nothing has been written.
+        DataError: the dataset is not there; nothing has been written.
+        StepFailedError: a step failed; the folder holds what was made before.
+    """
+    specification = read_specification(pipeline)
+    values = prepare(parse_arguments(specification, arguments), runs)
+    _require_kfp()
+    folder = RunFolder.create(runs, name or new_name(specification.name))
+    with _terminable():
+        _run(specification, values, runs, folder)
+    return folder.path
+
+
+def prepare(values: dict[str, Any], runs: Path) -> dict[str, Any]:
+    """Checks what can be checked at once, and makes local paths absolute.
+
+    Paths reach the steps' cache keys, so one dataset must have one name.
+    """
+    if "preset" in values:
+        from dico.steps.resolve_config import resolve_config
+
+        resolve_config(preset=values["preset"], overrides=values.get("overrides", ""))
+    prepared = dict(values)
+    for key in ("dataset", "images"):
+        if prepared.get(key) and "://" not in prepared[key]:
+            path = Path(prepared[key]).expanduser().absolute()
+            if not path.exists():
+                raise DataError(f"{key}: {path} does not exist")
+            prepared[key] = str(path)
+    for key in ("store", "registry"):
+        if key in prepared and "://" not in prepared[key]:
+            path = Path(prepared[key] or runs / key).expanduser().absolute()
+            prepared[key] = str(path)
+    return prepared
+
+
+class _Run:
+    """Follows the steps: shows them, keeps their outputs."""
+
+    def __init__(self, folder: RunFolder, screen: Screen) -> None:
+        self.folder, self.screen = folder, screen
+        self.steps: list[Step] = []
+
+    def started(self, step: Step) -> Any:
+        return self.screen.step(step.name)
+
+    def progress(self, state: dict[str, Any]) -> None:
+        self.screen.progress(state)
+
+    def finished(self, step: Step) -> None:
+        self.steps.append(step)
+        self.folder.keep(step)
+        self.screen.finished(step.name, step.status, step.seconds)
+
+    def failure(self) -> Step | None:
+        return next((step for step in self.steps if step.status == "failed"), None)
+
+
+def _run(
+    specification: Specification, values: dict[str, Any], runs: Path, folder: RunFolder
+) -> None:
+    from rich.console import Console
+
+    console = Console(file=sys.stdout)
+    component, num_steps = _load(specification.path)
+    run = _Run(folder, Screen(console, num_steps))
+    run.screen.note(f"{specification.name}: {num_steps} steps, into {folder.path}")
+    summary: dict[str, Any] = {
+        "pipeline": specification.name,
+        "parameters": values,
+        "code": {"version": dico.__version__, "digest": code_digest()},
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "status": "interrupted",
+    }
+    start = time.monotonic()
+    try:
+        _execute(component, values, runs, run)
+        summary["status"] = "failed" if run.failure() else "done"
+    finally:
+        summary["seconds"] = round(time.monotonic() - start, 3)
+        folder.write_summary(summary, run.steps)
+    failed = run.failure()
+    if failed:
+        raise StepFailedError(
+            f"{failed.name}: {failed.reason()} (log: {failed.log})", failed.exit_code
+        )
+    _conclude(run, summary["seconds"])
+
+
+def _load(path: Path) -> tuple[Any, int]:
+    from kfp import components
+
+    component = components.load_component_from_file(str(path))
+    return component, len(component.pipeline_spec.root.dag.tasks)
+
+
+def _execute(component: Any, values: dict[str, Any], runs: Path, run: _Run) -> None:
+    from kfp import local
+
+    cache = (runs / ".cache").absolute()
+    with tempfile.TemporaryDirectory(prefix="dico-run-") as scratch:
+        local.init(
+            local.SubprocessRunner(use_venv=False),
+            pipeline_root=str(cache / "outputs"),
+            raise_on_error=False,
+            enable_caching=True,
+            cache_root=str(cache / f"steps-{code_digest()[:16]}"),
+        )
+        with (
+            steps_as_processes(run.folder.logs, Path(scratch), run),
+            open(run.folder.logs / "kfp.log", "w") as log,
+            contextlib.redirect_stdout(log),
+        ):
+            component(**values)
+
+
+def _conclude(run: _Run, seconds: float) -> None:
+    evaluation = run.folder.path / "evaluation"
+    if evaluation.is_dir():
+        run.screen.table(tabulate(read_metrics(evaluation)))
+    for step in run.steps:
+        for key in ("promote", "reasons"):
+            if step.name == "compare_models" and step.outputs.get(key):
+                run.screen.note(f"  {key}: {step.outputs[key]}")
+        if step.name == "register_model":
+            run.screen.note(f"  registered: version {step.outputs.get('version')}")
+    run.screen.note(f"  finished in {format_seconds(seconds)}")
+    report = run.folder.path / "report.html"
+    if report.is_file():
+        run.screen.note(f"  report: {report}")
+
+
+def _require_kfp() -> None:
+    if importlib.util.find_spec("kfp") is None:
+        raise UsageError("running pipelines needs kfp; install it: pip install 'dico[pipelines]'")
+    version = importlib.metadata.version("kfp")
+    if tuple(map(int, version.split(".")[:2])) != (2, 17):
+        raise UsageError(f"kfp {version}: pipelines need 2.17; pip install 'dico[pipelines]'")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Lets SIGTERM end the step at work in order, as an interrupt from the keyboard does."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

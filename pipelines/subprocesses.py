@@ -1,0 +1,183 @@
+"""kfp.local as we need it: each step a process whose log, progress, exit code and memory are known.
+
+Works around kfp 2.17: the text ``python3`` is replaced inside parameters, a step's exit code is
+lost, its output goes to the screen, and nobody is told when a step starts, ends or is cached.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from dico.exits import ERROR_PREFIX
+from dico.progress import PROGRESS_FILE_VARIABLE
+
+POLL_SECONDS = 0.1
+SECONDS_TO_STOP = 15.0
+
+
+@dataclass
+class Step:
+    """One step of a run, as it went."""
+
+    name: str
+    component: str
+    log: Path
+    status: str = "running"
+    seconds: float = 0.0
+    exit_code: int = 0
+    peak_memory_mb: float = 0.0
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def reason(self) -> str:
+        """Why the step failed: its error line, else the last line of its log, else its signal."""
+        if self.exit_code < 0:
+            name = signal.Signals(-self.exit_code).name
+            hint = "; probably out of memory" if name == "SIGKILL" else ""
+            return f"ended by {name}{hint}"
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]
+        errors = [
+            line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)
+        ]
+        spoken = [line for line in lines if line]
+        return (errors or spoken or [f"exit code {self.exit_code}"])[-1]
+
+
+class Watcher(Protocol):
+    """Is told how the run goes."""
+
+    def started(self, step: Step) -> Any:
+        """A step begins; the returned context lasts as long as the step."""
+
+    def progress(self, state: dict[str, Any]) -> None:
+        """The step at work got further."""
+
+    def finished(self, step: Step) -> None:
+        """A step ended: done, cached or failed."""
+
+
+@contextmanager
+def steps_as_processes(logs: Path, scratch: Path, watcher: Watcher) -> Iterator[None]:
+    """Makes kfp.local run its steps as described above while the block runs."""
+    from kfp.local import subprocess_task_handler
+    from kfp.local.orchestrator import task_executor
+
+    supervisor = _Supervisor(logs, scratch, watcher, task_executor.execute_single_task)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_changed(task_executor, "execute_single_task", supervisor.execute))
+        stack.enter_context(
+            _changed(subprocess_task_handler, "run_local_subprocess", supervisor.run_process)
+        )
+        stack.enter_context(
+            _changed(subprocess_task_handler, "replace_python_executable", lambda cmd, _: cmd)
+        )
+        stack.enter_context(_environment(PATH=path, TMPDIR=str(scratch)))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        yield
+
+
+class _Supervisor:
+    def __init__(
+        self, logs: Path, scratch: Path, watcher: Watcher, execute: Callable[..., Any]
+    ) -> None:
+        self._logs, self._scratch, self._watcher = logs, scratch, watcher
+        self._execute = execute
+        self._step: Step | None = None
+
+    def execute(self, **arguments: Any) -> Any:
+        """Stands in for kfp's ``execute_single_task``."""
+        task = arguments["task_spec"]
+        name = task.task_info.name or arguments["task_name"]
+        component = task.component_ref.name.removeprefix("comp-")
+        step = Step(name.replace("-", "_"), component, self._logs / f"{name}.log", "cached")
+        self._step = step
+        start = time.monotonic()
+        with self._watcher.started(step):
+            outputs, status = self._execute(**arguments)
+        step.seconds = time.monotonic() - start
+        step.outputs = outputs
+        if status.name != "SUCCESS":
+            step.status = "failed"
+        self._watcher.finished(step)
+        return outputs, status
+
+    def run_process(self, full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
+        """Stands in for kfp's ``run_local_subprocess``; a step that never gets here is cached."""
+        step = self._step
+        assert step is not None
+        step.status = "done"
+        state_file = self._scratch / "progress.json"
+        state_file.unlink(missing_ok=True)
+        environment = {
+            **os.environ,
+            **(env_vars or {}),
+            PROGRESS_FILE_VARIABLE: str(state_file),
+            "PYTHONUNBUFFERED": "1",
+        }
+        with open(step.log, "ab") as log:
+            process = subprocess.Popen(
+                full_command, stdout=log, stderr=subprocess.STDOUT, env=environment
+            )
+            try:
+                usage = self._wait(process, state_file)
+            except BaseException:
+                _stop(process)
+                raise
+        step.exit_code = process.returncode
+        step.peak_memory_mb = usage.ru_maxrss / 1024
+        return step.exit_code
+
+    def _wait(self, process: subprocess.Popen[bytes], state_file: Path) -> Any:
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return usage
+            with contextlib.suppress(OSError, ValueError):
+                self._watcher.progress(json.loads(state_file.read_text()))
+            time.sleep(POLL_SECONDS)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Asks the step to end, and insists when it does not."""
+    process.terminate()
+    try:
+        process.wait(SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _changed(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
