@@ -15,6 +15,7 @@ from dico.storage.files import (
     sha256_file,
     storage_errors,
 )
+from dico.storage.store import Keys
 
 
 class LocalStore:
@@ -62,7 +63,7 @@ class LocalStore:
         path = self._path(key)
         return path.is_file() or (path / DIGESTS).is_file()
 
-    def list(self, prefix: str = "") -> list[str]:
+    def list(self, prefix: str = "") -> Keys:
         folder = self._path(prefix)
         return sorted(
             path.relative_to(self.root).as_posix()

@@ -11,6 +11,9 @@ from urllib.parse import unquote, urlsplit
 from dico.errors import ConfigError
 
 
+Keys = list[str]
+
+
 class Store(Protocol):
     """Objects and folders of objects below one URI."""
 
@@ -31,7 +34,7 @@ class Store(Protocol):
     def exists(self, key: str) -> bool:
         """Whether an object, or a published folder, is there."""
 
-    def list(self, prefix: str = "") -> list[str]:
+    def list(self, prefix: str = "") -> Keys:
         """Keys of all objects below the folder ``prefix``, sorted."""
 
     def fetch(self, key: str, local: str | Path, digest: str = "") -> Path:
