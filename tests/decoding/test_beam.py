@@ -260,9 +260,7 @@ def test_an_image_is_captioned_alike_alone_and_in_a_batch(models):
     together = beam_search(models[2], memory, config)
     for image in range(len(memory)):
         alone = beam_search(models[2], memory[image : image + 1], config)
-        assert torch.equal(
-            _pad(alone.tokens, together.tokens.shape[2])[0], together.tokens[image]
-        )
+        assert torch.equal(_pad(alone.tokens, together.tokens.shape[2])[0], together.tokens[image])
 
 
 def test_greedy_equals_transformers_generate(models):

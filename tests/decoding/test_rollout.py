@@ -1,0 +1,84 @@
+"""Sampling: exact log-probabilities, cuts, chance by seed, and frequencies."""
+
+import pytest
+import torch
+
+from dico.decoding import DecodingConfig, greedy, sample
+from dico.decoding.rollout import _cut
+from dico.models.captioner import Captioner, CaptionerConfig
+from dico.models.scoring import score_captions
+
+SIZES = CaptionerConfig(
+    feature_width=12,
+    num_image_positions=9,
+    num_text_positions=24,
+    vocab_size=12,
+    width=32,
+    num_encoder_layers=1,
+    num_decoder_layers=1,
+    num_heads=4,
+    ffn_width=64,
+)
+
+
+@pytest.fixture(scope="module")
+def captioner() -> Captioner:
+    torch.manual_seed(0)
+    captioner = Captioner(SIZES).eval()
+    with torch.no_grad():
+        for parameter in captioner.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+    return captioner
+
+
+def draw(captioner, memory, seed=0, **options):
+    config = DecodingConfig(num_beams=4, max_tokens=8)
+    return sample(captioner, memory, config, torch.Generator().manual_seed(seed), **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.5}, {"top_k": 3}, {"top_p": 0.7}])
+def test_logps_are_those_of_the_model_itself(captioner, options):
+    memory = captioner.encode(torch.randn(3, 5, 12)).detach()
+    found = draw(captioner, memory, **options)
+    with torch.no_grad():
+        expected = score_captions(captioner, memory, found.tokens)
+    torch.testing.assert_close(found.logps, expected, atol=1e-5, rtol=1e-5)
+    last = found.tokens.gather(2, found.lengths[:, :, None] - 1)
+    assert (last == captioner.eos_id).all()
+    after = torch.arange(found.tokens.shape[2]) >= found.lengths[:, :, None]
+    assert (found.tokens[after] == captioner.pad_id).all()
+    assert not (found.tokens[~after] == captioner.pad_id).any()
+
+
+def test_chance_comes_from_the_generator_alone(captioner):
+    memory = captioner.encode(torch.randn(3, 5, 12)).detach()
+    first, again, other = (draw(captioner, memory, seed).tokens for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert first.shape != other.shape or not torch.equal(first, other)
+
+
+def test_the_narrowest_cuts_are_greedy(captioner):
+    memory = captioner.encode(torch.randn(3, 5, 12)).detach()
+    best = greedy(captioner, memory, DecodingConfig(max_tokens=8)).tokens
+    for options in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}):
+        tokens = draw(captioner, memory, **options).tokens
+        assert torch.equal(tokens, best.expand(-1, 4, -1))
+
+
+def test_first_words_come_as_often_as_the_model_says(captioner):
+    memory = captioner.encode(torch.randn(1, 5, 12)).detach()
+    config = DecodingConfig(num_beams=20_000, max_tokens=3)
+    found = sample(captioner, memory, config, torch.Generator().manual_seed(0))
+    shares = torch.bincount(found.tokens[0, :, 1], minlength=12) / 20_000
+    with torch.no_grad():
+        logits = captioner.logits(memory, torch.tensor([[captioner.bos_id]]))[0, 0]
+    logits[[captioner.bos_id, captioner.pad_id]] = -torch.inf
+    torch.testing.assert_close(shares, logits.softmax(0), atol=0.015, rtol=0)
+
+
+def test_cuts_on_literal_probabilities():
+    logits = torch.tensor([[0.5, 0.1, 0.3, 0.1]]).log()
+    assert _cut(logits, 2, 1.0).isfinite().tolist() == [[True, False, True, False]]
+    assert _cut(logits, 0, 0.6).isfinite().tolist() == [[True, False, True, False]]
+    assert _cut(logits, 0, 0.5).isfinite().tolist() == [[True, False, False, False]]
+    assert _cut(logits, 0, 1.0).isfinite().all()

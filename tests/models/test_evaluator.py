@@ -1,0 +1,90 @@
+"""The evaluator's folder, and its preprocessing against torchvision's."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dico.errors import DataError, DigestError
+from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.evaluator import Evaluator, EvaluatorConfig, preprocess, save_evaluator
+from dico.models.tokenizer import Tokenizer
+from dico.models.torchvision_compat import ensure_torchvision_imports
+
+TOKENIZER = Tokenizer.train(["a red circle", "a blue square on a green ground"], 320)
+CLIP = ClipConfig(
+    embed_dim=16,
+    vision_cfg=VisionConfig(image_size=32, layers=2, width=32, head_width=16, patch_size=8),
+    text_cfg=TextConfig(24, TOKENIZER.vocab_size - 1, 32, 2, 2),
+)
+CONFIG = EvaluatorConfig(clip=CLIP)
+
+
+def picture(width: int, height: int) -> Image.Image:
+    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    base, tuned = ClipModel(CLIP), ClipModel(CLIP)
+    save_evaluator(tmp_path, CONFIG, TOKENIZER, base.state_dict(), tuned.state_dict())
+    return tmp_path
+
+
+@pytest.mark.parametrize("size", [(50, 41), (41, 50), (32, 32), (300, 33), (640, 427), (20, 31)])
+def test_pixels_equal_torchvisions(size):
+    ensure_torchvision_imports()
+    from torchvision import transforms
+
+    config = EvaluatorConfig()
+    theirs = transforms.Compose(
+        [
+            transforms.Resize(224, interpolation=transforms.InterpolationMode.BICUBIC),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(config.image_mean, config.image_std),
+        ]
+    )
+    ours = preprocess(picture(*size), config)
+    assert ours.shape == (3, 224, 224)
+    torch.testing.assert_close(ours, theirs(picture(*size)), atol=1e-6, rtol=1e-6)
+
+
+def test_both_weights_are_loaded_by_name(folder):
+    pac, clip = Evaluator.load(folder), Evaluator.load(folder, "clip")
+    pixels = pac.preprocess(picture(50, 40))[None]
+    assert not torch.allclose(pac.embed_images(pixels), clip.embed_images(pixels), atol=1e-3)
+    assert pac.digest != clip.digest
+    assert pac.digest == Evaluator.load(folder).digest
+    tokens, embeddings = clip.image_tokens(pixels)
+    assert tokens.shape == (1, 17, 32)
+    torch.testing.assert_close(embeddings, clip.embed_images(pixels))
+
+
+def test_texts_and_their_ids_embed_alike(folder):
+    evaluator = Evaluator.load(folder)
+    texts = ["a red circle", "a blue square on a green ground", ""]
+    tokens = TOKENIZER.encode_batch(texts, 24)
+    embeddings = evaluator.embed_texts(texts)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(evaluator.embed_tokens(tokens[None])[0], embeddings)
+    prompted = evaluator.embed_texts(["red circle"], prompt="a ")
+    torch.testing.assert_close(prompted, embeddings[:1])
+
+
+def test_nothing_of_an_evaluator_trains(folder):
+    assert not any(p.requires_grad for p in Evaluator.load(folder).model.parameters())
+
+
+def test_broken_folders_are_named(folder):
+    with pytest.raises(DataError, match="digests.json"):
+        Evaluator.load(folder / "nowhere")
+    (folder / "pac.safetensors").write_bytes(b"x")
+    with pytest.raises(DigestError, match="pac.safetensors"):
+        Evaluator.load(folder)
+    with pytest.raises(DataError, match="format"):
+        EvaluatorConfig.from_json('{"format": 9}', "config.json")
+    with pytest.raises(DataError, match="config.json"):
+        EvaluatorConfig.from_json("[]", "config.json")
