@@ -304,7 +304,7 @@ class FeatureWriter:
             store = open_store(self.uri)
             for name in ("keys", *self.spec.arrays):
                 file = f"{entry['name']}.{name}.safetensors"
-                store.upload(self.folder / file, file)  # type: ignore[attr-defined]
+                store.upload(self.folder / file, file)
         self._write_index()
 
     def _write_index(self) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 
 from dico.data.guard import Limits, PictureFacts
-from dico.data.sources import is_remote
+from dico.data.tars import is_member_uri
+from dico.errors import DicoError
+from dico.storage import open_store, split_uri
 
 _BATCH = 500
 _VERSION = 1
@@ -42,15 +44,14 @@ class PictureCache:
 
     def stamp(self, uri: str) -> str:
         """What changes whenever the picture may have changed; empty when it cannot be told."""
-        if is_remote(uri) or "#" in uri:
-            return ""
+        path, _, member = uri.partition("#") if is_member_uri(uri) else (uri, "", "")
+        store, key = split_uri(path)
         try:
-            status = os.stat(uri)
-        except (OSError, ValueError):
+            etag = open_store(store).etag(key) if key else ""
+        except (DicoError, ValueError):
             return ""
         limits = f"{self.limits.max_pixels}/{self.limits.max_bytes}/v{_VERSION}"
-        times = f"{status.st_mtime_ns}/{status.st_ctime_ns}"
-        return f"{status.st_size}/{times}/{status.st_ino}/{limits}"
+        return f"{etag}/{member}/{limits}" if etag else ""
 
     def get(self, uri: str, stamp: str) -> PictureFacts | None:
         """The facts, when this very file was looked at before."""

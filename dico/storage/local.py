@@ -89,6 +89,16 @@ class LocalStore:
             shutil.copytree(folder, temporary, dirs_exist_ok=True)
             return write_digests(temporary)
 
+    def upload(self, local: Path, key: str) -> None:
+        with atomic_write(self._path(key)) as temporary:
+            shutil.copyfile(local, temporary)
+
+    def etag(self, key: str) -> str:
+        path = self._path(key)
+        with storage_errors(path):
+            status = path.stat() if path.is_file() else None
+        return f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}" if status else ""
+
     def delete(self, key: str) -> None:
         path = self._path(key)
         with storage_errors(path):

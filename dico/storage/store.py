@@ -43,6 +43,12 @@ class Store(Protocol):
     def publish(self, folder: str | Path, key: str) -> str:
         """Copies a local folder to ``key`` at once; returns its digest."""
 
+    def upload(self, local: Path, key: str) -> None:
+        """Copies a local file to ``key`` at once."""
+
+    def etag(self, key: str) -> str:
+        """What changes when the object changes; empty when there is no object."""
+
     def delete(self, key: str) -> None:
         """Removes an object or a folder; nothing happens where none is."""
 
