@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import dico
-from dico.errors import DataError, UsageError
+from dico.errors import DataError, DicoError, UsageError
 from dico.progress import format_seconds
 from dico.provenance import code_digest
 from dico.report import read_metrics, tabulate
@@ -30,7 +30,7 @@ from pipelines.subprocesses import Step, steps_as_processes
 _EXIT_CODES = {2, 65, 70, 74, 75, 77, 130}
 
 
-class StepFailedError(Exception):
+class StepFailedError(DicoError):
     """A step of the run failed; ``exit_code`` is the step's own."""
 
     def __init__(self, message: str, exit_code: int) -> None:

@@ -1,7 +1,8 @@
 """kfp.local as we need it: each step a process whose log, progress, exit code and memory are known.
 
 Works around kfp 2.17: the text ``python3`` is replaced inside parameters, a step's exit code is
-lost, its output goes to the screen, and nobody is told when a step starts, ends or is cached.
+lost, its output goes to the screen, the order of steps changes from run to run, and nobody is told
+when a step starts, ends or is cached.
 """
 
 import contextlib
@@ -39,17 +40,20 @@ class Step:
     outputs: dict[str, Any] = field(default_factory=dict)
 
     def reason(self) -> str:
-        """Why the step failed: its error line, else the last line of its log, else its signal."""
-        if self.exit_code < 0:
-            name = signal.Signals(-self.exit_code).name
-            hint = "; probably out of memory" if name == "SIGKILL" else ""
-            return f"ended by {name}{hint}"
+        """Why the step failed: its error line, else its signal, else the last line of its log."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]
         errors = [
             line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)
         ]
+        if errors:
+            return errors[-1]
+        # A shell reports a child that a signal ended as 128 + the signal's number.
+        number = -self.exit_code if self.exit_code < 0 else self.exit_code - 128
+        if number in set(signal.Signals):
+            name = signal.Signals(number).name
+            return f"ended by {name}" + ("; probably out of memory" if name == "SIGKILL" else "")
         spoken = [line for line in lines if line]
-        return (errors or spoken or [f"exit code {self.exit_code}"])[-1]
+        return spoken[-1] if spoken else f"exit code {self.exit_code}"
 
 
 class Watcher(Protocol):
@@ -68,7 +72,7 @@ class Watcher(Protocol):
 @contextmanager
 def steps_as_processes(logs: Path, scratch: Path, watcher: Watcher) -> Iterator[None]:
     """Makes kfp.local run its steps as described above while the block runs."""
-    from kfp.local import subprocess_task_handler
+    from kfp.local import graph_utils, subprocess_task_handler
     from kfp.local.orchestrator import task_executor
 
     supervisor = _Supervisor(logs, scratch, watcher, task_executor.execute_single_task)
@@ -81,6 +85,7 @@ def steps_as_processes(logs: Path, scratch: Path, watcher: Watcher) -> Iterator[
         stack.enter_context(
             _changed(subprocess_task_handler, "replace_python_executable", lambda cmd, _: cmd)
         )
+        stack.enter_context(_changed(graph_utils, "topological_sort_tasks", _stack_of_tasks))
         stack.enter_context(_environment(PATH=path, TMPDIR=str(scratch)))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
@@ -147,6 +152,19 @@ class _Supervisor:
             with contextlib.suppress(OSError, ValueError):
                 self._watcher.progress(json.loads(state_file.read_text()))
             time.sleep(POLL_SECONDS)
+
+
+def _stack_of_tasks(tasks: Any) -> list[str]:
+    """Task names so that popping them from the end keeps dependencies: by depth, then by name."""
+    depths: dict[str, int] = {}
+
+    def depth(name: str) -> int:
+        if name not in depths:
+            upstream = [task for task in tasks[name].dependent_tasks if task in tasks]
+            depths[name] = 1 + max(map(depth, upstream), default=0)
+        return depths[name]
+
+    return sorted(tasks, key=lambda name: (depth(name), name), reverse=True)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

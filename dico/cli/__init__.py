@@ -1,0 +1,84 @@
+"""The command line: ``dico <verb>``. A verb's module is imported only when the verb is used."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.main import get_command
+
+from dico import __version__
+from dico.errors import UsageError
+from dico.exits import exit_codes
+
+# Verb: its module, and its line in the list of verbs. The module holds a function of the verb's
+# name, or for a verb with verbs of its own a typer.Typer called ``app``.
+VERBS = {
+    "run": ("dico.cli.run", "Run a compiled pipeline on this machine, without a cluster."),
+    "caption": ("dico.cli.caption", "Caption pictures with a registered model."),
+    "validate": ("dico.cli.validate", "Check a dataset, and say all that is wrong with it."),
+    "data": ("dico.cli.data", "Look at datasets, manifests and stored features."),
+    "train": ("dico.cli.train", "Train one stage: evaluator, xe or dico."),
+    "evaluate": ("dico.cli.evaluate", "Score captions against references."),
+    "toy": ("dico.cli.toy", "Write the small world as a dataset to look at or to train on."),
+    "doctor": ("dico.cli.doctor", "Check what this machine has and lacks."),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs ``dico`` with ``arguments``, those of the process by default, and ends the process."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with exit_codes():
+        try:
+            code = get_command(build_app(given)).main(
+                args=given, prog_name="dico", standalone_mode=False
+            )
+        except Exception as error:
+            if not hasattr(error, "format_message"):
+                raise
+            raise UsageError(_complaint(error)) from None
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """The command line with the one verb that ``arguments`` ask for, and all others by name."""
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_dico)
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), "")
+    for verb, (module_name, line) in VERBS.items():
+        if verb != wanted:
+            app.command(verb, help=line)(_not_wanted)
+            continue
+        module = importlib.import_module(module_name)
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=verb, help=line)
+        else:
+            app.command(verb)(getattr(module, verb))
+    return app
+
+
+def _dico(
+    ctx: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+) -> None:
+    """Train image captioners by cross-entropy, then by Direct CLIP-based Optimization (DiCO)."""
+    if version:
+        print(f"dico {__version__}")
+    elif ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def _not_wanted() -> None:
+    """Stands for a verb in the list of verbs."""
+
+
+def _complaint(error: Any) -> str:
+    """What the parser says is wrong, and where to read more."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "dico"
+    return f"{error.format_message().rstrip('.')}; see {path} --help"

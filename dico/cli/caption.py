@@ -1,0 +1,103 @@
+"""``dico caption``: captions of pictures by a registered model, without loading a trainer."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dico.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from dico.registry import Registry, Version
+
+REGISTRY_VARIABLE = "DICO_REGISTRY"
+
+
+def caption(
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    model: Annotated[
+        str, typer.Option(help="Registered model; may be left out where there is one.")
+    ] = "",
+    version: Annotated[
+        int, typer.Option(min=0, help="Number of the version; 0 for the champion.")
+    ] = 0,
+    registry: Annotated[
+        str,
+        typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
+    ] = "runs/registry",
+    num_captions: Annotated[
+        int, typer.Option(min=1, help="Captions per picture, the likeliest first.")
+    ] = 1,
+    num_beams: Annotated[int, typer.Option(min=1, help="Width of the beam search.")] = 5,
+) -> None:
+    """Caption pictures with a registered model, by default the champion."""
+    from dico.registry import open_registry
+
+    missing = next((path for path in pictures if not path.is_file()), None)
+    if missing:
+        raise DataError(f"{missing}: no such picture")
+    if num_captions > num_beams:
+        raise UsageError(
+            f"--num-captions: at most the number of beams, {num_beams}, got {num_captions}"
+        )
+    opened = open_registry(registry)
+    chosen = choose_version(opened, model, version)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()) / "dico-models"
+    folder = opened.fetch(chosen, cache)
+    for path, captions in zip(
+        pictures, _captions(folder, pictures, num_captions, num_beams), strict=True
+    ):
+        for text in captions:
+            print(f"{path}\t{text}" if len(pictures) * num_captions > 1 else text)
+
+
+def choose_version(registry: "Registry", model: str, number: int) -> "Version":
+    """The version that was asked for: a number, or the champion.
+
+    Raises:
+        UsageError: nothing is registered, or the model is not named where there are several.
+        DataError: there is no such version.
+    """
+    names = registry.names()
+    if not names:
+        raise UsageError(f"{registry.uri}: no registered model; train one by `dico run`")
+    if model and model not in names:
+        raise UsageError(f"--model: no model {model!r}; registered are {', '.join(names)}")
+    if not model and len(names) > 1:
+        raise UsageError(f"--model: choose one of {', '.join(names)}")
+    name = model or names[0]
+    if number:
+        return registry.get(name, number)
+    champion = registry.champion(name)
+    if champion is None:
+        newest = registry.versions(name)[-1].number
+        raise UsageError(f"{name}: no version was good enough to be champion; --version {newest}")
+    return champion
+
+
+def _captions(
+    folder: Path, pictures: list[Path], num_captions: int, num_beams: int
+) -> list[list[str]]:
+    import torch
+
+    from dico.captioning import tokenizer_of
+    from dico.data.images import load_image
+    from dico.decoding import DecodingConfig, beam_search
+    from dico.models.captioner import Captioner
+    from dico.models.evaluator import Evaluator
+    from dico.registry.version import CAPTIONER, EVALUATOR
+
+    tower = Evaluator.load(folder / EVALUATOR, weights="clip")
+    captioner = Captioner.load(folder / CAPTIONER)
+    tokenizer = tokenizer_of(captioner)
+    config = DecodingConfig(num_beams=num_beams)
+    captions = []
+    with torch.inference_mode():
+        for path in pictures:
+            pixels = tower.preprocess(load_image(str(path)))[None]
+            tokens, _ = tower.image_tokens(pixels)
+            found = beam_search(captioner, captioner.encode(tokens), config)
+            captions.append(tokenizer.decode_batch(found.tokens[0, :num_captions]))
+    return captions

@@ -1,0 +1,38 @@
+"""``dico run``: a compiled pipeline on this machine.
+
+The library knows nothing of kfp: what runs pipelines registers itself under the entry-point group
+``dico.commands``.
+"""
+
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dico.errors import UsageError
+
+
+def run(
+    pipeline: Annotated[
+        Path, typer.Argument(help="Compiled pipeline, such as pipelines/dico.yaml.")
+    ],
+    parameters: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Parameters of the pipeline."),
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of runs, cache, store and registry.")] = Path(
+        "runs"
+    ),
+    name: Annotated[
+        str, typer.Option(help="Name of the run's folder; empty for one made from the time.")
+    ] = "",
+) -> None:
+    """Run a compiled pipeline on this machine, without a cluster.
+
+    For example: dico run pipelines/dico.yaml preset=toy seed=2 overrides="finetune.beta=0.1"
+    """
+    found = next(iter(entry_points(group="dico.commands", name="run")), None)
+    if found is None:
+        raise UsageError("no runner of pipelines is installed; pip install 'dico[pipelines]'")
+    found.load()(pipeline, parameters or [], runs, name)

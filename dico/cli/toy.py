@@ -1,0 +1,29 @@
+"""``dico toy``: the small world as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def toy(
+    output: Annotated[Path, typer.Option(help="Folder to write; must not exist yet.")],
+    num_train: Annotated[int, typer.Option(min=1, help="Training pictures.")] = 4000,
+    num_validation: Annotated[int, typer.Option(min=1, help="Validation pictures.")] = 200,
+    num_test: Annotated[int, typer.Option(min=1, help="Test pictures.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and captions.")] = 0,
+) -> None:
+    """Write the small world: rendered scenes with human-like, incomplete captions.
+
+    The dataset is in the format that a user's own would be in, and trains the same way:
+    dico run pipelines/dico.yaml dataset=OUTPUT/dataset.jsonl
+    """
+    from dico.data.toy import ToyConfig, write_toy_dataset
+    from dico.errors import UsageError
+
+    if output.exists():
+        raise UsageError(f"--output: {output} exists already; choose another folder")
+    config = ToyConfig(
+        num_train=num_train, num_validation=num_validation, num_test=num_test, seed=seed
+    )
+    print(write_toy_dataset(output, config))

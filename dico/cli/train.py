@@ -1,0 +1,107 @@
+"""``dico train``: one stage of training, the same functions that the pipeline's steps call."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+Manifest = Annotated[Path, typer.Option(help="Manifest of the dataset, Parquet.")]
+Features = Annotated[Path, typer.Option(help="Pointer to the stored features, JSON.")]
+Output = Annotated[Path, typer.Option(help="Folder of the trained model.")]
+Store = Annotated[str, typer.Option(help="Folder or s3:// prefix that holds checkpoints.")]
+Preset = Annotated[str, typer.Option(help="Preset of settings, such as toy or photos.")]
+Overrides = Annotated[
+    str, typer.Option(help='Settings to change, such as "xe.num_steps=200 finetune.beta=0.1".')
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of initialisation and order.")]
+RunKey = Annotated[
+    str, typer.Option(help="Names the checkpoints, so that the same key resumes; empty: derived.")
+]
+
+
+@app.command()
+def evaluator(
+    manifest: Manifest,
+    output: Output,
+    store: Store = "runs/store",
+    preset: Preset = "toy",
+    overrides: Overrides = "",
+    seed: Seed = 1,
+    run_key: RunKey = "",
+) -> None:
+    """Train the evaluator by positive-augmented contrastive learning."""
+    from dico.steps.resolve_config import resolve_config
+    from dico.steps.train_evaluator import train_evaluator
+
+    config = resolve_config(preset=preset, overrides=overrides)
+    train_evaluator(
+        manifest=str(manifest),
+        config=config.evaluator,
+        seed=seed,
+        run_key=run_key,
+        store=store,
+        output_evaluator=str(output),
+    )
+
+
+@app.command()
+def xe(
+    manifest: Manifest,
+    features: Features,
+    output: Output,
+    store: Store = "runs/store",
+    preset: Preset = "toy",
+    overrides: Overrides = "",
+    seed: Seed = 1,
+    run_key: RunKey = "",
+) -> None:
+    """Train a captioner by cross-entropy on human captions."""
+    from dico.steps.pretrain_captioner import pretrain_captioner
+    from dico.steps.resolve_config import resolve_config
+
+    config = resolve_config(preset=preset, overrides=overrides)
+    pretrain_captioner(
+        manifest=str(manifest),
+        features=str(features),
+        captioner_config=config.captioner,
+        config=config.xe,
+        decoding=config.decoding,
+        seed=seed,
+        run_key=run_key,
+        store=store,
+        output_captioner=str(output),
+    )
+
+
+@app.command()
+def dico(
+    manifest: Manifest,
+    features: Features,
+    captioner: Annotated[Path, typer.Option(help="Folder of the captioner to start from.")],
+    evaluator: Annotated[Path, typer.Option(help="Folder of the evaluator that judges.")],
+    output: Output,
+    store: Store = "runs/store",
+    preset: Preset = "toy",
+    overrides: Overrides = "",
+    seed: Seed = 1,
+    run_key: RunKey = "",
+) -> None:
+    """Fine-tune a captioner by Direct CLIP-based Optimization."""
+    from dico.steps.finetune_captioner import finetune_captioner
+    from dico.steps.resolve_config import resolve_config
+
+    config = resolve_config(preset=preset, overrides=overrides)
+    finetune_captioner(
+        manifest=str(manifest),
+        features=str(features),
+        captioner=str(captioner),
+        evaluator=str(evaluator),
+        config=config.finetune,
+        decoding=config.decoding,
+        seed=seed,
+        run_key=run_key,
+        store=store,
+        output_captioner=str(output),
+    )

@@ -1,0 +1,113 @@
+"""The command line: one line for what is wrong, its exit code, and what each verb prints."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dico import __version__
+from dico.cli import VERBS, main
+from dico.cli.caption import choose_version
+from dico.cli.doctor import examine
+from dico.errors import UsageError
+from dico.registry import open_registry
+
+
+def call(capsys, *arguments):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    captured = capsys.readouterr()
+    return left.value.code, captured.out, captured.err
+
+
+def test_version(capsys):
+    assert call(capsys, "--version") == (0, f"dico {__version__}\n", "")
+
+
+def test_help_lists_every_verb(capsys):
+    code, out, _ = call(capsys, "--help")
+    assert code == 0
+    for verb in VERBS:
+        assert f" {verb} " in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, capsys):
+    code, out, _ = call(capsys, verb, "--help")
+    assert code == 0
+    assert "Usage: dico" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["nothing"], 2, "error: No such command 'nothing'; see dico --help"),
+        (["caption"], 2, "error: Missing argument 'pictures'; see dico caption --help"),
+        (["toy", "--output", "x", "--seed", "no"], 2, "error: Invalid value for '--seed'"),
+        (["caption", "missing.jpg"], 65, "error: missing.jpg: no such picture"),
+        (["run", "missing.yaml"], 2, "error: missing.yaml: no such pipeline"),
+        (["run", "pipelines/dico.yaml", "preset=nope"], 2, "error: "),
+        (["run", "pipelines/dico.yaml", "overrides=xe.nope=1"], 2, "error: xe.nope"),
+        (["run", "pipelines/dico.yaml", "dataset=/missing.json"], 65, "error: dataset: /missing"),
+    ],
+)
+def test_wrong_use_is_one_line_with_its_code(arguments, code, line, capsys):
+    found, out, err = call(capsys, *arguments)
+    assert (found, out) == (code, "")
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+def test_wrong_parameters_are_said_within_a_second():
+    start = time.monotonic()
+    command = [sys.executable, "-m", "dico", "run", "pipelines/dico.yaml", "presett=toy"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: presett: unknown parameter (did you mean preset?)\n"
+    assert time.monotonic() - start < 2.0
+
+
+def test_toy_writes_a_dataset_and_never_overwrites(tmp_path, capsys):
+    sizes = ["--num-train", "2", "--num-validation", "1", "--num-test", "1"]
+    code, out, _ = call(capsys, "toy", "--output", str(tmp_path / "toy"), *sizes)
+    assert code == 0
+    assert out.strip() == str(tmp_path / "toy" / "dataset.jsonl")
+    assert (tmp_path / "toy" / "dataset.jsonl").is_file()
+    code, _, err = call(capsys, "toy", "--output", str(tmp_path / "toy"), *sizes)
+    assert code == 2
+    assert "exists already" in err
+
+
+def registered(folder, *names):
+    registry = open_registry(folder / "registry")
+    for name in names:
+        model = folder / name
+        model.mkdir()
+        (model / "weights").write_text(name)
+        registry.register(name, model, {}, identity=name)
+    return registry
+
+
+def test_caption_chooses_the_only_champion(tmp_path):
+    registry = registered(tmp_path, "toy")
+    with pytest.raises(UsageError, match="no version was good enough to be champion; --version 1"):
+        choose_version(registry, "", 0)
+    registry.set_alias("toy", "champion", 1, "first")
+    assert choose_version(registry, "", 0).number == 1
+    with pytest.raises(UsageError, match="no model 'other'; registered are toy"):
+        choose_version(registry, "other", 0)
+
+
+def test_caption_asks_which_of_several_models(tmp_path):
+    registry = registered(tmp_path, "toy", "photos")
+    with pytest.raises(UsageError, match="choose one of photos, toy"):
+        choose_version(registry, "", 0)
+    assert choose_version(registry, "photos", 1).name == "photos"
+
+
+def test_doctor_names_what_it_looked_at(tmp_path):
+    findings = {finding.subject: finding for finding in examine(tmp_path, str(tmp_path / "none"))}
+    assert {"dico", "python", "torch", "kfp", "java", "runs", "registry"} <= set(findings)
+    assert findings["torch"].advice == ""
+    assert findings["registry"].found.endswith("no models yet")

@@ -1,0 +1,80 @@
+"""Every component: one file, one function, a short body, and a call that its step understands."""
+
+import ast
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "components"
+NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in {"__init__", "image"})
+pytestmark = pytest.mark.xdist_group("kfp")
+
+
+def parse(name):
+    return ast.parse((FOLDER / f"{name}.py").read_text())
+
+
+def function_of(name):
+    functions = [node for node in parse(name).body if isinstance(node, ast.FunctionDef)]
+    assert [function.name for function in functions] == [name]
+    return functions[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_module_imports_only_kfp_and_the_standard_library(name):
+    for node in parse(name).body:
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module]
+        for module in modules:
+            top = module.split(".")[0]
+            known = top in sys.stdlib_module_names or top == "kfp" or module == "components.image"
+            assert known, module
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_body_is_one_call_of_its_step(name):
+    body = function_of(name).body[1:]
+    imports = [node for node in body if isinstance(node, ast.ImportFrom)]
+    assert any(node.module == f"dico.steps.{name}" for node in imports)
+    calls = step_calls(name)
+    assert len(calls) == 1
+    assert len(body) <= 5
+    assert not calls[0].args
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_step_understands_the_call(name):
+    step = getattr(importlib.import_module(f"dico.steps.{name}"), name)
+    keywords = {keyword.arg: None for keyword in step_calls(name)[0].keywords}
+    inspect.signature(step).bind(**keywords)
+
+
+def step_calls(name):
+    return [
+        node
+        for node in ast.walk(function_of(name))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "step"
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_inputs_and_outputs_are_described(name):
+    component = getattr(importlib.import_module(f"components.{name}"), name)
+    spec = component.component_spec
+    described = {**(spec.inputs or {}), **(spec.outputs or {})}
+    missing = [key for key, value in described.items() if not value.description]
+    assert not missing, missing
+
+
+def test_image_has_one_place_and_no_registry_host():
+    from components.image import IMAGE
+
+    assert "/" not in IMAGE
+    for name in NAMES:
+        assert IMAGE not in (FOLDER / f"{name}.py").read_text(), name

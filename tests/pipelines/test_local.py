@@ -1,0 +1,122 @@
+"""The local runner: results, cache, logs, exit codes and the run's folder, on a small pipeline."""
+
+import json
+
+import pytest
+from kfp import compiler
+
+from dico.errors import ConfigError, UsageError
+from pipelines import local
+from pipelines.local import StepFailedError, run
+from tests.pipelines.small import small
+
+pytestmark = pytest.mark.xdist_group("kfp")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pipeline") / "small.yaml"
+    compiler.Compiler().compile(small, str(path))
+    return path
+
+
+def statuses(folder):
+    steps = json.loads((folder / "run.json").read_text())["steps"]
+    return {step["step"]: step["status"] for step in steps}
+
+
+def test_run_leaves_everything_in_its_folder(pipeline, tmp_path, capfd):
+    folder = run(pipeline, ["times=3"], tmp_path / "runs", "first")
+    assert folder == tmp_path / "runs" / "first"
+    assert (folder / "outputs" / "count" / "counted").read_text() == "ababab"
+    assert (folder / "outputs" / "repeat" / "repeated" / "twice.txt").read_text() == "ab" * 6
+    assert "counting ab" in (folder / "logs" / "count.log").read_text()
+    summary = json.loads((folder / "run.json").read_text())
+    assert summary["status"] == "done"
+    assert summary["parameters"] == {"text": "ab", "times": 3, "fault": ""}
+    count = next(step for step in summary["steps"] if step["step"] == "count")
+    assert count["outputs"]["length"] == "6"
+    assert count["seconds"] > 0
+    assert count["peak_memory_mb"] > 10
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].startswith("small: 3 steps")
+    assert [line.split()[2] for line in lines[1:4]] == ["count", "judge", "repeat"]
+    assert not any("KFP" in line or "python3" in line for line in lines)
+
+
+def test_second_run_is_cached_and_an_edited_input_is_not(pipeline, tmp_path):
+    runs = tmp_path / "runs"
+    run(pipeline, [], runs, "first")
+    again = run(pipeline, [], runs, "again")
+    assert statuses(again) == {"count": "cached", "repeat": "cached", "judge": "done"}
+    assert (again / "outputs" / "count" / "counted").read_text() == "abab"
+    edited = run(pipeline, ["text=xy"], runs, "edited")
+    assert statuses(edited) == {"count": "done", "repeat": "done", "judge": "done"}
+    assert (edited / "outputs" / "count" / "counted").read_text() == "xyxy"
+
+
+def test_edited_code_is_not_served_from_the_cache(pipeline, tmp_path, monkeypatch):
+    runs = tmp_path / "runs"
+    run(pipeline, [], runs, "first")
+    monkeypatch.setattr(local, "code_digest", lambda: "another")
+    assert statuses(run(pipeline, [], runs, "edited"))["count"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "message"),
+    [
+        ("ConfigError", 2, "judge: length 4: judged bad"),
+        ("DataError", 65, "judge: length 4: judged bad"),
+        ("NonFiniteError", 70, "judge: length 4: judged bad"),
+        ("StorageError", 74, "judge: length 4: judged bad"),
+        ("TryAgainError", 75, "judge: length 4: judged bad"),
+        ("AccessError", 77, "judge: length 4: judged bad"),
+        ("kill", 70, "judge: ended by SIGKILL; probably out of memory"),
+    ],
+)
+def test_failing_step_gives_its_line_and_exit_code(pipeline, tmp_path, fault, code, message):
+    with pytest.raises(StepFailedError) as failed:
+        run(pipeline, [f"fault={fault}"], tmp_path / "runs", "bad")
+    assert failed.value.exit_code == code
+    assert str(failed.value).startswith(message)
+    assert "judge.log" in str(failed.value)
+    folder = tmp_path / "runs" / "bad"
+    assert statuses(folder)["judge"] == "failed"
+    assert json.loads((folder / "run.json").read_text())["status"] == "failed"
+    assert (folder / "outputs" / "count" / "counted").read_text() == "abab"
+
+
+@pytest.mark.parametrize("text", ["python3 and python", 'it\'s "quoted" $HOME', "übung 🐈 a=b"])
+def test_values_reach_the_step_as_they_are(pipeline, tmp_path, text):
+    folder = run(pipeline, [f"text={text}", "times=1"], tmp_path / "with space", "run")
+    assert (folder / "outputs" / "count" / "counted").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["tims=3"], ConfigError, r"tims: unknown parameter \(did you mean times\?\)"),
+        (["times=many"], ConfigError, "times: expected a whole number, got 'many'"),
+        (["times"], UsageError, "'times': expected key=value"),
+        (["times=1", "times=2"], UsageError, "times: given twice"),
+        (["text={{$.x}}"], ConfigError, "text: .* looks like a placeholder"),
+    ],
+)
+def test_wrong_arguments_leave_nothing_behind(pipeline, tmp_path, arguments, error, message):
+    with pytest.raises(error, match=message):
+        run(pipeline, arguments, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_no_pipeline_is_named(tmp_path):
+    with pytest.raises(UsageError, match="no such pipeline"):
+        run(tmp_path / "missing.yaml", [], tmp_path / "runs")
+    (tmp_path / "other.yaml").write_text("a: [1, 2]")
+    with pytest.raises(UsageError, match=r"other\.yaml: not a compiled pipeline"):
+        run(tmp_path / "other.yaml", [], tmp_path / "runs")
+
+
+def test_a_run_is_never_overwritten(pipeline, tmp_path):
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    with pytest.raises(UsageError, match="mine: exists already"):
+        run(pipeline, [], tmp_path / "runs", "mine")

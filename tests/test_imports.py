@@ -1,0 +1,63 @@
+"""What importing costs and offers: no torch for light work, and every exported name is there."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import dico
+
+HEAVY = ("torch", "open_clip", "transformers", "great_expectations", "kfp", "boto3", "pandas")
+MODULES = pkgutil.iter_modules(dico.__path__, "dico.")
+PACKAGES = ["dico", *sorted(module.name for module in MODULES if module.ispkg)]
+
+
+def loaded_by(code):
+    """Which heavy libraries a fresh interpreter has loaded after ``code``."""
+    listing = f"{code}\nimport sys\nprint(*[m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import dico",
+        "import dico.cli",
+        "import dico.gate, dico.progress, dico.exits, dico.provenance",
+        "import dico.registry, dico.storage",
+        "import dico.report",
+        "from dico.report import write_report",
+        "from dico.steps.resolve_config import resolve_config; resolve_config('toy', '')",
+        "from dico.steps.find_champion import find_champion",
+        "from dico.steps.require_valid_dataset import require_valid_dataset",
+        "from dico.steps.compare_models import compare_models",
+    ],
+)
+def test_light_work_loads_nothing_heavy(code):
+    assert loaded_by(code) == []
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_exported_names_exist(name):
+    module = importlib.import_module(name)
+    for exported in getattr(module, "__all__", []):
+        assert getattr(module, exported) is not None, exported
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_exports_are_sorted_and_documented(name):
+    module = importlib.import_module(name)
+    exported = list(getattr(module, "__all__", []))
+    assert exported == sorted(exported)
+    assert module.__doc__
+
+
+def test_unknown_member_is_an_attribute_error():
+    import dico.report
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = dico.report.nothing
