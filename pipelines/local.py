@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import dico
-from dico.errors import DataError, DicoError, UsageError
+from dico.errors import DicoError, UsageError
 from dico.progress import format_seconds
 from dico.provenance import code_digest
 from dico.report import read_metrics, tabulate
@@ -72,16 +72,26 @@ def prepare(values: dict[str, Any], runs: Path) -> dict[str, Any]:
         resolve_config(preset=values["preset"], overrides=values.get("overrides", ""))
     prepared = dict(values)
     for key in ("dataset", "images"):
-        if prepared.get(key) and "://" not in prepared[key]:
-            path = Path(prepared[key]).expanduser().absolute()
-            if not path.exists():
-                raise DataError(f"{key}: {path} does not exist")
-            prepared[key] = str(path)
+        if prepared.get(key):
+            prepared[key] = ",".join(map(_absolute, prepared[key].split(",")))
+    if prepared.get("dataset"):
+        from dico.data.formats import detect
+
+        detect(prepared["dataset"], prepared.get("images", ""))
     for key in ("store", "registry"):
-        if key in prepared and "://" not in prepared[key]:
-            path = Path(prepared[key] or runs / key).expanduser().absolute()
-            prepared[key] = str(path)
+        if key in prepared:
+            prepared[key] = _absolute(prepared[key] or str(runs / key))
     return prepared
+
+
+def _absolute(place: str) -> str:
+    """A local path made absolute; URIs stay, and so does a split before a path (train=a.json)."""
+    split, separator, path = place.rpartition("=")
+    if "://" in place or Path(place).exists():
+        split, separator, path = "", "", place
+    if "://" not in path:
+        path = str(Path(path.strip()).expanduser().absolute())
+    return f"{split}{separator}{path}"
 
 
 class _Run:

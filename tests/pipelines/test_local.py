@@ -1,11 +1,12 @@
 """The local runner: results, cache, logs, exit codes and the run's folder, on a small pipeline."""
 
 import json
+from pathlib import Path
 
 import pytest
 from kfp import compiler
 
-from dico.errors import ConfigError, UsageError
+from dico.errors import ConfigError, DataError, UsageError
 from pipelines import local
 from pipelines.local import StepFailedError, run
 from tests.pipelines.small import small
@@ -120,3 +121,26 @@ def test_a_run_is_never_overwritten(pipeline, tmp_path):
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     with pytest.raises(UsageError, match="mine: exists already"):
         run(pipeline, [], tmp_path / "runs", "mine")
+
+
+def test_paths_become_absolute_and_uris_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = '{"image": "a.png", "captions": ["a"], "split": "train"}\n'
+    (tmp_path / "a.jsonl").write_text(line)
+    (tmp_path / "b=c.jsonl").write_text(line)
+    values = {"images": "s3://bucket/x", "store": "", "registry": "s3://bucket/r"}
+    prepared = local.prepare({"dataset": "train=a.jsonl,b=c.jsonl", **values}, Path("runs"))
+    assert prepared == {
+        "dataset": f"train={tmp_path}/a.jsonl,{tmp_path}/b=c.jsonl",
+        "images": "s3://bucket/x",
+        "store": f"{tmp_path}/runs/store",
+        "registry": "s3://bucket/r",
+    }
+
+
+def test_missing_or_unknown_dataset_is_bad_data(tmp_path):
+    with pytest.raises(DataError, match="missing.json"):
+        local.prepare({"dataset": str(tmp_path / "missing.json")}, tmp_path)
+    (tmp_path / "notes.md").write_text("hello")
+    with pytest.raises(DataError, match=r"notes\.md: of no known format"):
+        local.prepare({"dataset": str(tmp_path / "notes.md")}, tmp_path)
