@@ -17,7 +17,7 @@ from dico.errors import DicoError
 from dico.storage import open_store, split_uri
 
 _BATCH = 500
-_VERSION = 1
+_VERSION = 2
 
 
 class PictureCache:

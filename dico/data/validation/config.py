@@ -42,7 +42,7 @@ class ValidationConfig:
     """Longest caption, characters."""
     near_duplicates: bool = True
     """Whether to look for nearly identical pictures."""
-    near_duplicate_likeness: float = 0.9
+    near_duplicate_likeness: float = 0.8
     """Correlation of thumbnails from which two pictures count as nearly identical, 0 to 1."""
     validation_share: float = 0.1
     """Share of pictures for validation where the dataset has no splits, 0 to 1."""

@@ -57,7 +57,7 @@ class Scan:
     rows_path: Path
     """Parquet file of all rows, in the dataset's order."""
     thumbs_path: Path
-    """Raw thumbnails, one of 32 x 32 bytes per row; zero where there is none."""
+    """Raw thumbnails, one of 64 x 64 bytes per row; zero where there is none."""
     num_rows: int = 0
     """Pictures and broken rows."""
     num_decoded: int = 0
@@ -74,7 +74,7 @@ class Scan:
     """Row of each usable caption."""
 
     def thumbs(self) -> npt.NDArray[np.uint8]:
-        """Thumbnails of all rows: (N, 32, 32), on disk."""
+        """Thumbnails of all rows: (N, 64, 64), on disk."""
         if not self.num_rows:
             return np.empty((0, SIDE_PX, SIDE_PX), np.uint8)
         return np.memmap(self.thumbs_path, np.uint8, "r", 0, (self.num_rows, SIDE_PX, SIDE_PX))
