@@ -8,8 +8,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from dico.errors import DataError, UsageError
-from dico.metrics.ptb import PUNCTUATION
+from dico.errors import DicoError, UsageError
+from dico.metrics.ptb import LINE_SEPARATORS, without_punctuation
 
 _JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
 
@@ -42,26 +42,25 @@ def tokenize_with_java(captions: Sequence[str]) -> list[str]:
 
     Raises:
         UsageError: Java or the jar is absent.
-        DataError: the tokeniser broke a caption over lines, so lines and captions do not match.
+        DicoError: it gave another number of lines.
     """
     reason = java_missing(_JAR)
     if reason:
         raise UsageError(f"tokenizer=java: {reason}, or use tokenizer=python")
-    lines = _run([caption.replace("\n", " ") for caption in captions])
+    if not captions:
+        return []
+    lines = _run([LINE_SEPARATORS.sub(" ", caption) for caption in captions])
     if len(lines) != len(captions):
-        raise DataError(
-            f"tokenizer=java: {len(lines)} lines for {len(captions)} captions: some caption holds "
-            "a line separator (carriage return, U+0085, U+2028)"
-        )
-    return [" ".join(w for w in line.rstrip().split(" ") if w not in PUNCTUATION) for line in lines]
+        raise DicoError(f"tokenizer=java: {len(lines)} lines for {len(captions)} captions")
+    return [without_punctuation(line.rstrip().split(" ")) for line in lines]
 
 
 def _run(lines: Sequence[str]) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "captions.txt"
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.write_text("\n".join(lines), encoding="utf-8", errors="replace")
         command = ["java", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8"]
         command += ["-cp", str(pycocoevalcap_file(_JAR)), "edu.stanford.nlp.process.PTBTokenizer"]
         command += ["-preserveLines", "-lowerCase", "-encoding", "UTF-8", str(path)]
         done = subprocess.run(command, capture_output=True, check=True)
-    return done.stdout.decode("utf-8").split("\n")[:-1]
+    return done.stdout.decode("utf-8").split("\n")
