@@ -23,7 +23,7 @@ from dico.progress import format_seconds
 from dico.provenance import code_digest
 from dico.report import read_metrics, tabulate
 from pipelines.run_folder import RunFolder, new_name
-from pipelines.screen import Screen
+from pipelines.screen import WIDTH_OF_LOGS, Screen
 from pipelines.specification import Specification, parse_arguments, read_specification
 from pipelines.subprocesses import Step, steps_as_processes
 
@@ -121,7 +121,7 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    console = Console(file=sys.stdout)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH_OF_LOGS)
     component, num_steps = _load(specification.path)
     run = _Run(folder, Screen(console, num_steps))
     run.screen.note(f"{specification.name}: {num_steps} steps, into {folder.path}")
@@ -178,12 +178,14 @@ def _conclude(run: _Run, seconds: float) -> None:
     evaluation = run.folder.path / "evaluation"
     if evaluation.is_dir():
         run.screen.table(tabulate(read_metrics(evaluation)))
-    for step in run.steps:
-        for key in ("promote", "reasons"):
-            if step.name == "compare_models" and step.outputs.get(key):
-                run.screen.note(f"  {key}: {step.outputs[key]}")
-        if step.name == "register_model":
-            run.screen.note(f"  registered: version {step.outputs.get('version')}")
+    outputs = {step.name: step.outputs for step in run.steps}
+    if "compare_models" in outputs:
+        decision = outputs["compare_models"]
+        verdict = "promoted" if decision["promote"] == "true" else "not promoted"
+        run.screen.note(f"  {verdict}: {decision['reasons']}")
+    if "register_model" in outputs:
+        model = outputs["find_champion"]["model_name"]
+        run.screen.note(f"  registered: {model}, version {outputs['register_model']['version']}")
     run.screen.note(f"  finished in {format_seconds(seconds)}")
     report = run.folder.path / "report.html"
     if report.is_file():

@@ -20,6 +20,10 @@ _MARKS = {
 }
 
 
+_STYLES = {"": "", "even": "dim", "better": "green", "worse": "red"}
+WIDTH_OF_LOGS = 140
+
+
 class Screen:
     """Draws on a terminal with bars; writes plain lines anywhere else."""
 
@@ -46,6 +50,8 @@ class Screen:
             TextColumn("[dim]{task.fields[values]}"),
             console=self._console,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         with self._bar:
             self._task = self._bar.add_task(name, total=None, count="", values="")
@@ -78,15 +84,12 @@ class Screen:
         self._print(line)
 
     def table(self, table: MetricTable) -> None:
-        """Prints the metrics of all systems."""
-        grid = Table(box=None, padding=(0, 2), header_style="bold")
-        grid.add_column("")
-        for column in table.columns:
-            grid.add_column(column, justify="right", no_wrap=True)
-        for row in table.rows:
-            grid.add_row(row.metric.label, *map(str, row.cells))
+        """Prints the metrics of all systems; intervals of scores only where they fit."""
+        grid = _grid(table, intervals=True)
+        if self._console.measure(grid).maximum > self._console.width:
+            grid = _grid(table, intervals=False)
         self._print("")
-        self._console.print(grid, soft_wrap=not self._console.is_terminal)
+        self._console.print(grid)
         self._print("")
         for note in table.notes:
             self._print(Text(f"  {note}", "dim"))
@@ -98,3 +101,17 @@ class Screen:
     def _print(self, line: str | Text) -> None:
         text = line if isinstance(line, Text) else Text(line)
         self._console.print(text, soft_wrap=True, highlight=False)
+
+
+def _grid(table: MetricTable, intervals: bool) -> Table:
+    grid = Table(box=None, padding=(0, 2), header_style="bold")
+    grid.add_column("", no_wrap=True)
+    for column in table.columns:
+        grid.add_column(column, justify="right", no_wrap=True)
+    for row in table.rows:
+        cells = [
+            Text(str(cell) if intervals or cell.verdict else cell.value, _STYLES[cell.verdict])
+            for cell in row.cells
+        ]
+        grid.add_row(row.metric.label, *cells)
+    return grid

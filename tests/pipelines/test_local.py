@@ -1,6 +1,9 @@
 """The local runner: results, cache, logs, exit codes and the run's folder, on a small pipeline."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,8 +142,21 @@ def test_paths_become_absolute_and_uris_stay(tmp_path, monkeypatch):
 
 
 def test_missing_or_unknown_dataset_is_bad_data(tmp_path):
-    with pytest.raises(DataError, match="missing.json"):
+    with pytest.raises(DataError, match=r"missing\.json"):
         local.prepare({"dataset": str(tmp_path / "missing.json")}, tmp_path)
     (tmp_path / "notes.md").write_text("hello")
     with pytest.raises(DataError, match=r"notes\.md: of no known format"):
         local.prepare({"dataset": str(tmp_path / "notes.md")}, tmp_path)
+
+
+def test_a_terminal_shows_bars_and_none_of_kfps_chatter(pipeline, tmp_path):
+    """Runs on a pseudo-terminal, where bars are drawn."""
+    command = [sys.executable, "-m", "dico", "run", str(pipeline), "--runs", str(tmp_path / "runs")]
+    settings = {"TERM": "xterm-256color", "COLUMNS": "100"}
+    code = f"import os, pty; os.environ.update({settings!r}); pty.spawn({command!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", done.stdout)
+    assert "━" in text
+    assert "3/3 ✓ repeat" in text
+    assert "INFO" not in text
+    assert "Streamed logs" not in text
