@@ -1,7 +1,24 @@
-"""Captions from a captioner: beam search under two rules, greedy, sampling."""
+"""Captions from a captioner: beam search under two rules, greedy, sampling.
 
-from dico.decoding.beam import beam_search
+Reading a `DecodingConfig` loads no torch; the searches do, when they are first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
 from dico.decoding.config import Candidates, DecodingConfig
-from dico.decoding.rollout import greedy, sample
+
+if TYPE_CHECKING:
+    from dico.decoding.beam import beam_search
+    from dico.decoding.rollout import greedy, sample
 
 __all__ = ["Candidates", "DecodingConfig", "beam_search", "greedy", "sample"]
+
+_MODULES = {"beam_search": "beam", "greedy": "rollout", "sample": "rollout"}
+
+
+def __getattr__(name: str) -> object:
+    """Loads the search that is asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dico.decoding.config import Candidates, DecodingConfig, allow
+from dico.decoding.config import Candidates, DecodingConfig, ends_now
 from dico.models.captioner import Captioner, DecoderCache
+from dico.models.packed import Head
 
 
 @dataclass
@@ -59,13 +60,16 @@ def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) ->
     num_beams, limit = config.num_beams, config.max_tokens
     search = _start(captioner, memory, config)
     result = _finished(_start(captioner, memory, config))
-    cache = DecoderCache(captioner, memory, limit)
+    cache = DecoderCache(captioner, memory, max_nodes=1 + num_beams * (limit - 2))
     fed = search.tokens[:, 0, 0]
     for length in range(1, limit):
-        logits = cache.step(fed).float()
-        normalisers = logits.logsumexp(dim=-1)
-        allow(logits, captioner, config, length)
-        logps, beams, words = _continuations(logits, search.logps, normalisers, num_beams)
+        hidden = cache.step(fed)
+        if ends_now(config, length):
+            continuations = _endings(cache.head, hidden, search.logps, captioner.eos_id)
+        else:
+            excluded = [captioner.bos_id, captioner.pad_id]
+            continuations = _continuations(cache.head, hidden, search.logps, num_beams, excluded)
+        logps, beams, words = continuations
         ends = words == captioner.eos_id
         _finish(search, logps, beams, words, ends, length, config)
         best_any = logps[:, 0]
@@ -81,9 +85,9 @@ def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) ->
                 break
             search.keep(~done)
             alive = (~done).nonzero()[:, 0]
-            cache.select(rows[alive].flatten(), alive)
+            cache.select(rows[alive], alive)
         else:
-            cache.select(rows.flatten())
+            cache.select(rows)
         fed = search.tokens[:, :, length].flatten()
     return _candidates(result, captioner)
 
@@ -105,14 +109,23 @@ def _start(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> _Sea
 
 
 def _continuations(
-    logits: Tensor, running: Tensor, normalisers: Tensor, num_beams: int
+    head: Head, hidden: Tensor, running: Tensor, num_beams: int, excluded: list[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The 2 K best next tokens of each image, best first: logp, beam and token (A, 2 K)."""
-    num_images = len(running)
-    top, words = logits.topk(2 * num_beams, dim=-1)
-    merged = (top + (running.flatten() - normalisers)[:, None]).view(num_images, -1)
-    logps, places = merged.topk(2 * num_beams, dim=1)
-    return logps, places // (2 * num_beams), words.view(num_images, -1).gather(1, places)
+    num_images, count = len(running), 2 * num_beams
+    gains, words = head.best(hidden, count, excluded)
+    merged = (gains + running.flatten()[:, None]).view(num_images, -1)
+    logps, places = merged.topk(count, dim=1)
+    return logps, places // count, words.view(num_images, -1).gather(1, places)
+
+
+def _endings(
+    head: Head, hidden: Tensor, running: Tensor, eos_id: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Every beam continued by EOS, best first, as `_continuations`."""
+    gains = head.logps_of(hidden, eos_id).view(running.shape)
+    logps, beams = (running + gains).sort(dim=1, descending=True, stable=True)
+    return logps, beams, torch.full_like(beams, eos_id)
 
 
 def _finish(

@@ -1,13 +1,14 @@
 """Settings of a search and what it returns."""
 
-from dataclasses import dataclass
-from typing import Literal
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from dico.config_schema import check
-from dico.models.captioner import Captioner
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,6 @@ class Candidates:
     """(B, K) tokens of each caption, BOS and EOS included."""
 
 
-def allow(logits: Tensor, captioner: Captioner, config: DecodingConfig, length: int) -> None:
-    """Sets to -inf, in place, what may not follow ``length`` tokens: BOS and PAD; all but EOS last.
-
-    Args:
-        logits: (N, V), whose normaliser has been taken already.
-        captioner: the model that gave them.
-        config: limit and what happens at it.
-        length: tokens so far, BOS included.
-    """
-    logits[:, captioner.bos_id] = logits[:, captioner.pad_id] = -torch.inf
-    if config.eos_at_limit == "forced" and length + 1 == config.max_tokens:
-        logits[:, : captioner.eos_id] = -torch.inf
+def ends_now(config: DecodingConfig, length: int) -> bool:
+    """Whether only EOS may follow ``length`` tokens, BOS included."""
+    return config.eos_at_limit == "forced" and length + 1 == config.max_tokens

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dico.decoding.config import Candidates, DecodingConfig, allow
+from dico.decoding.config import Candidates, DecodingConfig, ends_now
 from dico.models.captioner import Captioner, DecoderCache
 
 
@@ -70,12 +70,14 @@ def _roll_out(
     tokens[:, 0] = captioner.bos_id
     logps = torch.zeros(num_rows, device=device)
     ended = torch.zeros(num_rows, dtype=torch.bool, device=device)
-    cache = DecoderCache(captioner, memory, limit)
-    cache.select(torch.arange(num_images, device=device).repeat_interleave(num_captions))
+    cache = DecoderCache(captioner, memory, max_nodes=num_captions * (limit - 1))
+    cache.select(torch.arange(num_images, device=device)[:, None].expand(-1, num_captions))
     for length in range(1, limit):
-        logits = cache.step(tokens[:, length - 1]).float()
+        logits = cache.head.logits(cache.step(tokens[:, length - 1]))
         normalisers = logits.logsumexp(dim=-1)
-        allow(logits, captioner, config, length)
+        logits[:, captioner.bos_id] = logits[:, captioner.pad_id] = -torch.inf
+        if ends_now(config, length):
+            logits[:, : captioner.eos_id] = -torch.inf
         chosen = choose(logits)
         gained = logits.gather(1, chosen[:, None])[:, 0] - normalisers
         logps += gained.masked_fill(ended, 0.0)

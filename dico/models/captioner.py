@@ -11,7 +11,6 @@ D width, H heads, V vocabulary.
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -20,49 +19,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dico.config_schema import check, from_dict
+from dico.config_schema import from_dict
 from dico.errors import DataError, DicoError
+from dico.models.captioner_config import CaptionerConfig
 from dico.models.evaluator import load_weights
+from dico.models.packed import Head, Linear, packed_linear
 from dico.models.tokenizer import Tokenizer
 from dico.storage import verify_digests, write_digests
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class CaptionerConfig:
-    """Sizes of a captioner; the defaults are the paper's, for CLIP ViT-L/14."""
-
-    feature_width: int = 1024
-    """Width F of an image token (1024 for ViT-L/14)."""
-    num_image_positions: int = 512
-    """Rows of the encoder's table of positions: at least P (512 in the reference's BERT)."""
-    num_text_positions: int = 1024
-    """Rows of the decoder's table of positions: at least T (1024 in the reference's GPT-2)."""
-    vocab_size: int = 49409
-    """Ids V, PAD included; BOS, EOS and PAD are the last three."""
-    width: int = 512
-    """Width D of the encoder and the decoder."""
-    num_encoder_layers: int = 3
-    """Layers of the encoder."""
-    num_decoder_layers: int = 3
-    """Layers of the decoder."""
-    num_heads: int = 8
-    """Attention heads H of every layer."""
-    ffn_width: int = 2048
-    """Hidden width of every feed-forward network."""
-    dropout: float = 0.1
-    """Share of activations and of attention dropped in training, 0 to 1."""
-
-    def __post_init__(self) -> None:
-        """Checks ranges."""
-        for name, value in dataclasses.asdict(self).items():
-            if name != "dropout":
-                check(value > 0, name, value, "must be positive")
-        check(0 <= self.dropout < 1, "dropout", self.dropout, "must be from 0 to below 1")
-        check(self.width % self.num_heads == 0, "width", self.width, "must hold whole heads")
 
 
 class Captioner(nn.Module):
@@ -296,51 +263,89 @@ class DecoderLayer(nn.Module):
 class DecoderCache:
     """The decoder at work token by token, for search: keys and values so far, no gradient.
 
-    Rows are captions in the making, the same number for each image, side by side. Keys and values
-    of an image are computed once and shared by its rows.
+    Rows are captions in the making, the same number R for each image, side by side. Keys and values
+    of an image are computed once and shared by its rows. So are those of the words so far: all that
+    an image's rows ever took stays where it was written, and each row knows which of it is its own,
+    so that going on with other rows moves nothing. Weights are packed where that pays.
     """
 
-    def __init__(self, captioner: Captioner, memory: Tensor, max_tokens: int) -> None:
-        self._captioner, self._layers = captioner, captioner.decoder.stack()
-        self._images = [layer.look_at(memory) for layer in self._layers]
-        heads = captioner.config.num_heads
-        shape = (2, len(memory), heads, max_tokens, captioner.config.width // heads)
+    def __init__(self, captioner: Captioner, memory: Tensor, max_nodes: int) -> None:
+        """Starts with one row per image, and room for ``max_nodes`` words per image."""
+        decoder, config = captioner.decoder, captioner.config
+        self.head = Head(decoder.words.weight)
+        self._decoder, self._num_heads = decoder, config.num_heads
+        self._layers = [_PackedLayer(layer) for layer in decoder.stack()]
+        self._images = [_contiguous(layer.look_at(memory)) for layer in decoder.stack()]
+        shape = (2, len(memory), config.num_heads, max_nodes, config.width // config.num_heads)
         self._past = [memory.new_empty(shape) for _ in self._layers]
+        self._seen = memory.new_zeros((len(memory), 1, 0))
         self._length = 0
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Logits (N, V) of what follows, once each row has taken its next token of (N,)."""
-        decoder, at = self._captioner.decoder, self._length
-        hidden = (decoder.words(tokens) + decoder.positions[at])[:, None]
+        """States (N, D), for `head`, once each row has taken its next token of (N,)."""
+        num_images, num_rows, _ = self._seen.shape
+        own = torch.eye(num_rows, dtype=torch.bool, device=tokens.device)
+        others = self._seen.new_zeros(own.shape).masked_fill(~own, -torch.inf)
+        self._seen = torch.cat([self._seen, others.expand(num_images, -1, -1)], dim=-1)
+        hidden = self._decoder.words(tokens) + self._decoder.positions[self._length]
         for layer, past, image in zip(self._layers, self._past, self._images, strict=True):
             hidden = self._layer(layer, hidden, past, image)
         self._length += 1
-        return self._captioner.head(decoder.norm(hidden[:, 0]))
+        state: Tensor = self._decoder.norm(hidden)
+        return state
 
     def select(self, rows: Tensor, images: Tensor | None = None) -> None:
-        """Goes on with ``rows`` (N',) of the captions, and with ``images`` of the images if given.
+        """Goes on with ``rows`` of the captions, and with ``images`` of the images if given.
 
-        A row may be chosen several times; each image must keep the same number of rows.
+        Args:
+            rows: (A, R) rows of each image that goes on; one may be chosen several times.
+            images: (A,) images that go on; all, if not given.
         """
-        for index, past in enumerate(self._past):
-            chosen = past.new_empty(2, len(rows), *past.shape[2:])
-            chosen[:, :, :, : self._length] = past[:, :, :, : self._length][:, rows]
-            self._past[index] = chosen
+        self._seen = self._seen.flatten(0, 1)[rows]
         if images is not None:
+            self._past = [past[:, images] for past in self._past]
             self._images = [(key[images], value[images]) for key, value in self._images]
 
     def _layer(
-        self, layer: DecoderLayer, hidden: Tensor, past: Tensor, image: tuple[Tensor, Tensor]
+        self, layer: "_PackedLayer", hidden: Tensor, past: Tensor, image: tuple[Tensor, Tensor]
     ) -> Tensor:
-        at = self._length
-        query, key, value = split_heads(layer.self_qkv(layer.self_norm(hidden)), 3, layer.num_heads)
-        past[0, :, :, at], past[1, :, :, at] = key[:, :, 0], value[:, :, 0]
-        keys, values = past[0, :, :, : at + 1], past[1, :, :, : at + 1]
-        mixed = F.scaled_dot_product_attention(query, keys, values)
-        added: Tensor = layer.self_out(merge_heads(mixed))
-        hidden = hidden + added
-        hidden = hidden + layer.cross(hidden, image)
-        return hidden + layer.feed_forward(hidden)
+        norms, (num_images, num_rows, end) = layer.norms, self._seen.shape
+        merged = layer.self_qkv(norms.self_norm(hidden)).view(num_images, num_rows, -1)
+        query, key, value = split_heads(merged, 3, self._num_heads)
+        past[0, :, :, end - num_rows : end] = key
+        past[1, :, :, end - num_rows : end] = value
+        mask = self._seen[:, None]
+        mixed = F.scaled_dot_product_attention(
+            query, past[0, :, :, :end], past[1, :, :, :end], mask
+        )
+        hidden = hidden + layer.self_out(merge_heads(mixed).flatten(0, 1))
+        query = layer.cross_query(norms.cross_norm(hidden)).view(num_images, num_rows, -1)
+        (query,) = split_heads(query, 1, self._num_heads)
+        mixed = F.scaled_dot_product_attention(query, *image)
+        hidden = hidden + layer.cross_out(merge_heads(mixed).flatten(0, 1))
+        inner = F.gelu(layer.ffn_in(norms.ffn_norm(hidden)), approximate="tanh")
+        return hidden + layer.ffn_out(inner)
+
+
+class _PackedLayer:
+    """The products of a decoder layer, packed where that pays, and its norms."""
+
+    def __init__(self, layer: DecoderLayer) -> None:
+        self.norms = layer
+        for name in ("self_qkv", "self_out", "cross_query", "cross_out", "ffn_in", "ffn_out"):
+            linear = getattr(layer, name)
+            setattr(self, name, packed_linear(linear.weight, linear.bias))
+
+    self_qkv: Linear
+    self_out: Linear
+    cross_query: Linear
+    cross_out: Linear
+    ffn_in: Linear
+    ffn_out: Linear
+
+
+def _contiguous(image: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return image[0].contiguous(), image[1].contiguous()
 
 
 def split_heads(merged: Tensor, num_parts: int, num_heads: int) -> tuple[Tensor, ...]:

@@ -62,9 +62,9 @@ def test_broken_folders_are_named(tmp_path):
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(bytes(data))
-    with pytest.raises(DigestError, match="model.safetensors"):
+    with pytest.raises(DigestError, match=r"model\.safetensors"):
         Captioner.load(tmp_path)
-    with pytest.raises(DataError, match="digests.json"):
+    with pytest.raises(DataError, match=r"digests\.json"):
         Captioner.load(tmp_path / "nowhere")
 
 

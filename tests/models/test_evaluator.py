@@ -79,12 +79,12 @@ def test_nothing_of_an_evaluator_trains(folder):
 
 
 def test_broken_folders_are_named(folder):
-    with pytest.raises(DataError, match="digests.json"):
+    with pytest.raises(DataError, match=r"digests\.json"):
         Evaluator.load(folder / "nowhere")
     (folder / "pac.safetensors").write_bytes(b"x")
-    with pytest.raises(DigestError, match="pac.safetensors"):
+    with pytest.raises(DigestError, match=r"pac\.safetensors"):
         Evaluator.load(folder)
     with pytest.raises(DataError, match="format"):
         EvaluatorConfig.from_json('{"format": 9}', "config.json")
-    with pytest.raises(DataError, match="config.json"):
+    with pytest.raises(DataError, match=r"config\.json"):
         EvaluatorConfig.from_json("[]", "config.json")

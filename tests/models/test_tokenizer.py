@@ -92,7 +92,7 @@ def test_saved_and_loaded_tokenizers_are_equal(clip, trained, tmp_path):
 
 
 def test_bad_files_and_sizes_are_named(tmp_path):
-    with pytest.raises(DataError, match="tokenizer.json"):
+    with pytest.raises(DataError, match=r"tokenizer\.json"):
         Tokenizer.load(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(DataError, match="not a tokenizer"):

@@ -122,7 +122,8 @@ def _vision_config(tensors: Tensors) -> VisionConfig:
 
 
 def _grid_side(positions: Tensor) -> int:
-    return int(round((positions.shape[0] - 1) ** 0.5))
+    side: int = round((positions.shape[0] - 1) ** 0.5)
+    return side
 
 
 def _count(tensors: Tensors, pattern: str) -> int:

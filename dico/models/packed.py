@@ -1,0 +1,126 @@
+"""Matrix products whose weights are laid out once for the machine, for search on a CPU.
+
+A decoder step multiplies a few rows by large matrices; a plain product then spends much of its time
+rearranging the weights. oneDNN can keep them arranged. Float32 on a CPU only; anywhere else, or
+where this torch has no such operators, plain products are used. No gradient.
+
+N rows, D width, V vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
+
+LEAST_VALUES = 1 << 17
+"""Smaller weights stay plain: the products are too short to gain."""
+CHUNK = 8192
+"""Words per part of the output head, so that their logits stay in a core's cache."""
+GROUP = 64
+"""Words among which the likeliest are sought first by their common maximum."""
+
+_packed_weights: Any = WeakIdKeyDictionary()
+Linear = Callable[[Tensor], Tensor]
+
+
+def packed_linear(weight: Tensor, bias: Tensor | None = None) -> Linear:
+    """The product ``x @ weight.T + bias`` as a function of x (N, D), packed where that pays."""
+    if not _can_pack(weight) or weight.numel() < LEAST_VALUES:
+        return lambda x: F.linear(x, weight, bias)
+    (packed,) = _packs(weight, weight.shape[0])
+    return lambda x: _product(x, packed, bias)
+
+
+class Head:
+    """The output head: log-probabilities of words, without keeping the logits of all of them."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self._weight = weight
+        self._parts: list[Linear]
+        if _can_pack(weight) and weight.numel() >= LEAST_VALUES:
+            packs = _packs(weight, CHUNK)
+            self._parts = [lambda x, packed=packed: _product(x, packed, None) for packed in packs]  # type: ignore[misc]
+            self._size = CHUNK
+        else:
+            self._parts = [lambda x: F.linear(x, weight)]
+            self._size = weight.shape[0]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (N, V), float32, of states (N, D)."""
+        return torch.cat([part(hidden) for part in self._parts], dim=-1).float()
+
+    def best(self, hidden: Tensor, count: int, excluded: list[int]) -> tuple[Tensor, Tensor]:
+        """The ``count`` likeliest words of each state: log-probabilities and ids (N, count).
+
+        Args:
+            hidden: (N, D).
+            count: how many, best first.
+            excluded: ids that may not be chosen; their probability is theirs all the same.
+        """
+        values, words, sums = [], [], []
+        for index, part in enumerate(self._parts):
+            logits, first = part(hidden).float(), index * self._size
+            sums.append(logits.logsumexp(dim=-1))
+            for word in excluded:
+                if first <= word < first + logits.shape[1]:
+                    logits[:, word - first] = -torch.inf
+            top, places = _top(logits, min(count, logits.shape[1]))
+            values.append(top)
+            words.append(places + first)
+        top, places = torch.cat(values, dim=-1).topk(count, dim=-1)
+        normaliser = torch.stack(sums).logsumexp(dim=0)
+        return top - normaliser[:, None], torch.cat(words, dim=-1).gather(1, places)
+
+    def logps_of(self, hidden: Tensor, word: int) -> Tensor:
+        """Log-probability (N,), float32, of one word in each state."""
+        sums = [part(hidden).float().logsumexp(dim=-1) for part in self._parts]
+        return (hidden @ self._weight[word]).float() - torch.stack(sums).logsumexp(dim=0)
+
+
+def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """``logits.topk(count)`` by way of the groups that have the largest maxima."""
+    num_rows, width = logits.shape
+    if width % GROUP or width // GROUP <= count or logits.is_cuda:
+        top, places = logits.topk(count, dim=-1)
+        return top, places
+    groups = logits.view(num_rows, -1, GROUP)
+    chosen = groups.amax(dim=-1).topk(count, dim=-1).indices
+    members = groups.gather(1, chosen[:, :, None].expand(-1, -1, GROUP)).flatten(1)
+    top, places = members.topk(count, dim=-1)
+    return top, chosen.gather(1, places // GROUP) * GROUP + places % GROUP
+
+
+def _can_pack(weight: Tensor) -> bool:
+    return (
+        weight.device.type == "cpu"
+        and weight.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return product
+
+
+def _packs(weight: Tensor, size: int) -> list[Tensor]:
+    """Packed parts of ``weight``, ``size`` rows each, kept as long as the weight is what it was."""
+    key = (size, weight.data_ptr(), weight._version, _fingerprint(weight))
+    kept = _packed_weights.get(weight)
+    if kept is None or kept[0] != key:
+        parts: tuple[Tensor, ...] = torch.split(weight.detach(), size)
+        packs = [torch.ops.mkldnn._reorder_linear_weight(p.contiguous(), 40) for p in parts]
+        kept = (key, packs)
+        _packed_weights[weight] = kept
+    packed: list[Tensor] = kept[1]
+    return packed
+
+
+def _fingerprint(weight: Tensor) -> float:
+    """A sum over some of the values: writes through ``.data`` do not count up the version."""
+    return float(weight.detach().flatten()[::4099].double().sum())
