@@ -15,6 +15,9 @@ from dico.errors import DicoError
 ERROR_PREFIX = "error: "
 """Starts the last line of a failed command; a runner finds the reason of a failure by it."""
 
+INTERRUPTED = 130
+"""Exit code after an interrupt from the keyboard."""
+
 _STORAGE_ERRNOS = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS}
 
 
@@ -32,7 +35,7 @@ def exit_codes() -> Iterator[None]:
     except DicoError as error:
         _leave(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _leave("interrupted; the same command continues the work", 130)
+        _leave("interrupted; the same command continues the work", INTERRUPTED)
     except PermissionError as error:
         _leave(f"{error.filename}: permission denied", 77)
     except OSError as error:

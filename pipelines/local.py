@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import dico
-from dico.errors import DicoError, UsageError
+from dico.errors import DicoError, TryAgainError, UsageError
 from dico.progress import format_seconds
 from dico.provenance import code_digest
 from dico.report import read_metrics, tabulate
@@ -205,7 +205,7 @@ def _terminable() -> Iterator[None]:
     """Lets SIGTERM end the step at work in order, as an interrupt from the keyboard does."""
 
     def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
+        raise TryAgainError("stopped by SIGTERM; the same command continues the work")
 
     try:
         before = signal.signal(signal.SIGTERM, interrupt)

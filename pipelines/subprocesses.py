@@ -131,8 +131,13 @@ class _Supervisor:
             "PYTHONUNBUFFERED": "1",
         }
         with open(step.log, "ab") as log:
+            # A session of its own: the shell that kfp starts and the step in it end together.
             process = subprocess.Popen(
-                full_command, stdout=log, stderr=subprocess.STDOUT, env=environment
+                full_command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
             )
             try:
                 usage = self._wait(process, state_file)
@@ -168,13 +173,16 @@ def _stack_of_tasks(tasks: Any) -> list[str]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Asks the step to end, and insists when it does not."""
-    process.terminate()
-    try:
-        process.wait(SECONDS_TO_STOP)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """Asks the step to end, gives it time to save its work, and insists when it does not."""
+    deadline = time.monotonic() + SECONDS_TO_STOP
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(POLL_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @contextmanager

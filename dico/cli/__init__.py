@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from dico import __version__
 from dico.errors import UsageError
-from dico.exits import exit_codes
+from dico.exits import INTERRUPTED, exit_codes
 
 # Verb: its module, and its line in the list of verbs. The module holds a function of the verb's
 # name, or for a verb with verbs of its own a typer.Typer called ``app``.
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if not hasattr(error, "format_message"):
                 raise
             raise UsageError(_complaint(error)) from None
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt  # the parser swallows the first one
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -43,6 +43,11 @@ def judge(length: int, fault: str):
     from dico.exits import exit_codes
 
     with exit_codes():
+        if fault == "sleep":
+            import time
+
+            print(f"process {os.getpid()}", flush=True)
+            time.sleep(60)
         if fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if fault:

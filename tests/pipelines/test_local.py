@@ -1,9 +1,12 @@
 """The local runner: results, cache, logs, exit codes and the run's folder, on a small pipeline."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -160,3 +163,30 @@ def test_a_terminal_shows_bars_and_none_of_kfps_chatter(pipeline, tmp_path):
     assert "3/3 ✓ repeat" in text
     assert "INFO" not in text
     assert "Streamed logs" not in text
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_a_stopped_run_stops_its_step_and_says_how_to_go_on(pipeline, tmp_path, number, code):
+    runs = tmp_path / "runs"
+    options = ["--runs", str(runs), "--name", "run"]
+    command = [sys.executable, "-m", "dico", "run", str(pipeline), "fault=sleep", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    log = runs / "run" / "logs" / "judge.log"
+    step = wait_for(lambda: re.search(r"process (\d+)", log.read_text()) if log.exists() else None)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert said.count("\n") == 1
+    assert "the same command continues the work" in said
+    assert json.loads((runs / "run" / "run.json").read_text())["status"] == "interrupted"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(step.group(1)), 0)
+
+
+def wait_for(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("did not happen in time")
