@@ -12,6 +12,7 @@ probability of about .99 at a correlation of .95 and .9 at .9. Crops away from t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,12 @@ from PIL import Image
 
 SIDE_PX = 64
 THUMB_BYTES = SIDE_PX * SIDE_PX
-EXACT_ROWS = 4_000
+EXACT_ROWS = 8_000
 MAX_ROWS_FOR_CROPS = 200_000
 CROP_SHARES = (0.96, 0.92, 0.88, 0.84, 0.8, 0.76)
 _SHAPES = {"3:2": (1 / 6, 0.0), "4:3": (1 / 8, 0.0), "2:3": (0.0, 1 / 6), "3:4": (0.0, 1 / 8)}
-_GRID = 32
+FINE, COARSE = 32, 16
+_COARSE_SLACK = 0.15
 _NUM_BITS = 384
 _MAX_BUCKET = 400
 _CHUNK = 2_048
@@ -82,53 +84,66 @@ def find_pairs(
     return sorted(found.values(), key=lambda pair: (-pair.likeness, pair.first, pair.second))
 
 
-def structure(thumbs: Thumbs, variant: str = "same") -> Floats:
-    """Unit vectors of the local structure of thumbnails: (N, 64, 64) to (N, 1024).
+def structure(thumbs: Thumbs, variant: str = "same", grid: int = FINE) -> Floats:
+    """Unit vectors of the local structure of thumbnails: (N, 64, 64) to (N, grid * grid).
 
     A thumbnail without structure, such as one colour, gives zeros, which are like nothing.
     """
-    pixels = _sample(thumbs.astype(np.float32), variant)
-    padded = np.pad(pixels, ((0, 0), (4, 4), (4, 4)), mode="edge")
-    sums = np.pad(padded.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
-    means = (sums[:, 9:, 9:] - sums[:, :-9, 9:] - sums[:, 9:, :-9] + sums[:, :-9, :-9]) / 81
-    local = (pixels - means).reshape(len(pixels), -1)
-    norms = np.linalg.norm(local, axis=1, keepdims=True)
-    return np.where(norms > 32.0, local / np.maximum(norms, 1e-6), 0.0).astype(np.float32)
-
-
-def _sample(pixels: Floats, variant: str) -> Floats:
-    """The variant's region of 64 x 64 thumbnails on a grid of 32 x 32.
-
-    ``cropped 0.92`` is that share of both sides; ``cropped 3:2`` is the square inside a picture of
-    this shape.
-    """
     kind, _, region = variant.partition(" ")
+    pixels = thumbs.astype(np.float32)
     if kind == "mirrored":
         pixels = pixels[:, :, ::-1]
     low = (1 - float(region)) / 2 if region and region not in _SHAPES else 0.0
     left, top = _SHAPES.get(region, (low, low))
-    return np.asarray(np.einsum("ya,nab,xb->nyx", _weights(top), pixels, _weights(left), optimize=True))
+    rows, columns, means = _box(top, grid), _box(left, grid), _neighbourhood(grid)
+    sampled = rows @ pixels @ columns.T
+    local = (sampled - means @ sampled @ means.T).reshape(len(pixels), -1)
+    norms = np.linalg.norm(local, axis=1, keepdims=True)
+    return np.asarray(np.where(norms > grid, local / np.maximum(norms, 1e-6), 0.0), np.float32)
 
 
-def _weights(low: float) -> Floats:
-    """Box filter from 64 samples to 32 over the region [low, 1 - low]: (32, 64)."""
-    edges = np.linspace(low * SIDE_PX, (1 - low) * SIDE_PX, _GRID + 1)
+@cache
+def _box(low: float, grid: int) -> Floats:
+    """Box filter from 64 samples to ``grid`` over the region [low, 1 - low]: (grid, 64)."""
+    edges = np.linspace(low * SIDE_PX, (1 - low) * SIDE_PX, grid + 1)
     cells = np.arange(SIDE_PX)
     overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
     overlap = np.clip(overlap, 0, None)
     return np.asarray(overlap / overlap.sum(1, keepdims=True), np.float32)
 
 
+@cache
+def _neighbourhood(grid: int) -> Floats:
+    """Mean over each cell's neighbourhood, an eighth of the side to either side: (grid, grid)."""
+    near = abs(np.subtract.outer(np.arange(grid), np.arange(grid))) <= grid // 8
+    return np.asarray(near / near.sum(1, keepdims=True), np.float32)
+
+
 Found = Iterator[tuple[int, int, float]]
 
 
 def _search_all(thumbs: Thumbs, rows: Rows, variant: str, least: float) -> Found:
-    base = structure(thumbs[rows])
+    """All pairs on a coarse grid first, and what is near enough there on the fine one."""
+    base = structure(thumbs[rows], "same", COARSE)
     for start in range(0, len(rows), _CHUNK):
-        query = structure(thumbs[rows[start : start + _CHUNK]], variant)
-        product = query @ base.T
-        for i, j in np.argwhere(product >= least):
-            yield int(rows[start + i]), int(rows[j]), float(product[i, j])
+        query = structure(thumbs[rows[start : start + _CHUNK]], variant, COARSE)
+        pairs = np.argwhere(query @ base.T >= least - _COARSE_SLACK)
+        pairs[:, 0] += start
+        yield from _compared(thumbs, rows, pairs, variant, least)
+
+
+def _compared(
+    thumbs: Thumbs, rows: Rows, pairs: Rows, variant: str, least: float
+) -> Found:
+    """Pairs (N, 2) of indices into ``rows`` whose fine structures correlate enough."""
+    for start in range(0, len(pairs), 8 * _CHUNK):
+        some = pairs[start : start + 8 * _CHUNK]
+        queries, first = np.unique(some[:, 0], return_inverse=True)
+        bases, second = np.unique(some[:, 1], return_inverse=True)
+        query, base = structure(thumbs[rows[queries]], variant), structure(thumbs[rows[bases]])
+        likeness = np.einsum("nd,nd->n", query[first], base[second])
+        for k in np.flatnonzero(likeness >= least):
+            yield int(rows[some[k, 0]]), int(rows[some[k, 1]]), float(likeness[k])
 
 
 def _search_tables(thumbs: Thumbs, rows: Rows, variant: str, least: float) -> Found:
@@ -139,16 +154,12 @@ def _search_tables(thumbs: Thumbs, rows: Rows, variant: str, least: float) -> Fo
     for table in range(_NUM_BITS // width):
         seen += _table_pairs(query, base, table * width, width, variant == "same")
     pairs = np.unique(np.concatenate(seen or [np.empty((0, 2), np.int64)]), axis=0)
-    for start in range(0, len(pairs), _CHUNK):
-        first, second = rows[pairs[start : start + _CHUNK]].T
-        likeness = (structure(thumbs[first], variant) * structure(thumbs[second])).sum(1)
-        for k in np.flatnonzero(likeness >= least):
-            yield int(first[k]), int(second[k]), float(likeness[k])
+    yield from _compared(thumbs, rows, pairs, variant, least)
 
 
 def _bits(thumbs: Thumbs, rows: Rows, variant: str) -> npt.NDArray[np.uint8]:
     """Signs of random projections of the structure: (N, 48) packed bytes."""
-    planes = np.random.default_rng(20_240).standard_normal((_GRID * _GRID, _NUM_BITS))
+    planes = np.random.default_rng(20_240).standard_normal((FINE * FINE, _NUM_BITS))
     planes = planes.astype(np.float32)
     packed = np.empty((len(rows), _NUM_BITS // 8), np.uint8)
     for start in range(0, len(rows), _CHUNK):
