@@ -58,6 +58,11 @@ class _KnownWords(dict[str, str]):
 _known = _KnownWords()
 
 
+def forget_words() -> None:
+    """Forgets the tokens of words met before; for measurements."""
+    _known.clear()
+
+
 def _tokenize_in_place(captions: Sequence[str], number: int) -> str:
     """Tokens of one caption, looking at the captions after it."""
     text = LINE_SEPARATORS.sub(" ", captions[number])

@@ -31,8 +31,14 @@ _OPENING = dict.fromkeys("\x91\u2018\u201b\u2039", "`") | dict.fromkeys("\x93\xa
 _CLOSING = dict.fromkeys("\x92\u2019\u203a", "'") | dict.fromkeys("\x94\xbb\u201d", "''")
 _QUOTES = str.maketrans(_OPENING | _CLOSING)
 _BRACKETS = {
-    "(": "-LRB-", ")": "-RRB-", "[": "-LSB-", "]": "-RSB-", "{": "-LCB-", "}": "-RCB-",
-    "&lt;": "<", "&gt;": ">",
+    "(": "-LRB-",
+    ")": "-RRB-",
+    "[": "-LSB-",
+    "]": "-RSB-",
+    "{": "-LCB-",
+    "}": "-RCB-",
+    "&lt;": "<",
+    "&gt;": ">",
 }
 _FRACTIONS = {"\xbc": "1/4", "\xbd": "1/2", "\xbe": "3/4", "\u2153": "1/3", "\u2154": "2/3"}
 _CURRENCIES = {"\xa2": "cents", "\xa3": "#"} | dict.fromkeys("\x80\xa4\u20a0\u20ac", "$")
@@ -107,8 +113,10 @@ _CONTRACTION = f"{_APOSTROPHE}(?:[msdMSD]|(?i:re|ve|ll))"
 _COMPOUND_PART = f"(?:[dDoOlL]{_ANY_APOSTROPHE}{_EITHER}{_EITHER}+|{_EITHER}+)"
 _COMPOUND = f"{_COMPOUND_PART}(?:{_HYPHEN}{_COMPOUND_PART})*"
 _HYPHENED = rf"[A-Za-z0-9][A-Za-z0-9.,\xad]*(?:-(?:{_ACRONYM}\.|[A-Za-z0-9\xad]+))+"
+_INITIALS = "[A-Z]+(?:(?:[+&]|(?i:&amp;))[A-Z]+)+"
 _TAG_NAME = "[A-Za-z][A-Za-z0-9:._-]*"
 _TAG_VALUE = r"""(?:'[^'\n]*'|"[^"\n]*")"""
+_TAG = rf"(?:<[!?][A-Za-z-][^>\n]*>|</?{_TAG_NAME}(?: +{_TAG_NAME}(?: *= *{_TAG_VALUE})?)* */? *>)"
 _URL = r"""[^ \t\n\f\r"<>|(){}]"""
 _URL_END = r"""[^ \t\n\f\r"<>|.!?(){},-]"""
 _PATH = rf"""(?:/[^ \t\n\f\r"<>|()]+{_URL_END})?"""
@@ -168,8 +176,7 @@ _SPLIT_WORDS = ("can not", "gon na", "got ta", "lem me", "gim me", "wan na", "'t
 
 _TABLE: tuple[tuple[str, str, Spell], ...] = (
     *((f"(?i:{a})", f"(?i:{b})", _as_it_is) for a, b in map(str.split, _SPLIT_WORDS)),
-    (r"<[!?][A-Za-z-][^>\n]*>", "", _unbroken),
-    (rf"</?{_TAG_NAME}(?: +{_TAG_NAME}(?: *= *{_TAG_VALUE})?)* */? *>", "", _unbroken),
+    (_TAG, "", _unbroken),
     ("(?i:&(?:md|mdash|ndash);)|[\x96\x97\u2013-\u2015]", "", _is("--")),
     ("(?i:&amp;)", "", _is("&")),
     ("(?i:&(?:ht|tl|ur|lr|qc|ql|qr|odq|cdq|#[0-9]+);)", "", _as_it_is),
@@ -211,13 +218,17 @@ _TABLE: tuple[tuple[str, str, Spell], ...] = (
     (_CLOSED, "", _plain),
     (rf"{_any_of(_OPEN_ABBREVIATIONS)}\.|[Mm][ft]g\.", "", _plain),
     (_CLOSED, r"[\s\S]{2}", _plain),
-    ("[A-Za-z]", rf"\.{_SPACE_OR_LINE}+(?:{_any_capitalised(_STARTERS)}){_SPACE_OR_LINE}", _plain),
+    (
+        "[A-Za-z]",
+        rf"\.{_SPACE_OR_LINE}+(?:{_any_capitalised(_STARTERS)}|{_TAG}){_SPACE_OR_LINE}",
+        _plain,
+    ),
     (rf"{_any_of(BEFORE_NUMBERS)}\.", f"{_SPACE_OR_LINE}?{_DIGIT}", _plain),
     (r"[A-Za-z]\.", "", _plain),
     (rf"{_ACRONYM}\.", "", _plain),
     (_ACRONYM, "", _plain),
     (rf"{_NEXT}+(?:\.{_NEXT}+)*\.{_any_of(_EXTENSIONS)}", f"{_SPACE_OR_LINE}|[.?!,]", _as_it_is),
-    (rf"(?:{_HYPHENED}|{_WORD}|{_COMPOUND})\.", "[,;:\u3001]", _contracted),
+    (rf"(?:{_HYPHENED}|{_WORD}|{_COMPOUND}|{_INITIALS})\.", "[,;:\u3001]", _contracted),
     (_PHONE, "", lambda token: _with_brackets(_unbroken(token))),
     ('"|&quot;', "[A-Za-z0-9$]", _is("``")),
     ('"|&quot;', "", _is("''")),
@@ -230,7 +241,7 @@ _TABLE: tuple[tuple[str, str, Spell], ...] = (
     (r"[<>]?[:;=][-o*']?[()DPdpO\\{@|\[\]]", "[^A-Za-z0-9]", _with_brackets),
     (rf"[-\^x=~<>']_[-\^x=~<>']|\((?:{_FACE})\)", "", _with_brackets),
     (_COMPOUND, "", _plain),
-    ("[A-Z]+(?:(?:[+&]|(?i:&amp;))[A-Z]+)+", "", _plain),
+    (_INITIALS, "", _plain),
     (_HYPHENED, "", _plain),
     ("'", "[A-Za-z][^ \t\n\r\xa0]", _is("`")),
     (_CONTRACTION, "", _contracted),
