@@ -17,9 +17,19 @@ from dico.data.formats import Dataset, detect, read_entries
 from dico.data.manifest import SPLITS
 from dico.data.validation.comparisons import Comparisons, compare
 from dico.data.validation.config import ValidationConfig
+from dico.data.validation.drift import BOUNDS, measure_drift
 from dico.data.validation.findings import KINDS
+from dico.data.validation.judge import (
+    Thresholds,
+    dataset_expectations,
+    judge,
+    picture_expectations,
+    read_thresholds,
+)
+from dico.data.validation.known import recognise
 from dico.data.validation.outcome import Outcome, conclude
 from dico.data.validation.scan import Scan, scan
+from dico.data.validation.tables import dataset_numbers, frame_of_numbers, picture_frame
 from dico.errors import DataError
 from dico.storage import atomic_write
 
@@ -64,8 +74,6 @@ def validate(
         UsageError: its format is ambiguous.
         ConfigError: the thresholds file or an own expectation is wrong.
     """
-    from dico.data.validation.judge import read_thresholds
-
     thresholds = read_thresholds(config.thresholds)
     source = detect(dataset, images, config.format)
     report_dir = Path(report_dir)
@@ -78,7 +86,7 @@ def validate(
         compared = compare(scanned, config)
         quarantine = report_dir / "quarantine.jsonl"
         outcome = conclude(scanned, compared, config, Path(manifest_path), quarantine)
-        summary = _summarise(source, scanned, compared, outcome, config, thresholds)
+        summary = _summarise(source, scanned, outcome, config, thresholds, Path(manifest_path))
         _write_report(summary, scanned, compared, outcome, config, report_dir)
     return ValidationResult(
         ok=summary["ok"],
@@ -91,18 +99,19 @@ def validate(
 def _summarise(
     source: Dataset,
     scanned: Scan,
-    compared: Comparisons,
     outcome: Outcome,
     config: ValidationConfig,
-    thresholds: Any,
+    thresholds: Thresholds,
+    manifest: Path,
 ) -> dict[str, Any]:
-    from dico.data.validation.judge import dataset_expectations, judge, picture_expectations
-    from dico.data.validation.tables import dataset_numbers, frame_of_numbers, picture_frame
-
-    numbers = dataset_numbers(outcome, config)
+    numbers = dataset_numbers(outcome)
+    known, bounds = recognise(source, outcome.num_rows)
+    if config.baseline:
+        numbers |= measure_drift(config.baseline, manifest)
+        bounds = {**bounds, **BOUNDS}
     suites = {
         "pictures": picture_expectations(config, thresholds),
-        "dataset": dataset_expectations(config, thresholds, {}),
+        "dataset": dataset_expectations(config, thresholds, bounds),
     }
     for own in thresholds.expectations:
         suites[own["table"]].append(dict(own))
@@ -118,6 +127,7 @@ def _summarise(
         "reasons": reasons,
         "fingerprint": outcome.fingerprint,
         "dataset": {
+            "known": known,
             "format": source.format,
             "files": [part.uri for part in source.parts],
             "roots": list(source.roots),

@@ -12,7 +12,6 @@ from dico.data.manifest import SPLITS
 from dico.data.validation.config import ValidationConfig
 from dico.data.validation.scan import Scan
 
-MIN_LEAKED_CAPTION_CHARS = 40
 _KEEP_ORDER = {"test": 0, "validation": 1, "train": 2, "": 3}
 
 
@@ -41,7 +40,7 @@ def compare(scan: Scan, config: ValidationConfig) -> Comparisons:
     if config.near_duplicates and config.pictures == "decode":
         result.pairs = find_pairs(scan.thumbs(), usable, contents, config.near_duplicate_likeness)
         _similar(result.pairs, splits, result)
-    _repeated_captions(scan, result)
+    _repeated_captions(scan, splits, result)
     result.groups = _groups(same_picture, result.pairs)
     return result
 
@@ -106,20 +105,27 @@ def _similar(pairs: list[Pair], splits: npt.NDArray[np.int8], result: Comparison
             result.findings[row].append((code, detail))
 
 
-def _repeated_captions(scan: Scan, result: Comparisons) -> None:
-    """Texts on very many pictures, and long texts in two splits."""
+def _repeated_captions(scan: Scan, splits: npt.NDArray[np.int8], result: Comparisons) -> None:
+    """Texts on very many pictures, and long texts both in train and in another split."""
     if not len(scan.caption_hashes):
         return
     hashes = np.frombuffer(scan.caption_hashes, np.uint64)
     rows = np.frombuffer(scan.caption_rows, np.dtype(f"u{scan.caption_rows.itemsize}"))
+    is_long = np.frombuffer(scan.caption_is_long, np.int8).astype(bool)
     limit = max(20, scan.num_rows // 200)
-    values, starts, counts = _counts(hashes)
+    order, starts, counts = _counts(hashes)
     for index in np.flatnonzero(counts >= limit):
-        found = np.unique(rows[values[starts[index] : starts[index] + counts[index]]])
+        found = np.unique(rows[order[starts[index] : starts[index] + counts[index]]])
         if len(found) >= limit:
             for row in found:
                 detail = f"a text on {len(found)} pictures"
                 result.findings[int(row)].append(("caption_repeated", detail))
+    in_train = np.unique(hashes[is_long & (splits[rows] == 0)])
+    elsewhere = np.flatnonzero(is_long & (splits[rows] > 0))
+    for at in elsewhere[np.isin(hashes[elsewhere], in_train)]:
+        row = int(rows[at])
+        detail = f"a caption of train, in {_split(splits, row)}"
+        result.findings[row].append(("leak_caption", detail))
 
 
 def _counts(

@@ -80,7 +80,7 @@ _ALL = [
          "keep both in one split, or raise the limit when they are different pictures"),
         ("image_similar", "warning", "nearly the same picture twice in one split",
          "keep one of them"),
-        ("leak_caption", "warning", "a longer caption word for word in train and in another split",
+        ("leak_caption", "warning", "a longer caption word for word of train in another split",
          "check whether annotators copied captions"),
         ("image_animated", "warning", "an animation, read as its first frame",
          "check that the captions describe the first frame"),

@@ -19,6 +19,7 @@ from dico.data.validation.findings import KINDS
 from dico.errors import ConfigError
 
 TABLES = ("pictures", "dataset")
+DEFAULT_MAX_SHARE = {"leak_similar": 0.005}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,9 @@ def picture_expectations(config: ValidationConfig, thresholds: Thresholds) -> li
     """The default suite over pictures: one expectation per kind of finding."""
     suite = []
     for kind in KINDS.values():
-        default = 0.0 if kind.severity == "fatal" or config.mode == "fail" else 1.0
-        share = thresholds.max_share.get(kind.code, 1.0 if kind.severity == "warning" else default)
+        strict = kind.severity == "fatal" or (kind.severity == "error" and config.mode == "fail")
+        default = DEFAULT_MAX_SHARE.get(kind.code, 0.0) if strict else 1.0
+        share = thresholds.max_share.get(kind.code, default)
         if share < 1.0:
             kwargs = {"column": kind.code, "max_value": 0, "mostly": 1.0 - share}
             suite.append({"type": "expect_column_values_to_be_between", "kwargs": kwargs})

@@ -14,7 +14,7 @@ from dico.data.splits import split_of
 from dico.data.validation.comparisons import Comparisons
 from dico.data.validation.config import ValidationConfig
 from dico.data.validation.findings import KINDS
-from dico.data.validation.scan import ROWS_PER_BATCH, Scan
+from dico.data.validation.scan import Scan
 from dico.storage import atomic_write
 
 
@@ -187,4 +187,4 @@ def _short(content: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-__all__ = ["ROWS_PER_BATCH", "Outcome", "conclude"]
+

@@ -30,6 +30,7 @@ from dico.data.validation.findings import KINDS
 from dico.progress import progress
 
 ROWS_PER_BATCH = 5_000
+LONG_CAPTION_CHARS = 50
 FINDING = pa.struct([("code", pa.string()), ("detail", pa.string()), ("caption", pa.string())])
 SCHEMA = pa.schema(
     [
@@ -70,6 +71,8 @@ class Scan:
     """Index of each row's split in train, validation, test; -1 where it has none."""
     caption_hashes: Any = field(default_factory=lambda: array("Q"))
     """Hash of each usable caption."""
+    caption_is_long: Any = field(default_factory=lambda: array("b"))
+    """Whether each usable caption is long enough to be no coincidence."""
     caption_rows: Any = field(default_factory=lambda: array("L"))
     """Row of each usable caption."""
 
@@ -242,6 +245,7 @@ def _remember(
     result.splits.append(SPLITS.index(entry.split) if entry.split in SPLITS else -1)
     for caption in captions:
         result.caption_hashes.append(_hash(caption))
+        result.caption_is_long.append(len(caption) >= LONG_CAPTION_CHARS)
         result.caption_rows.append(result.num_rows)
     result.num_rows += 1
 

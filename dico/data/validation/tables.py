@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from dico.data.manifest import SPLITS
-from dico.data.validation.config import ValidationConfig
 from dico.data.validation.findings import KINDS
 from dico.data.validation.outcome import Outcome
 from dico.data.validation.scan import Scan
@@ -32,7 +31,7 @@ def picture_frame(outcome: Outcome, scan: Scan, suite: list[dict[str, Any]]) -> 
     return frame
 
 
-def dataset_numbers(outcome: Outcome, config: ValidationConfig) -> dict[str, float]:
+def dataset_numbers(outcome: Outcome) -> dict[str, float]:
     """Numbers about the whole dataset; each may be bounded in the thresholds file."""
     kept = ~outcome.set_aside
     num_usable = int(np.count_nonzero(kept))
@@ -47,6 +46,7 @@ def dataset_numbers(outcome: Outcome, config: ValidationConfig) -> dict[str, flo
         "words_per_caption": int(outcome.num_words[kept].sum()) / max(1, num_captions),
     }
     for index, name in enumerate(SPLITS):
+        numbers[f"total_{name}"] = int(np.count_nonzero(outcome.splits == index))
         numbers[f"num_{name}"] = int(np.count_nonzero(kept & (outcome.splits == index)))
     return numbers
 
