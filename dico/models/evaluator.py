@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from dico.config_schema import check
 from dico.errors import DataError
@@ -200,9 +201,20 @@ def preprocess(picture: Image.Image, config: EvaluatorConfig) -> Tensor:
 
 def empty_model(make: type[ClipModel], config: ClipConfig) -> ClipModel:
     """A model whose weights hold no values yet: for loading, without the cost of random ones."""
-    with torch.device("meta"):
-        model = make(config)
-    return model.to_empty(device="cpu")
+    with _WithoutValues():
+        return make(config)
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Leaves new weights as they are in memory; the meta device would load a compiler for that."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.randn:
+            return torch.empty(*args, **kwargs)
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
