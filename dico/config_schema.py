@@ -23,7 +23,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     Args:
         cls: a frozen dataclass.
         data: field values; a missing field takes its default.
-        where: what the settings are called in errors, such as ``xe``.
+        where: what the settings are called in errors, such as ``xe``; empty at the top.
 
     Raises:
         ConfigError: unknown field, missing field, wrong type or value out of range.
@@ -31,11 +31,12 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where}: expected settings, got {data!r}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    dotted = f"{where}." if where else ""
     for key in data:
         if key not in fields:
-            raise ConfigError(f"{where}.{key}: unknown setting{_suggest(str(key), list(fields))}")
+            raise ConfigError(f"{dotted}{key}: unknown setting{_suggest(str(key), list(fields))}")
     hints = typing.get_type_hints(cls)
-    values = {key: _convert(value, hints[key], f"{where}.{key}") for key, value in data.items()}
+    values = {key: _convert(value, hints[key], f"{dotted}{key}") for key, value in data.items()}
     try:
         return cls(**values)
     except TypeError:
@@ -48,7 +49,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str) -> T:
         ]
         raise ConfigError(f"{where}: missing setting {', '.join(missing)}") from None
     except ConfigError as error:
-        raise ConfigError(f"{where}.{error}") from None
+        raise ConfigError(f"{dotted}{error}") from None
 
 
 def to_dict(config: Any) -> dict[str, Any]:

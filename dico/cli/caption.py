@@ -85,12 +85,9 @@ def _captions(
     from dico.captioning import tokenizer_of
     from dico.data.images import load_image
     from dico.decoding import DecodingConfig, beam_search
-    from dico.models.captioner import Captioner
-    from dico.models.evaluator import Evaluator
-    from dico.registry.version import CAPTIONER, EVALUATOR
+    from dico.steps.bundle import load_version
 
-    tower = Evaluator.load(folder / EVALUATOR, weights="clip")
-    captioner = Captioner.load(folder / CAPTIONER)
+    captioner, tower = load_version(folder)
     tokenizer = tokenizer_of(captioner)
     config = DecodingConfig(num_beams=num_beams)
     captions = []

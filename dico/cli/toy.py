@@ -24,6 +24,6 @@ def toy(
     if output.exists():
         raise UsageError(f"--output: {output} exists already; choose another folder")
     config = ToyConfig(
-        num_train=num_train, num_validation=num_validation, num_test=num_test, seed=seed
+        num_train=num_train, num_validation=num_validation, num_test=num_test
     )
-    print(write_toy_dataset(output, config))
+    print(write_toy_dataset(output, config, seed))

@@ -1,0 +1,84 @@
+"""The small world on disk: pictures and a JSONL dataset, in the format that a user would bring."""
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from dico.config_schema import check
+from dico.data.toy.captions import write_caption, write_full_caption
+from dico.data.toy.render import render
+from dico.data.toy.scenes import sample_scene
+from dico.progress import progress
+from dico.storage import atomic_folder
+
+DATASET_FILE = "dataset.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyConfig:
+    """How large the small world is."""
+
+    num_train: int = 4000
+    """Training pictures; each has a second rendering and a paraphrase as added positives."""
+    num_validation: int = 200
+    """Validation pictures."""
+    num_test: int = 400
+    """Test pictures."""
+    num_captions: int = 5
+    """Captions per picture."""
+    image_side_px: int = 64
+    """Side of the square pictures, pixels."""
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for name in ("num_train", "num_validation", "num_test", "num_captions"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        check(self.image_side_px >= 16, "image_side_px", self.image_side_px, "must be at least 16")
+
+
+def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:
+    """Renders the small world into ``folder`` and returns the path of its dataset file.
+
+    The folder appears only when it is complete. The same config and seed
+    give the same bytes.
+    """
+    splits = {
+        "train": config.num_train,
+        "validation": config.num_validation,
+        "test": config.num_test,
+    }
+    with (
+        atomic_folder(folder) as working,
+        progress("small world", total=sum(splits.values()), unit="picture") as bar,
+    ):
+        (working / "images").mkdir()
+        lines = []
+        for split, num_pictures in splits.items():
+            for index in range(num_pictures):
+                lines.append(json.dumps(_write_picture(working, split, index, config, seed)))
+                bar.advance()
+        (working / DATASET_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / DATASET_FILE
+
+
+def _write_picture(
+    folder: Path, split: str, index: int, config: ToyConfig, seed: int
+) -> dict[str, Any]:
+    """Writes one picture (two for training) and returns its line of the dataset."""
+    rng = random.Random(f"{seed}/{split}/{index}")
+    scene = sample_scene(rng)
+    name = f"images/{split}-{index:05d}"
+    render(scene, rng, config.image_side_px).save(folder / f"{name}.png")
+    entry: dict[str, Any] = {
+        "id": f"{split}-{index:05d}",
+        "image": f"{name}.png",
+        "captions": [write_caption(scene, rng) for _ in range(config.num_captions)],
+        "split": split,
+    }
+    if split == "train":
+        render(scene, rng, config.image_side_px).save(folder / f"{name}-again.png")
+        entry["positive_images"] = [f"{name}-again.png"]
+        entry["positive_captions"] = [write_full_caption(scene, rng)]
+    return entry

@@ -1,0 +1,66 @@
+"""Step: scores the candidate's captions beside its start's, the champion's and people's own."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dico.config_schema import from_json
+from dico.data.manifest import read_manifest
+from dico.evaluation import EvaluationConfig, evaluate
+from dico.models.evaluator import Evaluator, Weights
+from dico.steps.captions_file import read_captions
+from dico.steps.stored_features import open_features
+from dico.training.determinism import use_deterministic_kernels
+
+
+def evaluate_captions(
+    manifest: str,
+    features: str,
+    evaluator: str,
+    captions: str,
+    baseline_captions: str,
+    champion_captions: str,
+    split: str,
+    config: str,
+    output_evaluation: str,
+) -> None:
+    """Writes metrics with intervals and the scores of each picture, and prints the table.
+
+    Args:
+        manifest: Parquet file.
+        features: pointer written by extract_features.
+        evaluator: folder of the evaluator.
+        captions: the candidate's captions, JSONL.
+        baseline_captions: captions of the model that fine-tuning started from, JSONL.
+        champion_captions: captions of the champion, JSONL; empty where there is none.
+        split: the split that was captioned.
+        config: `EvaluationConfig` as JSON.
+        output_evaluation: folder to write.
+    """
+    settings = from_json(EvaluationConfig, config, "evaluation")
+    use_deterministic_kernels()
+    records = read_manifest(manifest, split)
+    systems = {"dico": read_captions(captions), "xe": read_captions(baseline_captions)}
+    champion = read_captions(champion_captions)
+    if champion:
+        systems["champion"] = champion
+    stored = open_features(features)
+    keys = [record.sha256 for record in records]
+    image_ids = [record.image_id for record in records]
+    kinds: tuple[Weights, ...] = ("clip", "pac")
+    embeddings: dict[str, dict[str, NDArray[np.floating]]] = {
+        kind: dict(zip(image_ids, stored.read(keys, f"{kind}_embedding"), strict=True))
+        for kind in kinds
+    }
+    evaluation = evaluate(
+        systems,
+        {record.image_id: record.captions for record in records},
+        image_embeddings=embeddings,
+        evaluators={kind: Evaluator.load(evaluator, kind) for kind in kinds},
+        config=settings,
+        training_captions=[c for r in read_manifest(manifest, "train") for c in r.captions],
+    )
+    Path(output_evaluation).mkdir(parents=True, exist_ok=True)
+    evaluation.save(output_evaluation)
+    print(evaluation.table())

@@ -1,0 +1,39 @@
+"""Step: features of all pictures by the frozen tower, each picture once."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from dico.config_schema import from_json
+from dico.data.features import FeatureWriter
+from dico.data.manifest import read_manifest
+from dico.errors import UsageError
+from dico.extraction import FeaturesConfig, extract, feature_spec
+from dico.models.evaluator import Evaluator
+from dico.steps.stored_features import write_pointer
+
+
+def extract_features(
+    manifest: str, evaluator: str, config: str, store: str, output_features: str
+) -> None:
+    """Adds what the store lacks, under a name that follows from the towers' weights.
+
+    Args:
+        manifest: Parquet file.
+        evaluator: folder of the evaluator, which holds the tower.
+        config: `FeaturesConfig` as JSON.
+        store: folder or s3:// prefix of the features.
+        output_features: folder to write the pointer into.
+    """
+    settings = from_json(FeaturesConfig, config, "features")
+    if not store:
+        raise UsageError("store: empty; give a folder or s3://bucket/prefix for the features")
+    clip, pac = Evaluator.load(evaluator, "clip"), Evaluator.load(evaluator, "pac")
+    spec = feature_spec(clip, pac, settings)
+    name = hashlib.sha256(json.dumps(spec.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+    uri = f"{store.rstrip('/')}/features/{name}"
+    with FeatureWriter.open(uri, spec) as writer:
+        extract(read_manifest(manifest), clip, pac, writer, settings)
+        digest = writer.close()
+    tower = settings.tower
+    write_pointer(Path(output_features), uri, digest, tower, pac.tokenizer)

@@ -1,0 +1,86 @@
+"""Step: the captioner's second stage, DiCO on the evaluator's judgement (or SCST)."""
+
+import json
+from pathlib import Path
+
+from dico.config_schema import from_json
+from dico.data.manifest import fingerprint, read_manifest
+from dico.decoding import DecodingConfig
+from dico.models.captioner import Captioner
+from dico.models.evaluator import Evaluator
+from dico.rewards import ClipReward
+from dico.steps.checkpoints import checkpoints_of
+from dico.steps.model_folder import describe_training
+from dico.steps.stored_features import features_digest, open_features, read_pointer
+from dico.storage import sha256_file
+from dico.training.configs import FinetuneConfig
+from dico.training.data import CaptioningData
+from dico.training.determinism import use_deterministic_kernels
+from dico.training.distributed import join_world
+from dico.training.finetune import finetune
+from dico.training.validation import Validator
+
+
+def finetune_captioner(
+    manifest: str,
+    features: str,
+    captioner: str,
+    evaluator: str,
+    config: str,
+    decoding: str,
+    seed: int,
+    run_key: str,
+    store: str,
+    output_captioner: str,
+) -> None:
+    """Fine-tunes a pre-trained captioner.
+
+    Args:
+        manifest: Parquet file.
+        features: pointer written by extract_features.
+        captioner: folder of the captioner to start from, and to stay close to.
+        evaluator: folder of the evaluator whose PAC-S is the reward.
+        config: `FinetuneConfig` as JSON.
+        decoding: `DecodingConfig` as JSON: the candidates' search, and validation.
+        seed: seed of the order.
+        run_key: name of the checkpoints; empty to derive it.
+        store: folder or s3:// prefix of the checkpoints.
+        output_captioner: folder to write.
+    """
+    settings = from_json(FinetuneConfig, config, "finetune")
+    search = from_json(DecodingConfig, decoding, "decoding")
+    use_deterministic_kernels()
+    dataset = fingerprint(manifest)
+    start = sha256_file(Path(captioner) / "model.safetensors")
+    inputs = (dataset, features_digest(features), start, config, decoding, seed)
+    checkpoints = checkpoints_of("finetune-captioner", store, run_key, *inputs)
+    stored = open_features(features)
+    with join_world() as world:
+        policy = Captioner.load(captioner, world.device)
+        judge = Evaluator.load(evaluator, "pac", world.device)
+        data = CaptioningData(read_manifest(manifest, "train"), stored, world.device)
+        validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
+        validator = Validator(validation, stored, search, judge)
+        state = finetune(
+            policy,
+            data,
+            ClipReward(judge),
+            validator,
+            settings,
+            search,
+            seed,
+            checkpoints,
+            world,
+        )
+        if world.is_main:
+            policy.save(output_captioner)
+            facts = {
+                "dataset_fingerprint": dataset,
+                "reference_model_sha256": start,
+                "evaluator_digest": judge.digest,
+                "seed": seed,
+                "tower": read_pointer(features)["tower"],
+                "config": json.loads(config),
+                "best_step": state.best_step,
+            }
+            describe_training(Path(output_captioner), state.history, facts)

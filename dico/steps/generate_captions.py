@@ -1,0 +1,31 @@
+"""Step: captions of one split by a captioner, from stored features."""
+
+from dico.captioning import caption_stored
+from dico.config_schema import from_json
+from dico.data.manifest import read_manifest
+from dico.decoding import DecodingConfig
+from dico.models.captioner import Captioner
+from dico.steps.captions_file import write_captions
+from dico.steps.stored_features import open_features
+from dico.training.determinism import use_deterministic_kernels
+
+
+def generate_captions(
+    manifest: str, features: str, captioner: str, split: str, decoding: str, output_captions: str
+) -> None:
+    """Captions the pictures of ``split``.
+
+    Args:
+        manifest: Parquet file.
+        features: pointer written by extract_features.
+        captioner: folder of the captioner.
+        split: train, validation or test.
+        decoding: `DecodingConfig` as JSON.
+        output_captions: JSONL file to write.
+    """
+    search = from_json(DecodingConfig, decoding, "decoding")
+    use_deterministic_kernels()
+    records = read_manifest(manifest, split)
+    keys = [record.sha256 for record in records]
+    captions = caption_stored(Captioner.load(captioner), open_features(features), keys, search)
+    write_captions(output_captions, (record.image_id for record in records), captions)

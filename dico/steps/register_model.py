@@ -1,0 +1,76 @@
+"""Step: registers the candidate as an immutable version; the champion moves only by decision."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from dico.errors import UsageError
+from dico.evaluation import Evaluation
+from dico.provenance import code_digest, code_version
+from dico.registry import CHAMPION, open_registry, stage_version
+from dico.storage import atomic_write
+
+
+class Outputs(NamedTuple):
+    """The version's number, and "true" where it became the champion."""
+
+    version: str
+    promoted: str
+
+
+def register_model(
+    captioner: str,
+    evaluator: str,
+    evaluation: str,
+    decision: str,
+    report: str,
+    registry: str,
+    model_name: str,
+    lineage: str,
+    output_version: str,
+) -> Outputs:
+    """Publishes everything that belongs to the model; the same model again keeps its number.
+
+    Args:
+        captioner: folder of the captioner.
+        evaluator: folder of the evaluator, whose tower the captioner sees through.
+        evaluation: folder written by evaluate_captions.
+        decision: JSON file written by compare_models.
+        report: the run's report, HTML.
+        registry: folder or s3:// prefix of the registry.
+        model_name: name to register under.
+        lineage: names and values of what the model was made from, JSON.
+        output_version: JSON file to write: name, number, promoted.
+    """
+    if not registry:
+        raise UsageError("registry: empty; give a folder or s3://bucket/prefix")
+    opened = open_registry(registry)
+    verdict = json.loads(Path(decision).read_text(encoding="utf-8"))
+    facts = {
+        **json.loads(lineage),
+        "code_version": code_version(),
+        "code_sha256": code_digest(),
+    }
+    with tempfile.TemporaryDirectory(prefix="version-") as working:
+        folder = Path(working) / "version"
+        folder.mkdir()
+        identity = stage_version(
+            folder,
+            Path(captioner),
+            Path(evaluator),
+            Path(evaluation),
+            Path(decision),
+            Path(report),
+            lineage=facts,
+        )
+        metadata = {**facts, "metrics": Evaluation.load(evaluation).systems["dico"]}
+        version = opened.register(model_name, folder, metadata, identity)
+    promoted = bool(verdict["promote"])
+    if promoted:
+        opened.set_alias(model_name, CHAMPION, version.number, "; ".join(verdict["reasons"]))
+    summary = {"model": model_name, "version": version.number, "promoted": promoted}
+    Path(output_version).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(output_version) as temporary:
+        temporary.write_text(json.dumps(summary) + "\n", encoding="utf-8")
+    return Outputs(str(version.number), str(promoted).lower())

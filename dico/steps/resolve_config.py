@@ -1,0 +1,37 @@
+"""Step: a preset and overrides, checked, as one JSON text per section.
+
+Each later step is given its own section only, so that an edited setting runs again only what
+depends on it.
+"""
+
+from typing import NamedTuple
+
+from dico.config import resolve
+from dico.config_schema import to_json
+
+
+class ResolvedConfig(NamedTuple):
+    """One JSON text per section of `dico.config.Config`."""
+
+    toy: str
+    validation: str
+    evaluator: str
+    features: str
+    captioner: str
+    decoding: str
+    xe: str
+    finetune: str
+    evaluation: str
+    gate: str
+
+
+def resolve_config(preset: str, overrides: str) -> ResolvedConfig:
+    """Resolves ``preset`` with ``overrides`` such as ``xe.num_steps=200 finetune.beta=0.1``.
+
+    Raises:
+        ConfigError: unknown preset, section or setting, wrong type or value out of range.
+    """
+    config = resolve(preset, overrides)
+    return ResolvedConfig(
+        *(to_json(getattr(config, section)) for section in ResolvedConfig._fields)
+    )

@@ -1,0 +1,56 @@
+"""Step: where the dataset is; renders the small world where none is named."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from dico.config_schema import from_json
+from dico.data.listing import dataset_version
+from dico.data.toy import DATASET_FILE, ToyConfig, write_toy_dataset
+from dico.errors import UsageError
+from dico.provenance import code_digest
+from dico.storage import open_store, write_digests
+
+
+class Outputs(NamedTuple):
+    """Places of the annotations and the pictures, and a text that changes when these do."""
+
+    dataset: str
+    images: str
+    version: str
+
+
+def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) -> Outputs:
+    """Names the dataset to train on.
+
+    Args:
+        dataset: annotations, a path or s3:// URI; empty for the small world.
+        images: folder of the pictures; empty where the annotations know.
+        toy: `ToyConfig` as JSON.
+        seed: seed of the small world.
+        store: folder or s3:// prefix that the small world is rendered into, once.
+
+    Raises:
+        DataError: the dataset is missing or of no known format.
+        UsageError: neither a dataset nor a store is given.
+    """
+    if dataset:
+        return Outputs(dataset, images, dataset_version(dataset, images))
+    if not store:
+        raise UsageError("store: empty; give a folder or s3://bucket/prefix for the small world")
+    config = from_json(ToyConfig, toy, "toy")
+    name = hashlib.sha256(f"{toy}\0{seed}\0{code_digest()}".encode()).hexdigest()[:16]
+    key = f"datasets/toy-{name}"
+    if not open_store(store).exists(f"{key}/digests.json"):
+        _render(store, key, config, seed)
+    return Outputs(f"{store.rstrip('/')}/{key}/{DATASET_FILE}", "", name)
+
+
+def _render(store: str, key: str, config: ToyConfig, seed: int) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="toy-") as working:
+        folder = Path(working) / "toy"
+        write_toy_dataset(folder, config, seed)
+        write_digests(folder)
+        open_store(store).publish(folder, key)

@@ -1,0 +1,46 @@
+"""Step: trains the evaluator on the user's own pictures and captions."""
+
+import json
+from pathlib import Path
+
+from dico.config_schema import from_json
+from dico.data.manifest import fingerprint, read_manifest
+from dico.models.evaluator import save_evaluator
+from dico.steps.checkpoints import checkpoints_of
+from dico.steps.model_folder import describe_training
+from dico.training.configs import EvaluatorTrainingConfig
+from dico.training.determinism import use_deterministic_kernels
+from dico.training.evaluator import train_evaluator as train
+from dico.training.history import History
+
+
+def train_evaluator(
+    manifest: str, config: str, seed: int, run_key: str, store: str, output_evaluator: str
+) -> None:
+    """Trains a small CLIP from random weights, then tunes it by PAC's loss.
+
+    Args:
+        manifest: Parquet file.
+        config: `EvaluatorTrainingConfig` as JSON.
+        seed: seed of the weights and the order.
+        run_key: name of the checkpoints; empty to derive it.
+        store: folder or s3:// prefix of the checkpoints.
+        output_evaluator: folder to write.
+    """
+    settings = from_json(EvaluatorTrainingConfig, config, "evaluator")
+    use_deterministic_kernels()
+    dataset = fingerprint(manifest)
+    checkpoints = checkpoints_of("train-evaluator", store, run_key, dataset, config, seed)
+    trained = train(
+        read_manifest(manifest, "train"),
+        read_manifest(manifest, "validation"),
+        settings,
+        seed,
+        checkpoints,
+    )
+    folder = Path(output_evaluator)
+    save_evaluator(
+        folder, trained.config, trained.tokenizer, trained.clip_weights, trained.pac_weights
+    )
+    facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
+    describe_training(folder, History(trained.history), facts)

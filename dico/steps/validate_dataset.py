@@ -1,0 +1,44 @@
+"""Step: checks a dataset and writes its manifest; ends well also where the dataset is bad."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from dico.config_schema import from_json
+from dico.data.validation import ValidationConfig, validate
+
+
+class Outputs(NamedTuple):
+    """The verdict ("true" or "false"), the manifest's fingerprint, and why it was refused."""
+
+    ok: str
+    fingerprint: str
+    reasons: str
+
+
+def validate_dataset(
+    dataset: str,
+    images: str,
+    config: str,
+    output_manifest: str,
+    output_report: str,
+    output_summary: str,
+) -> Outputs:
+    """Checks ``dataset``; see `dico.data.validation.validate` for what is raised.
+
+    Args:
+        dataset: annotations, a path or s3:// URI.
+        images: folder of the pictures; empty where the annotations know.
+        config: `ValidationConfig` as JSON.
+        output_manifest: Parquet file to write.
+        output_report: HTML file to write.
+        output_summary: JSON file to write.
+    """
+    settings = from_json(ValidationConfig, config, "validation")
+    with tempfile.TemporaryDirectory(prefix="validation-") as folder:
+        result = validate(dataset, images, settings, output_manifest, folder)
+        for name, output in (("report.html", output_report), ("summary.json", output_summary)):
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(Path(folder) / name, output)
+    return Outputs(str(result.ok).lower(), result.fingerprint, "; ".join(result.reasons))

@@ -1,0 +1,1 @@
+"""Training: the evaluator, cross-entropy pre-training and DiCO or SCST fine-tuning."""

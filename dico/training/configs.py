@@ -1,0 +1,168 @@
+"""Settings of the three trainers; apart from them, because reading settings needs no torch."""
+
+import dataclasses
+from typing import Literal
+
+from dico.config_schema import check
+
+Schedule = Literal["constant", "cosine"]
+Precision = Literal["float32", "bfloat16"]
+Weighting = Literal["softmax", "uniform", "hardest"]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatorTrainingConfig:
+    """Size of the evaluator and how it is trained. The defaults suit the small world."""
+
+    image_size_px: int = 64
+    """Side of the square that the vision tower sees, pixels."""
+    patch_size_px: int = 16
+    """Side of a patch, pixels."""
+    vision_width: int = 128
+    """Width of an image token."""
+    vision_layers: int = 4
+    """Blocks of the vision tower."""
+    text_width: int = 128
+    """Width of a text token."""
+    text_layers: int = 3
+    """Blocks of the text tower."""
+    head_width: int = 32
+    """Width of one attention head in both towers."""
+    embed_dim: int = 128
+    """Width E of the shared embedding."""
+    context_tokens: int = 40
+    """Longest caption, tokens, BOS and EOS included."""
+    vocab_size: int = 512
+    """Ids of the vocabulary that is learnt from the training captions; the captioner shares it."""
+    w: float = 2.0
+    """Factor of the cosine in PAC-S."""
+    prompt: str = ""
+    """Written before captions when scores are computed; this evaluator is trained without one."""
+    num_clip_steps: int = 150
+    """Steps with CLIP's loss, from random weights."""
+    num_pac_steps: int = 250
+    """Steps with PAC's loss, from the CLIP weights."""
+    batch_size: int = 128
+    """Pictures a step."""
+    learning_rate: float = 1e-3
+    """Peak rate of AdamW in both stages."""
+    warmup_share: float = 0.1
+    """Part of each stage that warms up; the rate then falls along a half cosine."""
+    weight_decay: float = 0.05
+    """AdamW's decay."""
+    lambda_visual: float = 0.5
+    """Weight of the added positive picture (0.05 in the paper, which starts from a strong CLIP)."""
+    lambda_text: float = 0.5
+    """Weight of the added positive caption (0.1 in the paper)."""
+    checkpoint_every_steps: int = 50
+    """Steps between checkpoints."""
+    validate_every_steps: int = 50
+    """Steps between measurements of retrieval on validation pictures."""
+
+    def __post_init__(self) -> None:
+        """Checks the ranges that the model's own configs do not."""
+        for name in ("batch_size", "checkpoint_every_steps", "validate_every_steps"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        for name in ("num_clip_steps", "num_pac_steps", "lambda_visual", "lambda_text"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+        check(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be positive")
+        check(0 <= self.warmup_share <= 1, "warmup_share", self.warmup_share, "must be in [0, 1]")
+
+
+@dataclasses.dataclass(frozen=True)
+class XEConfig:
+    """How a captioner is pre-trained; the defaults are the paper's."""
+
+    num_steps: int = 10_000
+    """Optimiser steps."""
+    batch_size: int = 1024
+    """Captions a step, over all ranks."""
+    captions_per_image: int = 1
+    """Captions of one picture in a step, sharing one encoder pass; divides ``batch_size``."""
+    micro_batch_size: int = 1024
+    """Captions in one forward pass of one rank; gradients of a step are accumulated over them."""
+    learning_rate: float = 2.5e-4
+    """Peak rate of Adam."""
+    warmup_share: float = 0.05
+    """Part of the run that warms up."""
+    schedule: Schedule = "constant"
+    """``constant`` or ``cosine`` after the warm-up."""
+    label_smoothing: float = 0.0
+    """Share of each target spread over the vocabulary, 0 to 1."""
+    max_gradient_norm: float = 0.0
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
+    precision: Precision = "float32"
+    """``float32`` or ``bfloat16`` for matrix products; losses are float32."""
+    validate_every_steps: int = 1000
+    """Steps between validations; the best weights by CIDEr are kept."""
+    num_validation_images: int = 500
+    """Validation pictures captioned each time."""
+    checkpoint_every_steps: int = 500
+    """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        counts = ("num_steps", "batch_size", "captions_per_image", "micro_batch_size")
+        periods = ("validate_every_steps", "num_validation_images", "checkpoint_every_steps")
+        for name in (*counts, *periods):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        check(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be positive")
+        check(0 <= self.warmup_share <= 1, "warmup_share", self.warmup_share, "must be in [0, 1]")
+        check(
+            0 <= self.label_smoothing < 1,
+            "label_smoothing",
+            self.label_smoothing,
+            "must be in [0, 1)",
+        )
+        for name in ("batch_size", "micro_batch_size"):
+            check(
+                getattr(self, name) % self.captions_per_image == 0,
+                name,
+                getattr(self, name),
+                f"must be a multiple of captions_per_image ({self.captions_per_image})",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """How a captioner is fine-tuned; the defaults are the paper's."""
+
+    method: Literal["dico", "scst"] = "dico"
+    """``dico``, or ``scst`` to compare with."""
+    num_steps: int = 250_000
+    """Optimiser steps at most."""
+    batch_size: int = 16
+    """Pictures a step, over all ranks."""
+    micro_batch_size: int = 16
+    """Pictures in one pass of one rank; gradients of a step are accumulated over them."""
+    learning_rate: float = 1e-6
+    """Rate of Adam, constant."""
+    beta: float = 0.2
+    """Strength of the tie to the pre-trained model."""
+    tau: float = 300.0
+    """How much more a larger gap of rewards counts among the losers (for 2 * cosine)."""
+    weighting: Weighting = "softmax"
+    """Weights of the losers: ``softmax``, ``uniform`` or ``hardest``."""
+    candidates: Literal["beam", "sample"] = "beam"
+    """``beam``: all beams of a search; ``sample``: drawn independently (for SCST)."""
+    baseline: Literal["mean", "greedy", "none"] = "mean"
+    """SCST's baseline: mean reward of the candidates, reward of the greedy caption, or none."""
+    max_gradient_norm: float = 0.0
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
+    precision: Precision = "float32"
+    """``float32`` or ``bfloat16`` for matrix products; scores and losses are float32."""
+    validate_every_steps: int = 1750
+    """Steps between validations (a quarter epoch of COCO); the best by RefPAC-S is kept."""
+    num_validation_images: int = 500
+    """Validation pictures captioned each time."""
+    checkpoint_every_steps: int = 250
+    """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        for name in ("num_steps", "batch_size", "micro_batch_size", "validate_every_steps"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        for name in ("num_validation_images", "checkpoint_every_steps"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        for name in ("learning_rate", "beta", "tau"):
+            check(getattr(self, name) > 0, name, getattr(self, name), "must be positive")

@@ -1,0 +1,40 @@
+"""Contrastive losses of the evaluator: CLIP's, and PAC's with positives added on both sides.
+
+CLIP: Radford et al. 2021 (arXiv 2103.00020), figure 3. PAC: Sarto et al. 2023 (arXiv 2303.12112),
+equation 5: L = L(v, t) + lambda_visual L(v', t) + lambda_text L(v, t'), where v' is another picture
+of what v shows and t' another caption of it.
+
+B pairs, E embedding; embeddings are float32 of length 1.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def clip_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """Symmetric cross-entropy over the similarities of B matching pairs; lower is better.
+
+    Args:
+        images: (B, E).
+        texts: (B, E); row i belongs to row i of ``images``.
+        scale: () factor of the cosines, the inverse temperature.
+    """
+    logits = scale * images @ texts.T  # (B, B)
+    targets = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, targets) + F.cross_entropy(logits.T, targets)) / 2
+
+
+def pac_loss(
+    images: Tensor,
+    texts: Tensor,
+    positive_images: Tensor,
+    positive_texts: Tensor,
+    scale: Tensor,
+    lambda_visual: float,
+    lambda_text: float,
+) -> Tensor:
+    """CLIP's loss with an added positive picture and an added positive caption a pair; all (B, E)."""
+    loss = clip_loss(images, texts, scale)
+    loss = loss + lambda_visual * clip_loss(positive_images, texts, scale)
+    return loss + lambda_text * clip_loss(images, positive_texts, scale)

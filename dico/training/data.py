@@ -1,0 +1,60 @@
+"""What the captioner's training reads: captions of a split, and features by picture."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dico.captioning import stored_embeddings, stored_tokens
+from dico.data.features import FeatureStore
+from dico.data.manifest import Record
+from dico.errors import DataError
+
+
+class CaptioningData:
+    """One split: its records, and their stored features."""
+
+    def __init__(
+        self, records: Sequence[Record], features: FeatureStore, device: torch.device
+    ) -> None:
+        if not records:
+            raise DataError("training: the manifest has no pictures in this split")
+        absent = [record.image_id for record in records if record.sha256 not in features]
+        if absent:
+            raise DataError(
+                f"{features.folder}: no features of {len(absent)} pictures, such as {absent[0]}; "
+                "extract them from the same manifest"
+            )
+        self.records, self.features, self.device = records, features, device
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.records)
+
+    def keys(self, indices: Sequence[int]) -> list[str]:
+        """Keys of pictures in the feature store."""
+        return [self.records[i].sha256 for i in indices]
+
+    def tokens(self, indices: Sequence[int]) -> Tensor:
+        """Image tokens (B, P, F), float32."""
+        return stored_tokens(self.features, self.keys(indices), self.device)
+
+    def embeddings(self, indices: Sequence[int]) -> Tensor:
+        """The evaluator's image embeddings (B, E), float32."""
+        return stored_embeddings(self.features, self.keys(indices), self.device)
+
+    def references(self, indices: Sequence[int]) -> list[tuple[str, ...]]:
+        """Human captions of each picture."""
+        return [self.records[i].captions for i in indices]
+
+    def draw_captions(
+        self, indices: Sequence[int], num_captions: int, rng: np.random.Generator
+    ) -> list[str]:
+        """``num_captions`` captions of each picture, side by side; repeated only when too few."""
+        drawn: list[str] = []
+        for captions in self.references(indices):
+            repeat = len(captions) < num_captions
+            chosen = rng.choice(len(captions), num_captions, replace=repeat)
+            drawn.extend(captions[i] for i in chosen)
+        return drawn

@@ -1,0 +1,20 @@
+"""Randomness that depends on seed and step alone, so that a resumed run equals an unbroken one."""
+
+import numpy as np
+import torch
+
+
+def use_deterministic_kernels() -> None:
+    """Makes torch choose kernels whose results do not vary between runs."""
+    torch.use_deterministic_algorithms(True, warn_only=False)
+
+
+def step_seed(seed: int, step: int, stream: str) -> int:
+    """A 63-bit seed for one step of one stream of randomness (such as "dropout")."""
+    words = np.random.SeedSequence([seed, step, *stream.encode()]).generate_state(2, np.uint32)
+    return int(words[0]) << 31 | int(words[1]) >> 1
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Seeds torch's global generator (dropout, sampling) for one training step."""
+    torch.manual_seed(step_seed(seed, step, "step"))

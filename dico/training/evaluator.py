@@ -1,0 +1,211 @@
+"""Trains a caption evaluator on a user's own pictures: CLIP first, then PAC on top of it.
+
+CLIP: Radford et al. 2021; PAC: Sarto et al. 2023 (arXiv 2303.12112), section 3. Differences: the
+CLIP is small and starts from random weights, all of its weights are tuned, and where a dataset
+brings no added positives, a crop of the picture and another of its captions take their place.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dico.data.manifest import Record
+from dico.errors import DataError, NonFiniteError
+from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.evaluator import Evaluator, EvaluatorConfig
+from dico.models.tokenizer import Tokenizer
+from dico.progress import progress
+from dico.training.checkpoint import Checkpoints, TrainingState
+from dico.training.configs import EvaluatorTrainingConfig
+from dico.training.contrastive import clip_loss, pac_loss
+from dico.training.determinism import seed_step, step_seed
+from dico.training.order import DataOrder
+from dico.training.pictures import PictureBank, random_crops
+from dico.training.schedule import learning_rate
+
+MAX_LOGIT_SCALE = 100.0
+"""CLIP's own bound on the inverse temperature."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedEvaluator:
+    """What `train_evaluator` returns."""
+
+    config: EvaluatorConfig
+    """The evaluator's config."""
+    tokenizer: Tokenizer
+    """Its vocabulary, learnt from the training captions."""
+    clip_weights: dict[str, Tensor]
+    """State dict after CLIP's stage."""
+    pac_weights: dict[str, Tensor]
+    """State dict after PAC's stage."""
+    history: list[dict[str, float]]
+    """Logged values: loss, logit_scale, validation_recall_at_1."""
+
+
+def train_evaluator(
+    train: Sequence[Record],
+    validation: Sequence[Record],
+    config: EvaluatorTrainingConfig,
+    seed: int,
+    checkpoints: Checkpoints,
+) -> TrainedEvaluator:
+    """Trains a CLIP from random weights, then tunes it by PAC's loss.
+
+    Raises:
+        DataError: no training pictures.
+        NonFiniteError: the loss became NaN or infinite.
+    """
+    if not train:
+        raise DataError("evaluator: the manifest has no training pictures")
+    texts = [text for record in train for text in (*record.captions, *record.positive_captions)]
+    tokenizer = Tokenizer.train(texts, config.vocab_size)
+    torch.manual_seed(step_seed(seed, 0, "evaluator"))
+    model_config = evaluator_config(config, tokenizer.vocab_size)
+    model = ClipModel(model_config.clip)
+    evaluator = Evaluator(model_config, model, tokenizer)
+    trainer = _Trainer(train, validation, evaluator, config, seed, checkpoints)
+    state = trainer.run()
+    weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    clip_weights = state.best_weights or weights
+    return TrainedEvaluator(model_config, tokenizer, clip_weights, weights, state.history.rows)
+
+
+def evaluator_config(config: EvaluatorTrainingConfig, vocab_size: int) -> EvaluatorConfig:
+    """The evaluator's own config, for a vocabulary of ``vocab_size`` ids, PAD included."""
+    clip = ClipConfig(
+        embed_dim=config.embed_dim,
+        vision_cfg=VisionConfig(
+            image_size=config.image_size_px,
+            layers=config.vision_layers,
+            width=config.vision_width,
+            head_width=config.head_width,
+            patch_size=config.patch_size_px,
+        ),
+        text_cfg=TextConfig(
+            context_length=config.context_tokens,
+            vocab_size=vocab_size - 1,
+            width=config.text_width,
+            heads=config.text_width // config.head_width,
+            layers=config.text_layers,
+        ),
+    )
+    return EvaluatorConfig(clip=clip, w=config.w, prompt=config.prompt)
+
+
+class _Trainer:
+    """The loop over both stages, which share one optimiser step counter."""
+
+    def __init__(
+        self,
+        train: Sequence[Record],
+        validation: Sequence[Record],
+        evaluator: Evaluator,
+        config: EvaluatorTrainingConfig,
+        seed: int,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self.train, self.validation = train, validation
+        self.evaluator, self.config, self.seed = evaluator, config, seed
+        self.model, self.checkpoints = evaluator.model, checkpoints
+        self.pictures = PictureBank(evaluator)
+        self.order = DataOrder(len(train), config.batch_size, seed)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
+        )
+
+    def run(self) -> TrainingState:
+        config = self.config
+        num_steps = config.num_clip_steps + config.num_pac_steps
+        state = TrainingState(self.model, self.optimizer)
+        self.checkpoints.resume(state)
+        self.model.train().requires_grad_(True)
+        with progress("evaluator", total=num_steps, unit="step") as bar:
+            bar.advance(state.step)
+            while state.step < num_steps:
+                loss = self._step(state.step)
+                state.step += 1
+                state.history.log(state.step, loss=loss)
+                if state.step == config.num_clip_steps:
+                    state.keep()
+                if state.step % config.validate_every_steps == 0 or state.step == num_steps:
+                    state.history.log(state.step, validation_recall_at_1=self._recall_at_1())
+                if state.step % config.checkpoint_every_steps == 0 or state.step == num_steps:
+                    self.checkpoints.save(state)
+                bar.advance(1, loss=loss)
+        self.model.eval().requires_grad_(False)
+        return state
+
+    def _step(self, step: int) -> float:
+        config = self.config
+        seed_step(self.seed, step)
+        rng = np.random.default_rng((self.seed, step))
+        records = [self.train[i] for i in self.order.batch(step)]
+        captions = [str(rng.choice(record.captions)) for record in records]
+        scale = self.model.logit_scale.exp()
+        images = self.model.encode_image(self.pictures.pixels([r.uri for r in records]))
+        if step < config.num_clip_steps:
+            stage_step, stage_steps = step, config.num_clip_steps
+            loss = clip_loss(images, self._embed_texts(captions), scale)
+        else:
+            stage_step, stage_steps = step - config.num_clip_steps, config.num_pac_steps
+            others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
+            texts = self._embed_texts([*captions, *others])
+            loss = pac_loss(
+                images,
+                texts[: len(records)],
+                self.model.encode_image(self._other_pictures(records, step, rng)),
+                texts[len(records) :],
+                scale,
+                config.lambda_visual,
+                config.lambda_text,
+            )
+        if not torch.isfinite(loss):
+            raise NonFiniteError(
+                f"evaluator: the loss is {loss.item()} at step {step}; lower evaluator.learning_rate"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(
+                config.learning_rate, stage_step, stage_steps, config.warmup_share, "cosine"
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
+        return float(loss.item())
+
+    def _embed_texts(self, captions: Sequence[str]) -> Tensor:
+        tokenizer, limit = self.evaluator.tokenizer, self.config.context_tokens
+        return self.model.encode_text(tokenizer.encode_batch(captions, limit))
+
+    def _other_pictures(
+        self, records: Sequence[Record], step: int, rng: np.random.Generator
+    ) -> Tensor:
+        uris = [str(rng.choice(r.positive_uris)) if r.positive_uris else r.uri for r in records]
+        pixels = self.pictures.pixels(uris)
+        own = [i for i, record in enumerate(records) if not record.positive_uris]
+        if own:
+            generator = torch.Generator().manual_seed(step_seed(self.seed, step, "crops"))
+            pixels[own] = random_crops(pixels[own], generator)
+        return pixels
+
+    @torch.no_grad()
+    def _recall_at_1(self, num_pictures: int = 200) -> float:
+        """Share of validation captions that find their own picture among at most 200."""
+        records = self.validation[:num_pictures]
+        if not records:
+            return 0.0
+        images = self.model.encode_image(self.pictures.pixels([r.uri for r in records]))
+        texts = self._embed_texts([record.captions[0] for record in records])
+        found = (texts @ images.T).argmax(dim=1) == torch.arange(len(records))
+        return float(found.float().mean())
+
+
+def _other_caption(record: Record, caption: str, rng: np.random.Generator) -> str:
+    """A paraphrase where the dataset brings one, else another human caption of the picture."""
+    others = record.positive_captions or [c for c in record.captions if c != caption]
+    return str(rng.choice(others)) if len(others) else caption

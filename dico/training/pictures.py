@@ -1,0 +1,51 @@
+"""Pixels of training pictures: decoded once and kept in memory as far as a budget allows."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dico.data.images import load_image
+from dico.models.evaluator import Evaluator
+
+DEFAULT_BUDGET_BYTES = 1 << 30
+
+
+class PictureBank:
+    """Preprocessed pictures by URI; kept until ``budget_bytes`` are used, then decoded each time."""
+
+    def __init__(self, evaluator: Evaluator, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> None:
+        self._preprocess: Callable[..., Tensor] = evaluator.preprocess
+        self._kept: dict[str, Tensor] = {}
+        self._free_bytes = budget_bytes
+
+    def pixels(self, uris: Sequence[str]) -> Tensor:
+        """Pixels (B, 3, H, W), float32."""
+        return torch.stack([self._one(uri) for uri in uris])
+
+    def _one(self, uri: str) -> Tensor:
+        if uri in self._kept:
+            return self._kept[uri]
+        pixels = self._preprocess(load_image(uri))
+        size = pixels.numel() * pixels.element_size()
+        if size <= self._free_bytes:
+            self._free_bytes -= size
+            self._kept[uri] = pixels
+        return pixels
+
+
+def random_crops(pixels: Tensor, generator: torch.Generator, least_area: float = 0.5) -> Tensor:
+    """Another view of each picture: a random square crop, resized back; (B, 3, H, W).
+
+    No mirroring: captions say left and right.
+    """
+    side = pixels.shape[-1]
+    views = []
+    for picture in pixels:
+        area, x, y = torch.rand(3, generator=generator).tolist()
+        crop = max(1, round(side * (least_area + (1 - least_area) * area) ** 0.5))
+        left, top = round(x * (side - crop)), round(y * (side - crop))
+        view = picture[None, :, top : top + crop, left : left + crop]
+        views.append(F.interpolate(view, (side, side), mode="bilinear", align_corners=False))
+    return torch.cat(views)

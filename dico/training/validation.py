@@ -1,0 +1,67 @@
+"""How well a captioner does while it trains: captions of validation pictures, scored."""
+
+from collections.abc import Sequence
+
+from dico.captioning import caption_stored
+from dico.data.features import FeatureStore
+from dico.data.manifest import Record
+from dico.decoding import DecodingConfig
+from dico.metrics import (
+    PreparedReferences,
+    bad_endings,
+    cider,
+    num_words,
+    pac_score,
+    ref_pac_score,
+    rep_n,
+)
+from dico.models.captioner import Captioner
+from dico.models.evaluator import Evaluator
+
+
+class Validator:
+    """Captions the same validation pictures each time and scores them.
+
+    CIDEr's document frequencies are those of these pictures, so its values compare within a run
+    only. PAC-S needs an evaluator.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        features: FeatureStore,
+        decoding: DecodingConfig,
+        evaluator: Evaluator | None = None,
+    ) -> None:
+        self.keys = [record.sha256 for record in records]
+        self.features, self.decoding, self.evaluator = features, decoding, evaluator
+        self.references = [record.captions for record in records]
+        self.prepared = PreparedReferences(self.references)
+        if evaluator is not None:
+            flat = [text for captions in self.references for text in captions]
+            embedded = evaluator.embed_texts(flat, evaluator.config.prompt)
+            self._reference_embeddings = embedded.cpu().numpy()
+
+    def __call__(self, captioner: Captioner) -> dict[str, float]:
+        """Scores: cider, num_words, rep_2, bad_endings; with an evaluator PAC-S and RefPAC-S."""
+        was_training = captioner.training
+        captioner.eval()
+        captions = caption_stored(captioner, self.features, self.keys, self.decoding)
+        texts = [caption.text for caption in captions]
+        captioner.train(was_training)
+        scores = {
+            "cider": cider(texts, self.prepared).total,
+            "num_words": num_words(texts).total,
+            "rep_2": rep_n(texts, 2).total,
+            "bad_endings": bad_endings(texts).total,
+        }
+        if self.evaluator is not None:
+            ours = self.evaluator.embed_texts(texts, self.evaluator.config.prompt).cpu().numpy()
+            images = self.features.read(self.keys, "pac_embedding")
+            w = self.evaluator.config.w
+            scores["pac_score"] = pac_score(images, ours, w=w).total
+            num_references = [len(captions) for captions in self.references]
+            scores["ref_pac_score"] = ref_pac_score(
+                images, ours, self._reference_embeddings, num_references, w=w
+            ).total
+        return {name: float(value) for name, value in scores.items()}
