@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from dico.config_schema import from_dict
 from dico.errors import DataError, DicoError
 from dico.models.captioner_config import CaptionerConfig
+from dico.models.empty import WithoutValues
 from dico.models.evaluator import load_weights
 from dico.models.packed import Head, Linear, packed_linear
 from dico.models.tokenizer import Tokenizer
@@ -100,9 +101,8 @@ class Captioner(nn.Module):
         tokenizer = (
             Tokenizer.load(folder / "tokenizer") if (folder / "tokenizer").is_dir() else None
         )
-        with torch.device("meta"):
+        with WithoutValues():
             captioner = cls(config, tokenizer)
-        captioner = captioner.to_empty(device="cpu")
         load_weights(captioner, folder / WEIGHTS_FILE)
         return captioner.to(device).eval()
 

@@ -21,11 +21,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from dico.config_schema import check
 from dico.errors import DataError
 from dico.models.clip import ClipConfig, ClipModel
+from dico.models.empty import WithoutValues
 from dico.models.tokenizer import Tokenizer
 from dico.storage import verify_digests, write_digests
 from dico.storage.digests import read_digests
@@ -130,6 +130,11 @@ class Evaluator:
         flat = tokens.reshape(-1, tokens.shape[-1]).to(self.device)
         return self.model.encode_text(flat).float().reshape(*tokens.shape[:-1], -1)
 
+    @torch.no_grad()
+    def embed_candidates(self, tokens: Tensor) -> Tensor:
+        """Embeddings (B, K, E), float32, of length 1, of K candidates (B, K, T) of each image."""
+        return self.model.encode_candidates(tokens.to(self.device)).float()
+
     @classmethod
     def load(
         cls, folder: str | Path, weights: Weights = "pac", device: str | torch.device = "cpu"
@@ -201,20 +206,8 @@ def preprocess(picture: Image.Image, config: EvaluatorConfig) -> Tensor:
 
 def empty_model(make: type[ClipModel], config: ClipConfig) -> ClipModel:
     """A model whose weights hold no values yet: for loading, without the cost of random ones."""
-    with _WithoutValues():
+    with WithoutValues():
         return make(config)
-
-
-class _WithoutValues(TorchFunctionMode):
-    """Leaves new weights as they are in memory; the meta device would load a compiler for that."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func is torch.randn:
-            return torch.empty(*args, **kwargs)
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
