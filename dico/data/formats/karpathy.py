@@ -8,7 +8,7 @@ from dico.data.formats.texts import open_text
 from dico.data.sources import PictureFinder
 from dico.data.strict_json import JsonFinding, Parser, iter_items
 
-ID_KEYS = ("cocoid", "imgid", "id")
+ID_KEYS = ("cocoid", "id", "imgid")
 
 
 def read(path: str, pictures: PictureFinder) -> Iterator[Entry]:
