@@ -1,0 +1,161 @@
+"""``dico evaluate``: scores of caption files, their intervals and what differs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_IMAGE_BATCH = 32
+
+
+class TokenizerChoice(StrEnum):
+    """Names of the tokenisers."""
+
+    python = "python"
+    java = "java"
+    none = "none"
+
+
+def evaluate(
+    captions: Annotated[
+        Path, typer.Argument(help="COCO results JSON, {id: caption}, or JSON lines.")
+    ],
+    references: Annotated[
+        Path, typer.Option(help="{id: [captions]}, COCO or Karpathy JSON, or JSON lines.")
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures, for CLIP-S, PAC-S and the page.")
+    ] = None,
+    evaluator: Annotated[
+        Path | None,
+        typer.Option(envvar="DICO_EVALUATOR", help="Folder of the evaluator that scores --images."),
+    ] = None,
+    compare: Annotated[
+        list[Path] | None, typer.Option(help="Captions of another system; may be repeated.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for metrics.json, per_image.parquet and a page.")
+    ] = None,
+    training: Annotated[
+        Path | None, typer.Option(help="References file of the training split, for novelty.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Split of a Karpathy JSON; test where there is one.")
+    ] = "",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Score what can be scored, and say how much.")
+    ] = False,
+    tokenizer: Annotated[
+        TokenizerChoice, typer.Option(help="python needs no Java and gives the same tokens.")
+    ] = TokenizerChoice.python,
+    meteor: Annotated[bool, typer.Option(help="METEOR, where Java is installed.")] = True,
+    spice: Annotated[bool, typer.Option(help="SPICE, where Java and its models are.")] = False,
+    human: Annotated[
+        bool, typer.Option(help="Score each image's first reference against its others too.")
+    ] = True,
+    num_resamples: Annotated[int, typer.Option(min=0, help="Of the bootstrap; 0 for none.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+) -> None:
+    """Score captions against references: all metrics, their intervals, and what differs."""
+    from dico.evaluation import EvaluationConfig
+    from dico.evaluation import evaluate as score
+    from dico.evaluation_files import read_captions, read_references, write_captions
+
+    systems = {name: read_captions(path) for name, path in _names([captions, *(compare or [])])}
+    wanted = set().union(*systems.values())
+    truth = read_references(references, wanted, split)
+    if output is not None:
+        for name, own in systems.items():
+            write_captions(own, output / "captions" / f"{name}.jsonl")
+    config = EvaluationConfig(
+        tokenizer=tokenizer.value,
+        meteor=meteor,
+        spice=spice,
+        human=human,
+        partial=partial,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+    pictures = _find_pictures(images, truth, references) if images is not None else {}
+    scorers, embeddings = _embed(evaluator, pictures) if evaluator and pictures else ({}, {})
+    known = _training_captions(training) if training is not None else None
+    evaluation = score(systems, truth, embeddings, scorers, config, known)
+    print(evaluation.table())
+    if not scorers:
+        print("CLIP-S, PAC-S and retrieval not computed: they need --images and --evaluator")
+    if output is not None:
+        from dico.evaluation_page import write_page
+
+        evaluation.save(output)
+        write_page(evaluation, output / "index.html", pictures)
+        print(f"written to {output}")
+
+
+def _names(paths: list[Path]) -> list[tuple[str, Path]]:
+    """A name for each file: its stem, or a longer part of the path where stems are equal."""
+    stems = [path.stem for path in paths]
+    if len(set(stems)) < len(stems):
+        stems = [f"{path.parent.name}-{path.stem}".lstrip("-") for path in paths]
+    if len(set(stems)) < len(stems):
+        stems = [f"{stem}-{number}" for number, stem in enumerate(stems, 1)]
+    return list(zip(stems, paths, strict=True))
+
+
+def _training_captions(path: Path) -> list[str]:
+    from dico.evaluation_files import read_references
+
+    return [text for group in read_references(path, split="train").values() for text in group]
+
+
+def _find_pictures(
+    folder: Path, references: "Mapping[str, list[str]]", where: Path
+) -> dict[str, Path]:
+    """The picture of each image: named by its id, with or without a suffix or leading zeros."""
+    from dico.errors import DataError
+    from dico.evaluation_files import file_names
+    from dico.metrics.scores import name_some
+
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    by_name = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
+    by_stem = {path.stem: path for path in by_name.values()}
+    by_number = {path.stem.split("_")[-1].lstrip("0"): path for path in by_name.values()}
+    names = file_names(where)
+    found: dict[str, Path] = {}
+    for image_id in references:
+        name = names.get(image_id, image_id)
+        path = by_name.get(name) or by_stem.get(Path(name).stem) or by_number.get(image_id)
+        if path is not None:
+            found[image_id] = path
+    missing = [image_id for image_id in references if image_id not in found]
+    if missing:
+        raise DataError(f"{folder}: no picture for {name_some(missing)}")
+    return found
+
+
+def _embed(folder: Path, pictures: dict[str, Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The evaluator with its base and its tuned weights, and the pictures' embeddings by both."""
+    import torch
+
+    from dico.data.images import load_image
+    from dico.models.evaluator import Evaluator
+    from dico.progress import progress
+
+    scorers = {kind: Evaluator.load(folder, weights=kind) for kind in ("clip", "pac")}
+    embeddings: dict[str, dict[str, Any]] = {kind: {} for kind in scorers}
+    ids = list(pictures)
+    with progress("embedding pictures", total=len(ids), unit="picture") as bar:
+        for start in range(0, len(ids), _IMAGE_BATCH):
+            batch = ids[start : start + _IMAGE_BATCH]
+            pixels = torch.stack(
+                [scorers["clip"].preprocess(load_image(str(pictures[i]))) for i in batch]
+            )
+            for kind, scorer in scorers.items():
+                rows = scorer.embed_images(pixels).numpy()
+                embeddings[kind].update(zip(batch, rows, strict=True))
+            bar.advance(len(batch))
+    return scorers, embeddings
