@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from dico.config_schema import check
 from dico.errors import ConfigError
+from dico.models.prefix_tree import prefix_tree
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,25 @@ class ClipModel(nn.Module):
         rows = torch.arange(len(tokens), device=tokens.device)
         return self.embed_text_hidden(hidden[rows, ends])
 
+    def encode_candidates(self, tokens: Tensor) -> Tensor:
+        """Embeddings (B, K, E) of length 1 of K candidates of each image, equal to `encode_text`.
+
+        Prefixes that candidates of an image share go through the tower once.
+
+        Args:
+            tokens: (B, K, T) ids BOS..EOS, PAD (any id past the tower's vocabulary) after.
+        """
+        pad = self.config.text_cfg.vocab_size
+        tokens = tokens.clamp(max=pad)
+        tree = prefix_tree(tokens, pad)
+        hidden = self.token_embedding(tree.tokens) + self.positional_embedding[tree.depths]
+        hidden = self.transformer(hidden, tree.mask[:, None])
+        ends = tokens.masked_fill(tokens == pad, -1).argmax(dim=-1, keepdim=True)
+        nodes = tree.nodes.gather(2, ends).expand(-1, -1, hidden.shape[-1])
+        return self.embed_text_hidden(hidden.gather(1, nodes))
+
     def embed_text_hidden(self, hidden: Tensor) -> Tensor:
-        """Embeddings (N, E) of length 1, of the last block's output (N, D) at EOS."""
+        """Embeddings (..., E) of length 1, of the last block's output (..., D) at EOS."""
         return F.normalize(self.ln_final(hidden) @ self.text_projection, dim=-1)
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:

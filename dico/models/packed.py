@@ -63,21 +63,30 @@ class Head:
         values, words, sums = [], [], []
         for index, part in enumerate(self._parts):
             logits, first = part(hidden).float(), index * self._size
-            sums.append(logits.logsumexp(dim=-1))
-            for word in excluded:
-                if first <= word < first + logits.shape[1]:
-                    logits[:, word - first] = -torch.inf
+            here = [word - first for word in excluded if first <= word < first + logits.shape[1]]
+            kept = [logits[:, word].clone() for word in here]
+            for word in here:
+                logits[:, word] = -torch.inf
             top, places = _top(logits, min(count, logits.shape[1]))
             values.append(top)
             words.append(places + first)
+            for word, value in zip(here, kept, strict=True):
+                logits[:, word] = value
+            sums.append(_logsumexp_inplace(logits))
         top, places = torch.cat(values, dim=-1).topk(count, dim=-1)
         normaliser = torch.stack(sums).logsumexp(dim=0)
         return top - normaliser[:, None], torch.cat(words, dim=-1).gather(1, places)
 
     def logps_of(self, hidden: Tensor, word: int) -> Tensor:
         """Log-probability (N,), float32, of one word in each state."""
-        sums = [part(hidden).float().logsumexp(dim=-1) for part in self._parts]
+        sums = [_logsumexp_inplace(part(hidden).float()) for part in self._parts]
         return (hidden @ self._weight[word]).float() - torch.stack(sums).logsumexp(dim=0)
+
+
+def _logsumexp_inplace(logits: Tensor) -> Tensor:
+    """(N,) of (N, V), which is overwritten: fresh memory of that size would cost more than this."""
+    largest = logits.amax(dim=-1, keepdim=True)
+    return logits.sub_(largest).exp_().sum(dim=-1).log_().add_(largest[:, 0])
 
 
 def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ class ClipReward:
         references: Sequence[Sequence[str]] | None = None,  # noqa: ARG002
     ) -> Tensor:
         """Scores (B, K), float32; ids of the candidates go to the text tower as they are."""
-        texts = self.evaluator.embed_tokens(tokens)
+        texts = self.evaluator.embed_candidates(tokens)
         images = image_embeddings.to(texts)
         cosines = torch.einsum("bke,be->bk", texts, images)
         return self.w * (cosines.clamp(min=0) if self.clamp else cosines)

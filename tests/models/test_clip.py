@@ -75,6 +75,19 @@ def test_pad_and_trimming_do_not_change_a_caption():
     torch.testing.assert_close(ours.encode_text(padded)[:1], ours.encode_text(short))
 
 
+def test_candidates_embed_as_captions_by_themselves():
+    ours, _ = pair(CONFIGS[0])
+    tokens = torch.tensor(
+        [
+            [[297, 5, 9, 7, 299], [297, 5, 9, 299, 300], [297, 5, 9, 7, 299]],
+            [[297, 299, 300, 300, 300], [297, 8, 299, 300, 300], [297, 5, 9, 7, 299]],
+        ]
+    )
+    expected = ours.encode_text(tokens.flatten(0, 1)).view(2, 3, -1)
+    torch.testing.assert_close(ours.encode_candidates(tokens), expected, atol=1e-6, rtol=0)
+    assert not torch.allclose(expected[0, 0], expected[0, 1], atol=1e-3)
+
+
 def test_gradients_reach_every_weight():
     ours, _ = pair(CONFIGS[0])
     images, texts, scale = ours(torch.randn(2, 3, 64, 64), torch.tensor([[5, 299], [6, 299]]))

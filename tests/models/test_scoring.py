@@ -8,7 +8,8 @@ import torch
 from dico.decoding import DecodingConfig, beam_search
 from dico.losses import dico_loss
 from dico.models.captioner import Captioner, CaptionerConfig
-from dico.models.scoring import caption_logits, prefix_tree, score_candidates, score_captions
+from dico.models.prefix_tree import prefix_tree
+from dico.models.scoring import caption_logits, score_candidates, score_captions
 
 SIZES = CaptionerConfig(
     feature_width=12,

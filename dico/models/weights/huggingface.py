@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dico.errors import DataError
-from dico.models.captioner import Captioner, CaptionerConfig
+from dico.models.captioner import Captioner
+from dico.models.captioner_config import CaptionerConfig
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.files import Tensors, read_tensors
 
