@@ -26,7 +26,7 @@ PLACES = {
     ("generate_captions_xe", "captions"): "captions/xe.jsonl",
     ("generate_captions_dico", "captions"): "captions/dico.jsonl",
     ("caption_with_champion", "captions"): "captions/champion.jsonl",
-    ("extract_features", "features"): "features.json",
+    ("extract_features", "features"): "features",
     ("evaluate_captions", "evaluation"): "evaluation",
     ("evaluate_captions", "metrics"): "metrics.json",
     ("compare_models", "decision"): "decision.json",

@@ -123,6 +123,7 @@ class _Trainer:
         state = TrainingState(self.model, self.optimizer)
         self.checkpoints.resume(state)
         self.model.train().requires_grad_(True)
+        self.model.to(memory_format=torch.channels_last)
         with progress("evaluator", total=num_steps, unit="step") as bar:
             bar.advance(state.step)
             while state.step < num_steps:

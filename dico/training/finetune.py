@@ -43,8 +43,11 @@ def finetune(
     seed: int,
     checkpoints: Checkpoints,
     world: World,
+    keep_best: bool = True,
 ) -> TrainingState:
-    """Trains ``captioner`` in place; afterwards it holds its best weights by RefPAC-S.
+    """Trains ``captioner`` in place.
+
+    Afterwards it holds its best weights by RefPAC-S, or with ``keep_best`` off its last ones.
 
     Raises:
         NonFiniteError: the loss or a gradient became NaN or infinite.
@@ -74,7 +77,8 @@ def finetune(
             if world.is_main and (last or state.step % config.checkpoint_every_steps == 0):
                 checkpoints.save(state)
             bar.advance(1, loss=metrics["loss"], reward=metrics["reward"])
-    state.restore_best()
+    if keep_best:
+        state.restore_best()
     return state
 
 
