@@ -21,6 +21,15 @@ from dico.storage import sha256_file
 
 Tensors = dict[str, Tensor]
 _SHARDS = ("model.safetensors", "pytorch_model.bin")
+_STORAGES = {
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "DoubleStorage": torch.float64,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "BoolStorage": torch.bool,
+    "ByteStorage": torch.uint8,
+}
 
 
 def read_tensors(path: str | Path, sha256: str = "") -> Tensors:
@@ -110,16 +119,15 @@ class _TensorUnpickler(pickle.Unpickler):
             return _rebuild_tensor
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
-        if module == "torch" and name.endswith("Storage") and hasattr(torch, name):
-            return getattr(torch, name)
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
         if module.startswith("__torch__") or module == "torch.jit._pickle":
             return _Inert
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a weights file")
 
     def persistent_load(self, pid: Any) -> Tensor:
-        _, storage_type, key, _, num_values = pid
+        _, dtype, key, _, num_values = pid
         data = bytearray(self._archive.read(f"{self._root}/data/{key}"))
-        dtype = storage_type.dtype
         if len(data) < num_values * dtype.itemsize:
             raise ValueError(f"storage {key} is shorter than its {num_values} values")
         return torch.frombuffer(data, dtype=dtype, count=num_values)

@@ -68,7 +68,8 @@ def export_dico(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"encoder.vision_encoder.{k}": v for k, v in vision_to_huggingface(vision).items()}
     tensors |= captioner_to_huggingface(captioner)
-    contiguous = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+    layout = torch.contiguous_format  # no two names share memory
+    contiguous = {k: v.detach().cpu().clone(memory_format=layout) for k, v in tensors.items()}
     save_file(contiguous, folder / "model.safetensors", {"format": "pt"})
     text = json.dumps(_write_config(captioner.config, clip), indent=1, sort_keys=True)
     (folder / "config.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,335 @@
+"""Weights of others on files of the very same layout, with rival implementations as oracles."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dico.decoding import DecodingConfig, beam_search
+from dico.errors import ConfigError, DataError
+from dico.models.clip import ClipConfig, ClipModel
+from dico.models.torchvision_compat import ensure_torchvision_imports
+from dico.models.weights.clip import import_clip, load_open_clip, merge_lora
+from dico.models.weights.files import read_tensors
+from dico.models.weights.huggingface import (
+    export_dico,
+    import_dico,
+    vision_from_huggingface,
+    vision_to_huggingface,
+)
+from dico.storage import sha256_file
+
+ensure_torchvision_imports()
+CLIP_DATA = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
+    "text_cfg": {"context_length": 16, "vocab_size": 50, "width": 64, "heads": 1, "layers": 2},
+    "quick_gelu": True,
+}
+SIZES = {"width": 32, "layers": 2, "heads": 4, "vocab_size": 40, "feature_width": 64}
+
+
+def perturb(model: torch.nn.Module) -> torch.nn.Module:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.15 * torch.randn_like(value))
+    return model.eval()
+
+
+def rival_clip() -> torch.nn.Module:
+    from open_clip.model import CLIP
+
+    return perturb(CLIP(**ClipConfig.from_dict(CLIP_DATA).to_dict()))
+
+
+def rival_captioner():
+    """The parts of an authors' checkpoint, in transformers' own classes."""
+    from transformers import (
+        BertConfig,
+        BertModel,
+        CLIPVisionConfig,
+        CLIPVisionModel,
+        GPT2Config,
+        GPT2LMHeadModel,
+    )
+
+    width, vocab_size = SIZES["width"], SIZES["vocab_size"]
+    bert = BertConfig(
+        hidden_size=width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=20,
+        vocab_size=99,
+    )
+    gpt2 = GPT2Config(
+        n_embd=width,
+        n_layer=2,
+        n_head=4,
+        n_inner=64,
+        n_positions=30,
+        vocab_size=vocab_size,
+        add_cross_attention=True,
+        is_decoder=True,
+        bos_token_id=vocab_size - 3,
+        eos_token_id=vocab_size - 2,
+        pad_token_id=vocab_size - 1,
+    )
+    vision = CLIPVisionConfig(
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=1,
+        image_size=32,
+        patch_size=8,
+    )
+    parts = (CLIPVisionModel(vision), torch.nn.Linear(64, width), BertModel(bert))
+    return (*(perturb(part) for part in parts), perturb(GPT2LMHeadModel(gpt2)))
+
+
+def checkpoint(folder, parts, name: str) -> None:
+    """Writes an authors' checkpoint, with the buffers that transformers 4.20 stored."""
+    vision, projection, bert, gpt2 = parts
+    prefixed = {
+        "encoder.vision_encoder.": vision.state_dict(),
+        "encoder.vis_enc_to_enc_proj.": projection.state_dict(),
+        "encoder.encoder.": bert.state_dict(),
+        "decoder.": gpt2.state_dict(),
+    }
+    tensors = {
+        prefix + key.removeprefix("vision_model."): value.clone()
+        for prefix, state in prefixed.items()
+        for key, value in state.items()
+    }
+    tensors["encoder.encoder.embeddings.position_ids"] = torch.arange(20)[None]
+    for layer in range(2):
+        attention = f"decoder.transformer.h.{layer}.attn"
+        tensors[f"{attention}.bias"] = torch.ones(1, 1, 30, 30, dtype=torch.uint8).tril()
+        tensors[f"{attention}.masked_bias"] = torch.tensor(-1e4)
+    encoder = {"model_type": "vision-encoder-encoder", "encoder": bert.config.to_dict()}
+    config = {
+        "model_type": "vision-encoder-decoder",
+        "encoder": encoder,
+        "decoder": gpt2.config.to_dict(),
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    if name.endswith(".bin"):
+        torch.save(tensors, folder / name)
+    else:
+        save_file(tensors, folder / name)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_authors_checkpoint_gives_their_logits_and_captions(tmp_path, name):
+    from transformers import EncoderDecoderModel
+    from transformers.modeling_outputs import BaseModelOutput
+
+    parts = rival_captioner()
+    checkpoint(tmp_path, parts, name)
+    captioner = import_dico(tmp_path)
+    vision, projection, bert, gpt2 = parts
+    torch.manual_seed(1)
+    with torch.no_grad():
+        pixels = torch.randn(4, 3, 32, 32)
+        features = vision(pixels).last_hidden_state
+        expected = bert(inputs_embeds=projection(features)).last_hidden_state
+        memory = captioner.encode(features)
+        torch.testing.assert_close(memory, expected, atol=1e-5, rtol=0)
+        tokens = torch.randint(0, 37, (4, 9))
+        logits = gpt2(tokens, encoder_hidden_states=expected).logits
+        torch.testing.assert_close(captioner.logits(memory, tokens), logits, atol=1e-5, rtol=1e-5)
+    found = beam_search(captioner, memory, DecodingConfig(max_tokens=12, eos_at_limit="open"))
+    theirs = EncoderDecoderModel(encoder=bert, decoder=gpt2).eval()
+    captions = theirs.generate(
+        encoder_outputs=BaseModelOutput(last_hidden_state=expected),
+        decoder_start_token_id=37,
+        suppress_tokens=[37, 39],
+        num_beams=5,
+        num_return_sequences=5,
+        max_length=12,
+        do_sample=False,
+    )
+    width = captions.shape[1]
+    assert torch.equal(found.tokens.flatten(0, 1)[:, :width], captions)
+
+
+def test_export_is_read_back_exactly_and_by_the_rival(tmp_path):
+    parts = rival_captioner()
+    (tmp_path / "theirs").mkdir()
+    checkpoint(tmp_path / "theirs", parts, "model.safetensors")
+    captioner = import_dico(tmp_path / "theirs")
+    tower = vision_from_huggingface(
+        {name.removeprefix("vision_model."): v for name, v in parts[0].state_dict().items()}
+    )
+    export_dico(captioner, tmp_path / "ours", tower, {"hidden_size": 64})
+    again = import_dico(tmp_path / "ours")
+    assert again.config == captioner.config
+    for name, value in captioner.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    written = read_tensors(tmp_path / "ours")
+    unknown = read_tensors(tmp_path / "theirs").keys() - written.keys()
+    assert all(name.endswith(("bias", "position_ids")) for name in unknown)
+    names = [name for name in written if name.startswith("decoder.")]
+    parts[3].load_state_dict({n.removeprefix("decoder."): written[n] for n in names}, strict=True)
+
+
+def test_vision_towers_convert_both_ways_and_compute_alike():
+    vision = rival_captioner()[0]
+    theirs = {name.removeprefix("vision_model."): v for name, v in vision.state_dict().items()}
+    ours = vision_from_huggingface(theirs)
+    model = ClipModel(ClipConfig.from_dict(CLIP_DATA | {"vision_cfg": _narrow()}))
+    missing, unexpected = model.load_state_dict(ours, strict=False)
+    assert not unexpected
+    assert all(not name.startswith("visual.") or name == "visual.proj" for name in missing)
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = vision(pixels).last_hidden_state
+        torch.testing.assert_close(
+            model.encode_image_tokens(pixels), expected, atol=1e-5, rtol=1e-5
+        )
+    back = vision_to_huggingface(ours)
+    assert all(torch.equal(value, theirs[name]) for name, value in back.items())
+
+
+def _narrow() -> dict:
+    return CLIP_DATA["vision_cfg"] | {"mlp_ratio": 2.0}
+
+
+class AsOpenAI(torch.nn.Module):
+    """CLIP as OpenAI shipped it: half precision, traced, with three numbers that are no weights."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        for name, child in model.named_children():
+            self.add_module(name, child)
+        for name in ("positional_embedding", "text_projection", "logit_scale"):
+            self.register_parameter(name, getattr(model, name))
+        self.register_buffer("input_resolution", torch.tensor(32))
+        self.register_buffer("context_length", torch.tensor(16))
+        self.register_buffer("vocab_size", torch.tensor(50))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.visual(pixels)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_openai_archives_are_read_without_running_them(tmp_path):
+    theirs = rival_clip().half().float()
+    path = tmp_path / "ViT-tiny.pt"
+    traced = torch.jit.trace(AsOpenAI(theirs), torch.randn(1, 3, 32, 32))
+    torch.jit.save(traced.half(), path)
+    config, tensors = import_clip(path, quick_gelu=True)
+    assert config == ClipConfig.from_dict(CLIP_DATA)
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(tensors[name], value), name
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_pac_checkpoints_give_open_clips_features(tmp_path, wrap, prefix):
+    theirs = rival_clip()
+    path = tmp_path / "clip_ViT-B-32.pth"
+    torch.save(wrap({prefix + name: value for name, value in theirs.state_dict().items()}), path)
+    config, tensors = import_clip(path, quick_gelu=True, sha256=sha256_file(path))
+    ours = ClipModel(config).eval()
+    ours.load_state_dict(tensors)
+    tokens = torch.tensor([[47, 3, 9, 49] + [0] * 12])
+    with torch.no_grad():
+        expected = theirs.encode_text(tokens, normalize=True)
+        torch.testing.assert_close(ours.encode_text(tokens), expected, atol=1e-5, rtol=0)
+    with pytest.raises(DataError, match="SHA-256"):
+        import_clip(path, quick_gelu=True, sha256="0" * 64)
+
+
+def test_low_rank_updates_are_merged_as_the_published_score_uses_them():
+    torch.manual_seed(0)
+    weights = {
+        "visual.conv1.weight": torch.randn(6, 3, 4, 4),
+        "visual.conv1.lora_A": torch.randn(2 * 4, 3 * 4),
+        "visual.conv1.lora_B": torch.randn(6 * 4, 2 * 4),
+        "a.attn.in_proj_weight": torch.randn(9, 3),
+        "a.attn.in_proj_weight_lora_A": torch.randn(2, 3),
+        "a.attn.in_proj_weight_lora_B": torch.randn(9, 2),
+        "a.attn.out_proj.weight": torch.randn(3, 3),
+        "a.attn.out_proj.lora_A": torch.randn(2, 3),
+        "a.attn.out_proj.lora_B": torch.randn(3, 2),
+        "a.mlp.c_fc.weight": torch.randn(5, 3),
+        "a.mlp.c_fc.lora_A": torch.randn(2, 3),
+        "a.mlp.c_fc.lora_B": torch.randn(5, 2),
+        "a.ln_1.weight": torch.randn(3),
+    }
+    merged = merge_lora(dict(weights))
+    x = torch.randn(7, 3)
+    for name in ("a.attn.in_proj_weight", "a.attn.out_proj.weight"):
+        stem = f"{name}_" if "in_proj" in name else name.removesuffix("weight")
+        low = x @ weights[f"{stem}lora_A"].T @ weights[f"{stem}lora_B"].T / 2
+        torch.testing.assert_close(x @ merged[name].T, x @ weights[name].T + low)
+    update = (weights["visual.conv1.lora_B"] @ weights["visual.conv1.lora_A"]).view(6, 3, 4, 4) / 2
+    torch.testing.assert_close(
+        merged["visual.conv1.weight"], weights["visual.conv1.weight"] + update
+    )
+    assert torch.equal(merged["a.mlp.c_fc.weight"], weights["a.mlp.c_fc.weight"])
+    added = merge_lora(dict(weights), "add")["a.mlp.c_fc.weight"]
+    low = x @ weights["a.mlp.c_fc.lora_A"].T @ weights["a.mlp.c_fc.lora_B"].T / 2
+    torch.testing.assert_close(x @ added.T, x @ weights["a.mlp.c_fc.weight"].T + low)
+    assert sorted(merged) == sorted(name for name in weights if "lora" not in name)
+
+
+def test_open_clip_names_and_files(tmp_path):
+    import open_clip
+
+    theirs = rival_clip()
+    name = "dico-test-tiny"
+    (tmp_path / f"{name}.json").write_text(json.dumps(CLIP_DATA))
+    open_clip.add_model_config(tmp_path / f"{name}.json")
+    torch.save(theirs.state_dict(), tmp_path / "weights.pt")
+    config, tensors = load_open_clip(name, str(tmp_path / "weights.pt"))
+    assert config == ClipConfig.from_dict(CLIP_DATA)
+    assert all(torch.equal(tensors[key], value) for key, value in theirs.state_dict().items())
+    with pytest.raises(ConfigError, match="known are"):
+        load_open_clip("ViT-B-32", "nowhere")
+    with pytest.raises(ConfigError, match="no model"):
+        load_open_clip("ViT-X", "openai")
+
+
+class Evil:
+    """Would run a command if it were unpickled."""
+
+    def __reduce__(self):
+        return (print, ("unpickled",))
+
+
+def test_files_that_carry_code_or_nothing_are_refused(tmp_path, capsys):
+    torch.save({"state_dict": {"x": Evil()}}, tmp_path / "evil.pth")
+    (tmp_path / "plain.bin").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "text.safetensors").write_text("no")
+    torch.save({"epoch": 3}, tmp_path / "empty.pt")
+    (tmp_path / "folder").mkdir()
+    for name in ("evil.pth", "plain.bin", "text.safetensors", "empty.pt", "folder", "absent.pt"):
+        with pytest.raises(DataError, match=name):
+            read_tensors(tmp_path / name)
+    assert "unpickled" not in capsys.readouterr().out
+
+
+def test_archives_that_name_other_classes_are_refused(tmp_path):
+    import zipfile
+
+    path = tmp_path / "evil.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("evil/data.pkl", pickle.dumps(Evil()))
+        archive.writestr("evil/constants.pkl", b"")
+    with pytest.raises(DataError, match="has no place"):
+        read_tensors(path)
+
+
+def test_weights_of_something_else_are_named(tmp_path):
+    torch.save({"x": torch.ones(2)}, tmp_path / "other.pt")
+    with pytest.raises(DataError, match="no CLIP"):
+        import_clip(tmp_path / "other.pt", quick_gelu=False)
+    (tmp_path / "config.json").write_text("{}")
+    torch.save({"x": torch.ones(2)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(DataError, match="not a DiCO checkpoint"):
+        import_dico(tmp_path)
