@@ -67,7 +67,10 @@ class TrainingState:
         named |= {f"best/{k}": v for k, v in self.best_weights.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             named |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in moments.items()}
-        return {name: value.detach().cpu().clone() for name, value in named.items()}
+        return {
+            name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in named.items()
+        }
 
     def load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """The inverse of `tensors` and `summary`."""

@@ -16,12 +16,13 @@ class EvaluatorTrainingConfig:
 
     image_size_px: int = 64
     """Side of the square that the vision tower sees, pixels."""
+    vision_layers: tuple[int, ...] = (1, 1, 1, 1)
+    """Blocks of the vision tower: four numbers for the stages of CLIP's ResNet, which learns from
+    few pictures, or one number for a vision transformer."""
+    vision_width: int = 16
+    """Channels of the ResNet's first stage, or width of the transformer's image tokens."""
     patch_size_px: int = 16
-    """Side of a patch, pixels."""
-    vision_width: int = 128
-    """Width of an image token."""
-    vision_layers: int = 4
-    """Blocks of the vision tower."""
+    """Side of a transformer's patch, pixels."""
     text_width: int = 128
     """Width of a text token."""
     text_layers: int = 3

@@ -80,7 +80,7 @@ def evaluator_config(config: EvaluatorTrainingConfig, vocab_size: int) -> Evalua
         embed_dim=config.embed_dim,
         vision_cfg=VisionConfig(
             image_size=config.image_size_px,
-            layers=config.vision_layers,
+            layers=config.vision_layers if len(config.vision_layers) == 4 else config.vision_layers[0],
             width=config.vision_width,
             head_width=config.head_width,
             patch_size=config.patch_size_px,
