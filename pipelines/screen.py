@@ -31,6 +31,7 @@ class Screen:
         self._console, self._num_steps = console, num_steps
         self._num_shown = 0
         self._last_line = time.monotonic()
+        self._last_state: dict[str, Any] = {}
         self._bar: Progress | None = None
         self._task: Any = None
 
@@ -71,7 +72,9 @@ class Screen:
             )
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            self._print(f"       {describe(state)}")
+            if state != self._last_state:
+                self._print(f"       {describe(state)}")
+            self._last_state = state
 
     def finished(self, name: str, status: str, seconds: float) -> None:
         """Prints the line of a finished step; ``status`` is done, cached or failed."""

@@ -4,6 +4,9 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +64,14 @@ def test_unknown_member_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = dico.report.nothing
+
+
+def test_every_data_file_is_packaged():
+    """What lies beside the code is installed with it: presets, templates, pages."""
+    root = Path(dico.__file__).parent
+    settings = tomllib.loads((root.parent / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["*"]
+    files = [p for p in root.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"}]
+    assert any(file.suffix == ".toml" for file in files)
+    left_out = [str(f) for f in files if not any(fnmatch(f.name, p) for p in patterns)]
+    assert not left_out
