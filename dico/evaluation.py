@@ -72,6 +72,9 @@ class EvaluationConfig:
     spice: bool = False
     """SPICE, where Java and its Stanford models are installed; minutes for a large set."""
 
+    retrieval: Literal["clip", "pac"] = "clip"
+    """Whose embeddings find a caption's picture; where only one evaluator is given, that one."""
+
     human: bool = True
     """Whether each image's first reference is scored against its others, as the system "human"."""
 
@@ -224,7 +227,8 @@ def evaluate(
         for system in scored.values():
             system.add("novelty", novelty(system.texts, known))
     for kind, evaluator in (evaluators or {}).items():
-        _add_embedding_metrics(scored, kind, evaluator, _stack(image_embeddings, kind, image_ids))
+        images = _stack(image_embeddings, kind, image_ids)
+        _add_embedding_metrics(scored, kind, evaluator, images, config.retrieval)
     return _summarise(scored, image_ids, config, notes, _weights_used(evaluators or {}))
 
 
@@ -304,8 +308,9 @@ def _add_embedding_metrics(
     kind: str,
     evaluator: TextEmbedder,
     images: NDArray[np.float64],
+    finder: str,
 ) -> None:
-    """CLIP-S or PAC-S with and without references, and retrieval by the same embeddings."""
+    """CLIP-S or PAC-S with and without references, and retrieval by the embeddings of ``finder``."""
     w = CLIP_W if kind == "clip" else _weight_of(evaluator)
     for system in scored.values():
         texts = _embed(evaluator, system.captions)
@@ -313,7 +318,7 @@ def _add_embedding_metrics(
         sizes = [len(group) for group in system.references]
         system.add(f"{kind}_score", clip_score(images, texts, w=w))
         system.add(f"ref_{kind}_score", ref_clip_score(images, texts, own, sizes, w=w))
-        if "mrr" in system.totals and kind != "clip":
+        if "mrr" in system.totals and kind != finder:
             continue
         found = retrieval(texts, images)
         for k in found.recall:
