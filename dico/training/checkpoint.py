@@ -8,6 +8,7 @@ bits.
 
 import json
 import logging
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dico.errors import DataError
-from dico.storage import Store, write_digests
+from dico.storage import Store
 from dico.training.history import History
 
 FORMAT = 1
+_NAME = re.compile(r"step-\d{8}")
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +75,17 @@ class TrainingState:
         }
 
     def load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """The inverse of `tensors` and `summary`."""
+        """The inverse of `tensors` and `summary`.
+
+        Raises:
+            DataError: of another format, or tensors of another model; nothing is changed.
+        """
+        if state.get("format") != FORMAT:
+            raise DataError(
+                f"checkpoint: format {state.get('format')!r}, and this version reads {FORMAT}; "
+                "go on with the version that wrote it, or choose another run_key"
+            )
+        self._require_fit(tensors)
         self.model.load_state_dict(_below("model/", tensors))
         self.best_weights = _below("best/", tensors)
         moments: dict[int, dict[str, Tensor]] = {}
@@ -85,6 +97,18 @@ class TrainingState:
         self.step, self.best_step = state["step"], state["best_step"]
         self.best_score = float(state["best_score"])
         self.history = History(state["history"])
+
+    def _require_fit(self, tensors: dict[str, Tensor]) -> None:
+        """Refuses tensors that are not this model's, naming the first."""
+        wanted = {k: v.shape for k, v in self.model.state_dict().items()}
+        found = {k: v.shape for k, v in _below("model/", tensors).items()}
+        for name in sorted(wanted.keys() | found.keys()):
+            if wanted.get(name) != found.get(name):
+                here, there = wanted.get(name), found.get(name)
+                raise DataError(
+                    f"checkpoint: {name} is {_shape(there)}, and this model's is {_shape(here)}; "
+                    "it is of another model, choose another run_key"
+                )
 
     def summary(self) -> dict[str, Any]:
         """The rest of the state, as JSON values."""
@@ -104,18 +128,27 @@ class Checkpoints:
         self.store, self.prefix, self.num_kept = store, prefix, num_kept
 
     def save(self, state: TrainingState) -> None:
-        """Publishes the state as a whole, then drops all but the newest ``num_kept``."""
+        """Publishes the state as a whole, then drops all but the newest ``num_kept``.
+
+        What is there of later steps was passed over when this run resumed: it is dropped first,
+        so that it never counts as newest.
+        """
+        name = f"step-{state.step:08d}"
         with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
             save_file(state.tensors(), Path(folder) / "tensors.safetensors")
             text = json.dumps(state.summary())
             (Path(folder) / "state.json").write_text(text, encoding="utf-8")
-            write_digests(folder)
-            self.store.publish(folder, f"{self.prefix}/step-{state.step:08d}")
-        for name in self._names()[: -self.num_kept]:
-            self.store.delete(f"{self.prefix}/{name}")
+            self.store.publish(folder, f"{self.prefix}/{name}")
+        whole = [other for other in self._names() if _NAME.fullmatch(other) and other <= name]
+        for other in set(self._names()) - set(whole[-self.num_kept :]):
+            self.store.delete(f"{self.prefix}/{other}")
 
     def resume(self, state: TrainingState) -> bool:
-        """Loads the newest checkpoint that is whole; False where there is none."""
+        """Loads the newest checkpoint that is whole; False where there is none.
+
+        Raises:
+            DataError: it is whole, but of another format or another model.
+        """
         for name in reversed(self._names()):
             with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
                 try:
@@ -129,8 +162,14 @@ class Checkpoints:
         return False
 
     def _names(self) -> list[str]:
+        """Names below the prefix, by step; what a killed writer left behind comes first."""
         keys = self.store.list(self.prefix)
-        return sorted({key.removeprefix(f"{self.prefix}/").split("/")[0] for key in keys})
+        names = {key.removeprefix(f"{self.prefix}/").split("/")[0] for key in keys}
+        return sorted(names, key=lambda name: (bool(_NAME.fullmatch(name)), name))
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "missing" if shape is None else str(tuple(shape))
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import nn
 
+from dico.errors import ConfigError
 from dico.training.configs import Precision
 
 
@@ -57,9 +58,26 @@ class World:
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """The sum of ``values`` over all ranks."""
-        if self.size > 1:
-            dist.all_reduce(values)
-        return values
+        if self.size == 1:
+            return values
+        summed = values.to(self.device)
+        dist.all_reduce(summed)
+        return summed
+
+    def any(self, condition: bool) -> bool:
+        """Whether ``condition`` holds on at least one rank."""
+        return bool(self.sum(torch.tensor(float(condition))) > 0)
+
+    def require_share(self, batch_size: int) -> None:
+        """Refuses a batch that leaves a rank without work.
+
+        Raises:
+            ConfigError: fewer than one item per rank.
+        """
+        if batch_size < self.size:
+            raise ConfigError(
+                f"batch_size: {batch_size} is less than one for each of {self.size} ranks"
+            )
 
     def autocast(self, precision: Precision) -> AbstractContextManager[object]:
         """bfloat16 matrix products where asked for; losses stay float32."""

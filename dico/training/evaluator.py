@@ -22,6 +22,8 @@ from dico.training.checkpoint import Checkpoints, TrainingState
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.contrastive import clip_loss, pac_loss
 from dico.training.determinism import seed_step, step_seed
+from dico.training.distributed import World
+from dico.training.interruption import stopping_on_sigterm
 from dico.training.order import DataOrder
 from dico.training.pictures import PictureBank, random_crops
 from dico.training.schedule import learning_rate
@@ -58,6 +60,7 @@ def train_evaluator(
     Raises:
         DataError: no training pictures.
         NonFiniteError: the loss became NaN or infinite.
+        TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
     if not train:
         raise DataError("evaluator: the manifest has no training pictures")
@@ -70,8 +73,9 @@ def train_evaluator(
     trainer = _Trainer(train, validation, evaluator, config, seed, checkpoints)
     state = trainer.run()
     weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    clip_weights = state.best_weights or weights
-    return TrainedEvaluator(model_config, tokenizer, clip_weights, weights, state.history.rows)
+    return TrainedEvaluator(
+        model_config, tokenizer, state.best_weights, weights, state.history.rows
+    )
 
 
 def evaluator_config(config: EvaluatorTrainingConfig, vocab_size: int) -> EvaluatorConfig:
@@ -80,7 +84,9 @@ def evaluator_config(config: EvaluatorTrainingConfig, vocab_size: int) -> Evalua
         embed_dim=config.embed_dim,
         vision_cfg=VisionConfig(
             image_size=config.image_size_px,
-            layers=config.vision_layers if len(config.vision_layers) == 4 else config.vision_layers[0],
+            layers=config.vision_layers
+            if len(config.vision_layers) == 4
+            else config.vision_layers[0],
             width=config.vision_width,
             head_width=config.head_width,
             patch_size=config.patch_size_px,
@@ -124,7 +130,12 @@ class _Trainer:
         self.checkpoints.resume(state)
         self.model.train().requires_grad_(True)
         self.model.to(memory_format=torch.channels_last)
-        with progress("evaluator", total=num_steps, unit="step") as bar:
+        if state.step == config.num_clip_steps == 0:
+            state.keep()
+        with (
+            stopping_on_sigterm(World()) as stop_if_asked,
+            progress("evaluator", total=num_steps, unit="step") as bar,
+        ):
             bar.advance(state.step)
             while state.step < num_steps:
                 loss = self._step(state.step)
@@ -136,6 +147,7 @@ class _Trainer:
                     state.history.log(state.step, validation_recall_at_1=self._recall_at_1())
                 if state.step % config.checkpoint_every_steps == 0 or state.step == num_steps:
                     self.checkpoints.save(state)
+                stop_if_asked(lambda: self.checkpoints.save(state))
                 bar.advance(1, loss=loss)
         self.model.eval().requires_grad_(False)
         return state
@@ -200,8 +212,10 @@ class _Trainer:
         records = self.validation[:num_pictures]
         if not records:
             return 0.0
+        self.model.eval()
         images = self.model.encode_image(self.pictures.pixels([r.uri for r in records]))
         texts = self._embed_texts([record.captions[0] for record in records])
+        self.model.train()
         found = (texts @ images.T).argmax(dim=1) == torch.arange(len(records))
         return float(found.float().mean())
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dico.captioning import tokenizer_of
+from dico.config_schema import check
 from dico.decoding import DecodingConfig, beam_search, greedy, sample
 from dico.losses import dico_loss, kl_estimate, mean_baseline, scst_loss
 from dico.metrics import bad_endings, num_words, rep_n
@@ -26,6 +27,7 @@ from dico.training.configs import FinetuneConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
+from dico.training.interruption import stopping_on_sigterm
 from dico.training.order import DataOrder
 from dico.training.validation import Validator
 from dico.training.xe import clip_gradients
@@ -50,8 +52,13 @@ def finetune(
     Afterwards it holds its best weights by RefPAC-S, or with ``keep_best`` off its last ones.
 
     Raises:
+        ConfigError: the search gives fewer than two candidates.
         NonFiniteError: the loss or a gradient became NaN or infinite.
+        TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
+    beams = decoding.num_beams
+    check(beams >= 2, "decoding.num_beams", beams, "fine-tuning compares at least 2 candidates")
+    world.require_share(config.batch_size)
     captioner.eval()
     reference_model = copy.deepcopy(captioner).requires_grad_(False)
     parameters = list(captioner.parameters())
@@ -61,7 +68,10 @@ def finetune(
         _validate(state, captioner, validator)
     order = DataOrder(len(data), config.batch_size, seed)
     step_of = _Step(captioner, reference_model, data, reward, config, decoding, seed, world)
-    with progress("fine-tuning", total=config.num_steps, unit="step") as bar:
+    with (
+        stopping_on_sigterm(world) as stop_if_asked,
+        progress("fine-tuning", total=config.num_steps, unit="step") as bar,
+    ):
         bar.advance(state.step)
         while state.step < config.num_steps:
             metrics = step_of(order.batch(state.step), state.step)
@@ -76,6 +86,7 @@ def finetune(
                 _validate(state, captioner, validator)
             if world.is_main and (last or state.step % config.checkpoint_every_steps == 0):
                 checkpoints.save(state)
+            stop_if_asked(lambda: checkpoints.save(state))
             bar.advance(1, loss=metrics["loss"], reward=metrics["reward"])
     if keep_best:
         state.restore_best()

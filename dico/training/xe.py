@@ -19,6 +19,7 @@ from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step
 from dico.training.distributed import World
+from dico.training.interruption import stopping_on_sigterm
 from dico.training.order import DataOrder
 from dico.training.schedule import learning_rate
 from dico.training.validation import Validator
@@ -37,15 +38,20 @@ def pretrain(
 
     Raises:
         NonFiniteError: the loss or a gradient became NaN or infinite.
+        TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
     parameters = list(captioner.parameters())
     optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.999))
     state = TrainingState(captioner, optimizer)
     checkpoints.resume(state)
     images_per_step = config.batch_size // config.captions_per_image
+    world.require_share(images_per_step)
     order = DataOrder(len(data), images_per_step, seed)
     captioner.train()
-    with progress("pre-training", total=config.num_steps, unit="step") as bar:
+    with (
+        stopping_on_sigterm(world) as stop_if_asked,
+        progress("pre-training", total=config.num_steps, unit="step") as bar,
+    ):
         bar.advance(state.step)
         while state.step < config.num_steps:
             loss = _backward(
@@ -70,6 +76,7 @@ def pretrain(
                 state.history.log(state.step, **{f"validation_{k}": v for k, v in scores.items()})
             if world.is_main and (last or state.step % config.checkpoint_every_steps == 0):
                 checkpoints.save(state)
+            stop_if_asked(lambda: checkpoints.save(state))
             bar.advance(1, loss=loss)
     state.restore_best()
     captioner.eval()
