@@ -9,6 +9,7 @@ from typing import Any
 
 MAX_CHARS = 1_000
 _PLAIN = re.compile(r"[A-Za-z0-9,.'\"!?;:()&%$#@*/+\-]+(?: +[A-Za-z0-9,.'\"!?;:()&%$#@*/+\-]+)+ *")
+_TIDY = re.compile(r"[!-~]+(?: [!-~]+)*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
 _INVISIBLE = re.compile(r"[\u200b\u2060\ufeff\u00ad\U000e0000-\U000e007f]")
@@ -50,11 +51,15 @@ def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, s
 
 def tidy(caption: str) -> str:
     """A caption without outer space and with single spaces, in Unicode's composed form."""
+    if _TIDY.fullmatch(caption):
+        return caption
     return unicodedata.normalize("NFC", " ".join(caption.split()))
 
 
 def printable(text: str, max_chars: int = 120) -> str:
     """A text that can be shown anywhere: what is not printable becomes an escape."""
+    if len(text) <= max_chars and text.isprintable():
+        return text
     shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:max_chars])
     return shown + ("..." if len(text) > max_chars else "")
 

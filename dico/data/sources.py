@@ -65,6 +65,8 @@ class PictureFinder:
 
     roots: tuple[str, ...]
     """Folders or prefixes to look in, in this order."""
+    look: bool = True
+    """Whether to look; otherwise the first root is taken, as when no picture is opened."""
     _last: int = 0
 
     def find(self, *names: str) -> str:
@@ -72,7 +74,7 @@ class PictureFinder:
 
         Names in an object store are not looked up: the first is taken.
         """
-        if is_remote(self.roots[0]) or is_remote(names[0]) or os.path.isabs(names[0]):
+        if not self.look or is_remote(self.roots[0]) or is_remote(names[0]) or os.path.isabs(names[0]):
             return join(self.roots[0], names[0])
         options = [(root, name) for root in self.roots for name in names]
         for offset in range(len(options)):

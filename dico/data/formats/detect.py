@@ -101,9 +101,12 @@ def detect(dataset: str, images: str = "", format_name: str = "") -> Dataset:
     return Dataset(name, tuple(parts), _roots(parts[0].uri, images))
 
 
-def read_entries(dataset: Dataset) -> Iterator[Entry]:
-    """All pictures of a dataset, streamed; broken rows come as entries with findings."""
-    pictures = PictureFinder(dataset.roots)
+def read_entries(dataset: Dataset, look: bool = True) -> Iterator[Entry]:
+    """All pictures of a dataset, streamed; broken rows come as entries with findings.
+
+    Without ``look`` pictures are named below the first root, whether they are there or not.
+    """
+    pictures = PictureFinder(dataset.roots, look)
     for part in dataset.parts:
         for entry in _read_part(dataset.format, part, pictures):
             entry.split = entry.split or part.split

@@ -79,8 +79,9 @@ def validate(
     report_dir = Path(report_dir)
     report_dir.mkdir(parents=True, exist_ok=True)
     cache = Path(config.cache or report_dir) / "pictures.sqlite"
+    look = config.pictures == "decode"
     with tempfile.TemporaryDirectory(prefix="dico-validate-") as work:
-        scanned = scan(read_entries(source), Path(work), cache, config)
+        scanned = scan(read_entries(source, look), Path(work), cache, config)
         if not scanned.num_rows:
             raise DataError(f"{dataset}: the dataset has no pictures; check the file and its format")
         compared = compare(scanned, config)

@@ -103,7 +103,7 @@ def _count(
     outcome.num_words[row], outcome.num_captions[row] = len(words), len(captions)
     outcome.sizes[row] = content["width_px"], content["height_px"]
     if row % max(1, outcome.num_rows // 20_000) == 0:
-        outcome.words.update(words)
+        outcome.words.update(word for word in words if word.isalnum())
     for code, detail, caption in findings:
         counts = outcome.counts.setdefault(code, np.zeros(outcome.num_rows, np.int16))
         counts[row] = min(counts[row] + 1, np.iinfo(np.int16).max)
@@ -111,7 +111,8 @@ def _count(
         if kind.subject == "picture" and kind.severity != "warning":
             outcome.set_aside[row] = True
         examples = outcome.examples.setdefault(code, [])
-        if len(examples) < config.max_examples:
+        seen = any(e["row"] == row and e["caption"] == caption for e in examples)
+        if len(examples) < config.max_examples and not seen:
             examples.append({**_short(content), "row": row, "detail": detail, "caption": caption})
 
 

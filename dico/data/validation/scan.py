@@ -194,7 +194,8 @@ def _row(
     findings += _picture_findings(facts, config)
     usable = facts is not None and not facts.code
     _remember(entry, facts if usable else None, captions, config, result)
-    thumbs.write(facts.thumbnail if usable and facts else bytes(THUMB_BYTES))
+    if config.pictures == "decode":
+        thumbs.write(facts.thumbnail if usable and facts else bytes(THUMB_BYTES))
     return {
         "image_id": printable(entry.image_id, 1_000),
         "uri": entry.uri.encode("utf-8", "replace").decode(),
