@@ -119,7 +119,9 @@ def _grid(scale: _Scale) -> Markup:
 def _step_labels(scale: _Scale) -> Markup:
     label = Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="{}">{}</text>')
     low, high = scale.x_low, scale.x_high
-    ends = [(low, "start", f"step {_number(low)}"), (high, "end", _number(high))]
+    ends = [(low, "start", f"step {_number(low)}")]
+    if high > low:
+        ends.append((high, "end", _number(high)))
     return Markup("").join(
         label.format(scale.x(x), HEIGHT - 7, anchor, text) for x, anchor, text in ends
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import DataError
+from dico.progress import format_seconds
 from dico.report.charts import Chart, Series
 
 # Key in history.jsonl, title, and how to read it. A key that was not recorded is left out.
@@ -66,7 +67,7 @@ def read_stage(
     if history:
         facts.append(("steps", f"{int(history[-1]['step']):,}"))
         seconds = [row["seconds"] for row in history if "seconds" in row]
-        facts += [("time", f"{max(seconds) / 60:.1f} min")] if seconds else []
+        facts += [("time", format_seconds(max(seconds)))] if seconds else []
     config = json.dumps(training.get("config", training), indent=2, sort_keys=True)
     return Stage(title, style, tuple(facts), tuple(c for c in drawn if c.series), config)
 

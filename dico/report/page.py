@@ -32,7 +32,7 @@ _FIELD_LABELS = {
     "seed": "Seed",
     "dataset": "Dataset",
     "fingerprint": "Fingerprint",
-    "code": "Code",
+    "code_version": "Code",
 }
 
 
@@ -121,9 +121,11 @@ def _environment() -> Environment:
 
 
 def _title(lineage: Mapping[str, Any]) -> str:
-    dataset = str(lineage.get("dataset", ""))
-    name = Path(dataset).stem if dataset else "the small world"
-    return f"{lineage.get('preset', 'dico')} on {name}"
+    dataset = Path(str(lineage.get("dataset", "")))
+    if dataset.parent.name.startswith("toy-"):
+        return "The small world"
+    name = dataset.parent.name if dataset.stem == "dataset" else dataset.stem
+    return f"{name}, preset {lineage['preset']}" if lineage.get("preset") else name
 
 
 def _read_decision(path: Path) -> dict[str, Any]:
