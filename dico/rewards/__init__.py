@@ -1,6 +1,16 @@
 """Scores of candidates, on which a captioner is fine-tuned."""
 
-from dico.rewards.clip import ClipReward
+from dico.rewards.build import RewardContext, WeightedReward, build_reward
+from dico.rewards.cider import CiderReward
+from dico.rewards.clip import ClipReward, RefClipReward
 from dico.rewards.protocol import Reward
 
-__all__ = ["ClipReward", "Reward"]
+__all__ = [
+    "CiderReward",
+    "ClipReward",
+    "RefClipReward",
+    "Reward",
+    "RewardContext",
+    "WeightedReward",
+    "build_reward",
+]

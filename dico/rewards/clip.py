@@ -1,24 +1,38 @@
-"""Rewards from the cosine of a picture and a caption: PAC-S and CLIP-S.
+"""Rewards from the cosine of a picture and a caption: PAC-S, CLIP-S and their forms with references.
 
-PAC-S: Sarto et al. 2023 (arXiv 2303.12112); CLIP-S: Hessel et al. 2021 (arXiv 2104.08718). As the
-reward of DiCO the score has no prompt and is not clamped at 0; the published scores have both.
+PAC-S: Sarto et al. 2023 (arXiv 2303.12112); CLIP-S: Hessel et al. 2021 (arXiv 2104.08718). Two
+forms, by name: as the *reward* of DiCO the score has no prompt and may be negative; as *published*
+it has the prompt "A photo depicts " and is at least 0.
 
-B images, K candidates per image, T tokens, E embedding.
+B images, K candidates per image, T tokens, S references, E embedding.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from dico.errors import DataError
 from dico.models.evaluator import Evaluator
+
+Form = Literal["reward", "published"]
+MOST_KEPT_REFERENCES = 1 << 18
+"""References whose embeddings are kept for later epochs: 512 MiB at E = 512."""
 
 
 class ClipReward:
-    """w * cos(image, caption), of an evaluator with PAC weights (w = 2.0) or CLIP's (w = 2.5)."""
+    """w * cos(image, caption): PAC-S with an evaluator's PAC weights, CLIP-S with CLIP's."""
 
-    def __init__(self, evaluator: Evaluator, w: float | None = None, clamp: bool = False) -> None:
-        self.evaluator, self.clamp = evaluator, clamp
+    def __init__(self, evaluator: Evaluator, w: float | None = None, form: Form = "reward") -> None:
+        """Scores by ``evaluator``.
+
+        Args:
+            evaluator: the image embeddings must come from the same weights.
+            w: factor of the cosine; the evaluator's own (2.0) by default, 2.5 in CLIP-S.
+            form: ``reward`` or ``published``.
+        """
+        self.evaluator, self.form = evaluator, form
         self.w = evaluator.config.w if w is None else w
 
     @torch.no_grad()
@@ -28,8 +42,65 @@ class ClipReward:
         tokens: Tensor,
         references: Sequence[Sequence[str]] | None = None,  # noqa: ARG002
     ) -> Tensor:
-        """Scores (B, K), float32; ids of the candidates go to the text tower as they are."""
-        texts = self.evaluator.embed_candidates(tokens)
-        images = image_embeddings.to(texts)
-        cosines = torch.einsum("bke,be->bk", texts, images)
-        return self.w * (cosines.clamp(min=0) if self.clamp else cosines)
+        """Scores (B, K), float32; see `Reward`."""
+        return self._with_image(image_embeddings, self._texts(tokens))
+
+    def _texts(self, tokens: Tensor) -> Tensor:
+        """Embeddings (B, K, E); without a prompt the ids go to the text tower as they are."""
+        if self.form == "reward":
+            return self.evaluator.embed_candidates(tokens)
+        captions = self.evaluator.tokenizer.decode_batch(tokens.flatten(0, 1))
+        prompt = self.evaluator.config.prompt
+        return self.evaluator.embed_texts(captions, prompt).view(*tokens.shape[:2], -1)
+
+    def _with_image(self, images: Tensor, texts: Tensor) -> Tensor:
+        cosines = torch.einsum("bke,be->bk", texts, images.to(texts))
+        return self.w * (cosines.clamp(min=0) if self.form == "published" else cosines)
+
+
+class RefClipReward(ClipReward):
+    """Harmonic mean of `ClipReward` and the highest cosine with a reference (RefCLIP-S, RefPAC-S).
+
+    Both terms are at least 0, in either form. Embeddings of references are kept for later epochs.
+    """
+
+    def __init__(self, evaluator: Evaluator, w: float | None = None, form: Form = "reward") -> None:
+        super().__init__(evaluator, w, form)
+        self._kept: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image_embeddings: Tensor,
+        tokens: Tensor,
+        references: Sequence[Sequence[str]] | None = None,
+    ) -> Tensor:
+        """Scores (B, K), float32; see `Reward`."""
+        texts = self._texts(tokens)
+        with_image = self._with_image(image_embeddings, texts).clamp(min=0)
+        closest = torch.stack(
+            [
+                (candidates @ self._embed(group).T).amax(dim=1)
+                for candidates, group in zip(texts, _checked(references), strict=True)
+            ]
+        ).clamp(min=0)
+        both = with_image + closest
+        return 2 * with_image * closest / both.where(both > 0, torch.ones_like(both))
+
+    def _embed(self, references: Sequence[str]) -> Tensor:
+        """Embeddings (S, E) of an image's references."""
+        missing = [text for text in references if text not in self._kept]
+        if missing:
+            prompt = self.evaluator.config.prompt if self.form == "published" else ""
+            if len(self._kept) > MOST_KEPT_REFERENCES:
+                self._kept.clear()
+                missing = list(references)
+            made = self.evaluator.embed_texts(missing, prompt)
+            self._kept.update(zip(missing, made, strict=True))
+        return torch.stack([self._kept[text] for text in references])
+
+
+def _checked(references: Sequence[Sequence[str]] | None) -> Sequence[Sequence[str]]:
+    if references is None or not all(references):
+        raise DataError("reward: compares with references, and an image has none; use pac or clip")
+    return references

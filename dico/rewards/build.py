@@ -1,0 +1,100 @@
+"""Rewards by name, sums of them, and rewards of other packages."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+import torch
+from torch import Tensor
+
+from dico.errors import ConfigError
+from dico.models.evaluator import Evaluator
+from dico.models.tokenizer import Tokenizer
+from dico.rewards.cider import CiderReward
+from dico.rewards.clip import ClipReward, RefClipReward
+from dico.rewards.protocol import Reward
+
+ENTRY_POINTS = "dico.rewards"
+CLIP_W = 2.5
+
+
+@dataclass(frozen=True)
+class RewardContext:
+    """What a reward may be made from."""
+
+    evaluator: Evaluator
+    """Embeds captions; the image embeddings that rewards are given come from its weights."""
+    tokenizer: Tokenizer
+    """Of the captioner."""
+    corpus: Sequence[Sequence[str]] = ()
+    """References of all training images, for rarity of words."""
+
+
+Factory = Callable[[RewardContext], Reward]
+BUILT_IN: dict[str, Factory] = {
+    "pac": lambda context: ClipReward(context.evaluator),
+    "pac-published": lambda context: ClipReward(context.evaluator, form="published"),
+    "ref-pac": lambda context: RefClipReward(context.evaluator),
+    "ref-pac-published": lambda context: RefClipReward(context.evaluator, form="published"),
+    "clip": lambda context: ClipReward(context.evaluator, CLIP_W),
+    "clip-published": lambda context: ClipReward(context.evaluator, CLIP_W, "published"),
+    "ref-clip": lambda context: RefClipReward(context.evaluator, CLIP_W),
+    "ref-clip-published": lambda context: RefClipReward(context.evaluator, CLIP_W, "published"),
+    "cider-d": lambda context: CiderReward(context.corpus, context.tokenizer),
+}
+_TERM = re.compile(r"\s*(?:(?P<weight>[-+]?[0-9.]+(?:e-?[0-9]+)?)\s*\*\s*)?(?P<name>[\w.-]+)\s*")
+
+
+class WeightedReward:
+    """A sum of rewards, each with its weight."""
+
+    def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
+        self.terms = tuple(terms)
+
+    def __call__(
+        self,
+        image_embeddings: Tensor,
+        tokens: Tensor,
+        references: Sequence[Sequence[str]] | None = None,
+    ) -> Tensor:
+        """Scores (B, K), float32; see `Reward`."""
+        scores = [
+            weight * reward(image_embeddings, tokens, references) for weight, reward in self.terms
+        ]
+        return torch.stack(scores).sum(dim=0)
+
+
+def build_reward(expression: str, context: RewardContext) -> Reward:
+    """The reward of a name, or a sum such as ``0.7*pac + 0.3*cider-d``.
+
+    Names are those of `BUILT_IN`, where ``-published`` has the prompt and is at least 0, and those
+    that installed packages offer under the entry-point group ``dico.rewards``: functions from a
+    `RewardContext` to a `Reward`. PAC-S++ is ``pac`` on an evaluator with its weights.
+
+    Raises:
+        ConfigError: an unknown name or not such a sum.
+    """
+    terms = []
+    for part in expression.split("+"):
+        found = _TERM.fullmatch(part)
+        if found is None:
+            raise ConfigError(
+                f"reward: expected such as '0.7*pac + 0.3*cider-d', got {expression!r}"
+            )
+        weight = float(found["weight"] or 1.0)
+        terms.append((weight, _factory(found["name"])(context)))
+    if len(terms) == 1 and terms[0][0] == 1.0:
+        return terms[0][1]
+    return WeightedReward(terms)
+
+
+def _factory(name: str) -> Factory:
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in offered:
+        known = ", ".join([*BUILT_IN, *sorted(offered)])
+        raise ConfigError(f"reward: unknown reward {name!r}; known are {known}")
+    factory: Factory = offered[name].load()
+    return factory
