@@ -1,9 +1,10 @@
 """The caption evaluator: a CLIP with tuned weights (PAC), its preprocessing and its tokenizer.
 
 PAC-S: Sarto et al. 2023 (arXiv 2303.12112). One folder holds the base CLIP, whose vision tower also
-feeds the captioner, and the PAC-tuned weights of the same architecture:
+feeds the captioner, and the PAC-tuned weights of the same architecture. A third CLIP may be there
+whose vision tower feeds the captioner instead (the paper sees by ViT-L/14 and judges by ViT-B/32):
 
-    config.json  clip.safetensors  pac.safetensors  tokenizer/  digests.json
+    config.json  clip.safetensors  pac.safetensors  [tower.safetensors]  tokenizer/  digests.json
 
 B images, N captions, K candidates per image, T tokens, E embedding.
 """
@@ -32,7 +33,7 @@ from dico.storage.digests import read_digests
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
-Weights = Literal["clip", "pac"]
+Weights = Literal["clip", "pac", "tower"]
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -43,6 +44,8 @@ class EvaluatorConfig:
 
     clip: ClipConfig = field(default_factory=ClipConfig)
     """Architecture of both sets of weights."""
+    tower: ClipConfig | None = None
+    """Architecture of the CLIP whose vision tower feeds the captioner, if it is a third one."""
     w: float = 2.0
     """Factor of the cosine in PAC-S (2.0 in the paper; some PAC-S++ code uses 2.5)."""
     prompt: str = "A photo depicts "
@@ -68,6 +71,8 @@ class EvaluatorConfig:
     def to_json(self) -> str:
         """The content of config.json."""
         data = {"format": FORMAT, **dataclasses.asdict(self)}
+        if self.tower is None:
+            del data["tower"]
         return json.dumps(data, indent=1, sort_keys=True)
 
     @classmethod
@@ -82,6 +87,8 @@ class EvaluatorConfig:
             if data.pop("format") != FORMAT:
                 raise DataError(f"{where}: this version reads evaluators of format {FORMAT}")
             data["clip"] = ClipConfig.from_dict(data["clip"])
+            tower = data.get("tower")
+            data["tower"] = ClipConfig.from_dict(tower) if tower else None
             for name in ("image_mean", "image_std"):
                 data[name] = tuple(data[name])
             return cls(**data)
@@ -143,7 +150,8 @@ class Evaluator:
 
         Args:
             folder: what `save_evaluator` wrote.
-            weights: ``pac`` for PAC-S, ``clip`` for CLIP-S and for the captioner's vision tower.
+            weights: ``pac`` for PAC-S, ``clip`` for CLIP-S; ``tower`` for the CLIP whose vision
+                tower feeds the captioner, which is ``clip`` where there is no third one.
             device: where to put the weights.
 
         Raises:
@@ -157,6 +165,10 @@ class Evaluator:
             raise DataError(f"{config_path}: missing, so {folder} is no evaluator")
         text = config_path.read_text(encoding="utf-8")
         config = EvaluatorConfig.from_json(text, str(config_path))
+        if weights == "tower" and config.tower is None:
+            weights = "clip"
+        if weights == "tower" and config.tower is not None:
+            config = dataclasses.replace(config, clip=config.tower)
         model = empty_model(ClipModel, config.clip)
         load_weights(model, folder / f"{weights}.safetensors")
         parts = [str(read_digests(folder)[f"{weights}.safetensors"]["sha256"]), text]
@@ -170,16 +182,20 @@ def save_evaluator(
     tokenizer: Tokenizer,
     clip_weights: dict[str, Tensor],
     pac_weights: dict[str, Tensor],
+    tower_weights: dict[str, Tensor] | None = None,
 ) -> None:
     """Writes an evaluator's folder; the weights are state dicts with open_clip's names.
 
-    A caller that adds files calls ``dico.storage.write_digests`` again.
+    ``tower_weights`` belong to ``config.tower``: both or neither. A caller that adds files calls ``dico.storage.write_digests`` again.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).write_text(config.to_json(), encoding="utf-8")
     tokenizer.save(folder / "tokenizer")
-    for name, weights in (("clip", clip_weights), ("pac", pac_weights)):
+    named = {"clip": clip_weights, "pac": pac_weights}
+    if tower_weights is not None:
+        named["tower"] = tower_weights
+    for name, weights in named.items():
         tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
         save_file(tensors, folder / f"{name}.safetensors", {"format": "pt"})
     write_digests(folder)

@@ -333,3 +333,41 @@ def test_weights_of_something_else_are_named(tmp_path):
     torch.save({"x": torch.ones(2)}, tmp_path / "pytorch_model.bin")
     with pytest.raises(DataError, match="not a DiCO checkpoint"):
         import_dico(tmp_path)
+
+
+def test_an_evaluator_is_made_of_three_files(tmp_path):
+    from dico.models.evaluator import Evaluator
+    from dico.models.weights.prepare import ClipSource, prepare_evaluator
+
+    sources = {}
+    for seed, (name, width) in enumerate([("clip", 64), ("pac", 64), ("tower", 128)]):
+        torch.manual_seed(seed)
+        vision = CLIP_DATA["vision_cfg"] | {"width": width}
+        data = CLIP_DATA | {"vision_cfg": vision}
+        torch.save(ClipModel(ClipConfig.from_dict(data)).state_dict(), tmp_path / f"{name}.pt")
+        sources[name] = ClipSource(str(tmp_path / f"{name}.pt"))
+    folder = tmp_path / "evaluator"
+    prepare_evaluator(folder, sources["clip"], sources["pac"], sources["tower"])
+    loaded = {name: Evaluator.load(folder, name) for name in sources}
+    assert loaded["pac"].tokenizer.vocab_size == 49409
+    widths = {name: e.config.clip.vision_cfg.width for name, e in loaded.items()}
+    assert widths == {"clip": 64, "pac": 64, "tower": 128}
+    assert len({evaluator.digest for evaluator in loaded.values()}) == 3
+    prepare_evaluator(tmp_path / "two", sources["clip"], sources["pac"])
+    assert Evaluator.load(tmp_path / "two", "tower").config.clip.vision_cfg.width == 64
+    with pytest.raises(ConfigError, match="one architecture"):
+        prepare_evaluator(folder, sources["clip"], sources["tower"])
+    with pytest.raises(ConfigError, match="no file"):
+        ClipSource("nowhere.pt").load()
+
+
+def test_the_import_command_reads_a_checkpoint(tmp_path, capsys, monkeypatch):
+    from dico.models.captioner import Captioner
+    from dico.models.weights import __main__ as command
+
+    checkpoint(tmp_path, rival_captioner(), "pytorch_model.bin")
+    assert command.main(["captioner", str(tmp_path), str(tmp_path / "out")]) == 65
+    assert "one vocabulary" in capsys.readouterr().err
+    monkeypatch.setattr(command.Tokenizer, "clip", lambda: None)
+    assert command.main(["captioner", str(tmp_path), str(tmp_path / "out")]) == 0
+    assert Captioner.load(tmp_path / "out").config.vocab_size == SIZES["vocab_size"]
