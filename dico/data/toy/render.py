@@ -27,6 +27,8 @@ PALETTE: dict[str, Colour] = {
 }
 OVERSAMPLING = 3
 """Shapes are drawn this many times larger and reduced, for smooth edges."""
+TEXTURE_STEP = 0.15
+"""Distance of stripes and of dots in units of the picture's side."""
 RADIUS = {"small": 0.115, "large": 0.2}
 """Radius of an object in units of the picture's side."""
 
@@ -91,16 +93,16 @@ def _corners(shape: str) -> list[tuple[float, float]]:
 def _fill(thing: Thing, rng: random.Random, canvas_px: int) -> Image.Image:
     """The object's colour and texture over the whole canvas."""
     colour = _tint(PALETTE[thing.colour], rng)
-    dark = tuple(round(channel * 0.35) for channel in colour)
+    dark = tuple(round(channel * 0.2) for channel in colour)
     fill = Image.new("RGB", (canvas_px, canvas_px), colour)
     draw = ImageDraw.Draw(fill)
-    step = round(canvas_px * 0.1)
+    step = round(canvas_px * TEXTURE_STEP)
     offset = rng.randrange(step)
     if thing.texture == "striped":
         for y in range(offset - step, canvas_px, step):
-            draw.rectangle((0, y, canvas_px, y + step * 0.42), fill=dark)
+            draw.rectangle((0, y, canvas_px, y + step * 0.5), fill=dark)
     if thing.texture == "dotted":
-        size = step * 0.5
+        size = step * 0.6
         for y in range(offset - step, canvas_px, step):
             for x in range(offset - step, canvas_px, step):
                 draw.ellipse((x, y, x + size, y + size), fill=dark)
