@@ -1,0 +1,11 @@
+"""The small world of tests/training/tiny.py, made once."""
+
+import pytest
+
+from tests.training import tiny
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """Folder of the small world; tests only read it."""
+    return tiny.make_world(tmp_path_factory.mktemp("tiny"))

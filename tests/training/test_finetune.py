@@ -1,0 +1,211 @@
+"""DiCO and SCST on the very small world."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from dico.decoding import DecodingConfig, beam_search
+from dico.errors import ConfigError, NonFiniteError
+from dico.losses import dico_loss, scst_loss
+from dico.models.scoring import score_captions
+from dico.training.configs import FinetuneConfig
+from dico.training.distributed import World
+from dico.training.finetune import _Step, finetune
+from tests.training import tiny
+
+CONFIG = FinetuneConfig(
+    num_steps=24,
+    batch_size=8,
+    micro_batch_size=8,
+    learning_rate=3e-3,
+    validate_every_steps=12,
+    num_validation_images=6,
+    checkpoint_every_steps=12,
+)
+KEYS = {
+    *("step", "seconds", "loss", "accuracy", "margin", "chosen", "rejected", "kl"),
+    *("gamma_entropy", "reward", "reward_winner", "reward_spread", "num_words", "rep_2"),
+    *("bad_endings", "gradient_norm"),
+}
+
+
+def run(world, folder, captioner, **changes):
+    config = dataclasses.replace(CONFIG, **changes)
+    return finetune(
+        captioner,
+        tiny.data(world),
+        tiny.reward(world),
+        tiny.validator(world, judged=True),
+        config,
+        tiny.SEARCH,
+        1,
+        tiny.checkpoints(folder),
+        World(),
+    )
+
+
+def step_of(world, captioner, reference_model=None, **changes):
+    config = dataclasses.replace(CONFIG, **changes)
+    reference_model = reference_model or tiny.captioner(world, sharp=4.0).eval()
+    reward = tiny.reward(world)
+    data = tiny.data(world)
+    return _Step(captioner, reference_model, data, reward, config, tiny.SEARCH, 1, World())
+
+
+def start(world, seed=1):
+    return tiny.captioner(world, dropout=0.1, sharp=4.0, seed=seed).eval()
+
+
+def test_reward_rises_and_the_first_step_has_no_drift(world, tmp_path):
+    captioner = start(world)
+    state = run(world, tmp_path, captioner)
+    rows = [row for row in state.history.rows if "loss" in row]
+    assert [row["step"] for row in rows] == list(range(1, 25))
+    first = rows[0]
+    assert (first["kl"], first["margin"], first["chosen"], first["rejected"]) == (0, 0, 0, 0)
+    assert first["loss"] == pytest.approx(0.6931472, abs=1e-6)
+    assert set(first) == KEYS
+    rewards = [row["reward"] for row in rows]
+    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.02
+    assert rows[-1]["kl"] > 0
+    validated = {r["step"]: r["validation_ref_pac_score"] for r in state.history.rows
+                 if "validation_ref_pac_score" in r}
+    assert sorted(validated) == [0, 12, 24]
+    assert state.best_score == max(validated.values()) == validated[state.best_step]
+    for name, value in captioner.state_dict().items():
+        assert torch.equal(value, state.best_weights[name]), name
+
+
+def gradients(captioner):
+    return torch.cat([p.grad.flatten() for p in captioner.parameters()])
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 3, 4])
+@pytest.mark.parametrize("method", ["dico", "scst"])
+def test_micro_batches_add_up_to_the_big_batch(world, micro_batch_size, method):
+    """The policy has drifted from its reference, so that every term has a gradient."""
+    images = torch.arange(8).numpy()
+    policy = start(world, seed=2)
+    whole_metrics = step_of(world, policy, method=method)(images, 0)
+    whole = gradients(policy)
+    small = step_of(world, policy, method=method, micro_batch_size=micro_batch_size)
+    metrics = small(images, 0)
+    assert metrics == pytest.approx(whole_metrics, rel=1e-4, abs=1e-6)
+    assert torch.allclose(gradients(policy), whole, rtol=1e-3, atol=1e-5 * whole.abs().max())
+    assert whole.abs().max() > 1e-4
+
+
+def test_gradient_is_that_of_equation_6_over_single_captions(world):
+    """Each candidate scored by itself, without prefix trees."""
+    policy, reference_model = start(world, seed=2), start(world)
+    data, images = tiny.data(world), torch.arange(8)
+    metrics = step_of(world, policy)(images.numpy(), 0)
+    fast = gradients(policy)
+    policy.zero_grad()
+    memory = policy.encode(data.tokens(images.tolist()))
+    tokens = beam_search(policy, memory.detach(), tiny.SEARCH).tokens
+    rewards = tiny.reward(world)(data.embeddings(images.tolist()), tokens)
+    with torch.no_grad():
+        other = reference_model.encode(data.tokens(images.tolist()))
+        reference_logps = score_captions(reference_model, other, tokens)
+    loss, naive = dico_loss(
+        score_captions(policy, memory, tokens), reference_logps, rewards, 0.2, 300.0
+    )
+    loss.backward()
+    assert metrics["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert metrics["reward_winner"] == pytest.approx(naive["reward_winner"].item(), rel=1e-5)
+    assert torch.allclose(fast, gradients(policy), rtol=1e-3, atol=1e-5 * fast.abs().max())
+
+
+@pytest.mark.parametrize("candidates", ["beam", "sample"])
+@pytest.mark.parametrize("baseline", ["mean", "greedy", "none"])
+def test_scst_runs_in_every_form(world, tmp_path, candidates, baseline):
+    captioner = start(world)
+    options = {"method": "scst", "candidates": candidates, "baseline": baseline}
+    state = run(world, tmp_path, captioner, num_steps=2, **options)
+    rows = [row for row in state.history.rows if "loss" in row]
+    assert rows[0]["kl"] == 0
+    assert set(rows[0]) == KEYS
+    assert rows[0]["gradient_norm"] > 1e-4
+    assert rows[1]["kl"] > 0
+
+
+def test_scst_with_a_mean_baseline_is_equation_2(world):
+    policy = start(world, seed=2)
+    data, images = tiny.data(world), list(range(8))
+    loss = step_of(world, policy, method="scst")(torch.arange(8).numpy(), 0)["loss"]
+    memory = policy.encode(data.tokens(images))
+    tokens = beam_search(policy, memory.detach(), tiny.SEARCH).tokens
+    rewards = tiny.reward(world)(data.embeddings(images), tokens)
+    logps = score_captions(policy, memory, tokens)
+    naive = sum(
+        -(rewards[i, k] - rewards[i].mean()) * logps[i, k] for i in range(8) for k in range(3)
+    )
+    assert loss == pytest.approx(naive.item() / 24, rel=1e-4, abs=1e-6)
+    assert scst_loss(logps, rewards).item() != pytest.approx(loss, rel=1e-3)
+
+
+def test_samples_differ_by_step_and_repeat_by_seed(world):
+    step = step_of(world, start(world), candidates="sample")
+    memory = step.captioner.encode(tiny.data(world).tokens([0, 1])).detach()
+    first, again, other = (step._candidates(memory, at) for at in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert first.shape != other.shape or not torch.equal(first, other)
+
+
+def test_keeping_the_last_weights(world, tmp_path):
+    captioner = start(world)
+    config = dataclasses.replace(CONFIG, num_steps=3)
+    state = finetune(
+        captioner,
+        tiny.data(world),
+        tiny.reward(world),
+        tiny.validator(world, judged=True),
+        config,
+        tiny.SEARCH,
+        1,
+        tiny.checkpoints(tmp_path),
+        World(),
+        keep_best=False,
+    )
+    state.keep()
+    assert state.best_step == 3
+
+
+def test_no_update_after_a_loss_that_is_not_finite(world, tmp_path):
+    captioner = start(world)
+
+    def broken(image_embeddings, tokens, references=None):
+        return torch.full(tokens.shape[:2], torch.nan)
+
+    before = {name: value.clone() for name, value in captioner.state_dict().items()}
+    with pytest.raises(NonFiniteError, match="step 0: .*not updated"):
+        finetune(
+            captioner,
+            tiny.data(world),
+            broken,
+            tiny.validator(world, judged=True),
+            CONFIG,
+            tiny.SEARCH,
+            1,
+            tiny.checkpoints(tmp_path),
+            World(),
+        )
+    for name, value in captioner.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_one_candidate_is_refused(world, tmp_path):
+    with pytest.raises(ConfigError, match=r"decoding\.num_beams: .* at least 2 candidates, got 1"):
+        finetune(
+            start(world),
+            tiny.data(world),
+            tiny.reward(world),
+            tiny.validator(world, judged=True),
+            CONFIG,
+            DecodingConfig(num_beams=1, max_tokens=8),
+            1,
+            tiny.checkpoints(tmp_path),
+            World(),
+        )

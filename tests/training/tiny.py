@@ -1,0 +1,126 @@
+"""A very small world for tests of training: rendered pictures, a random evaluator, features."""
+
+import json
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from dico.config_schema import to_json
+from dico.data.features import FeatureStore
+from dico.data.manifest import Record, read_manifest, write_manifest
+from dico.data.toy import ToyConfig, write_toy_dataset
+from dico.decoding import DecodingConfig
+from dico.extraction import FeaturesConfig
+from dico.models.captioner import Captioner
+from dico.models.captioner_config import CaptionerConfig
+from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
+from dico.models.tokenizer import Tokenizer
+from dico.rewards import ClipReward
+from dico.steps.extract_features import extract_features
+from dico.steps.stored_features import open_features
+from dico.storage import open_store, sha256_file
+from dico.training.checkpoint import Checkpoints
+from dico.training.data import CaptioningData
+from dico.training.validation import Validator
+
+TOY = ToyConfig(num_train=24, num_validation=6, num_test=6, num_captions=3, image_side_px=32)
+SEARCH = DecodingConfig(num_beams=3, max_tokens=10)
+CPU = torch.device("cpu")
+
+
+def make_world(folder: Path) -> Path:
+    """Writes dataset, manifest.parquet, evaluator/ and the features' pointer into ``folder``."""
+    dataset = write_toy_dataset(folder / "toy", TOY, seed=3)
+    records = [record_of(folder / "toy", json.loads(line)) for line in dataset.read_text().splitlines()]
+    write_manifest(records, folder / "manifest.parquet")
+    torch.manual_seed(0)
+    texts = [text for record in records for text in record.captions]
+    tokenizer = Tokenizer.train(texts, 300)
+    clip = ClipConfig(
+        embed_dim=16,
+        vision_cfg=VisionConfig(image_size=32, layers=1, width=16, head_width=8, patch_size=16),
+        text_cfg=TextConfig(16, tokenizer.vocab_size - 1, 16, 2, 1),
+    )
+    weights = [ClipModel(clip).state_dict() for _ in range(2)]
+    save_evaluator(folder / "evaluator", EvaluatorConfig(clip=clip), tokenizer, *weights)
+    extract_features(
+        manifest=str(folder / "manifest.parquet"),
+        evaluator=str(folder / "evaluator"),
+        config=to_json(FeaturesConfig(dtype="float32")),
+        store=str(folder / "store"),
+        output_features=str(folder / "features"),
+    )
+    return folder
+
+
+def record_of(folder: Path, line: dict) -> Record:
+    """The manifest's record of one line of the small world."""
+    path = folder / line["image"]
+    with Image.open(path) as picture:
+        width, height = picture.size
+    return Record(
+        image_id=line["id"],
+        uri=str(path),
+        sha256=sha256_file(path),
+        num_bytes=path.stat().st_size,
+        width_px=width,
+        height_px=height,
+        captions=tuple(line["captions"]),
+        split=line["split"],
+        positive_uris=tuple(str(folder / name) for name in line.get("positive_images", ())),
+        positive_captions=tuple(line.get("positive_captions", ())),
+    )
+
+
+def records(world: Path, split: str) -> list[Record]:
+    return read_manifest(world / "manifest.parquet", split)
+
+
+def features(world: Path) -> FeatureStore:
+    return open_features(str(world / "features"))
+
+
+def data(world: Path) -> CaptioningData:
+    return CaptioningData(records(world, "train"), features(world), CPU)
+
+
+def evaluator(world: Path) -> Evaluator:
+    return Evaluator.load(world / "evaluator", "pac")
+
+
+def reward(world: Path) -> ClipReward:
+    return ClipReward(evaluator(world))
+
+
+def validator(world: Path, judged: bool = False) -> Validator:
+    judge = evaluator(world) if judged else None
+    return Validator(records(world, "validation"), features(world), SEARCH, judge)
+
+
+def captioner(world: Path, dropout: float = 0.0, seed: int = 1, sharp: float = 1.0) -> Captioner:
+    """A captioner with random weights; ``sharp`` scales its word table, for varied captions."""
+    tokenizer = Tokenizer.load(world / "features" / "tokenizer")
+    (num_tokens, width), _ = features(world).spec.arrays["tokens"]
+    torch.manual_seed(seed)
+    config = CaptionerConfig(
+        feature_width=width,
+        num_image_positions=num_tokens,
+        num_text_positions=16,
+        vocab_size=tokenizer.vocab_size,
+        width=16,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        num_heads=2,
+        ffn_width=32,
+        dropout=dropout,
+    )
+    made = Captioner(config, tokenizer)
+    with torch.no_grad():
+        made.decoder.words.weight.mul_(sharp)
+    return made
+
+
+def checkpoints(folder: Path, num_kept: int = 2) -> Checkpoints:
+    return Checkpoints(open_store(folder), "checkpoints/run", num_kept)
