@@ -51,9 +51,8 @@ class World:
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
-        for parameter, part in zip(
-            parameters, flat.split([g.numel() for g in gradients]), strict=True
-        ):
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for parameter, part in zip(parameters, parts, strict=True):
             parameter.grad = part.view_as(parameter)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:

@@ -129,7 +129,7 @@ class _Trainer:
         state = TrainingState(self.model, self.optimizer)
         self.checkpoints.resume(state)
         self.model.train().requires_grad_(True)
-        self.model.to(memory_format=torch.channels_last)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if state.step == config.num_clip_steps == 0:
             state.keep()
         with (
@@ -185,7 +185,7 @@ class _Trainer:
                 config.learning_rate, stage_step, stage_steps, config.warmup_share, "cosine"
             )
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))

@@ -119,7 +119,7 @@ class _Step:
         for part in self.world.micro_batches(images, self.config.micro_batch_size):
             share = len(part) / len(images)
             loss, metrics = self._loss(part.tolist(), step)
-            (share * loss).backward()
+            torch.autograd.backward(share * loss)
             for name, value in metrics.items():
                 totals[name] = totals.get(name, torch.zeros(())) + share * value.cpu()
         self.world.sum_gradients(list(self.captioner.parameters()))

@@ -108,7 +108,7 @@ def _backward(
             logits, targets = caption_logits(captioner, memory, tokens[part].flatten(0, 1))
         share = len(targets) / num_tokens
         loss = share * xe_loss(logits, targets, captioner.pad_id, config.label_smoothing)
-        loss.backward()
+        torch.autograd.backward(loss)
         total += loss.detach()
     world.sum_gradients(list(captioner.parameters()))
     return float(world.sum(total))
