@@ -15,16 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dico.config_schema import check, to_dict
-from dico.errors import DataError
+from dico.errors import DataError, DicoError
 from dico.metrics import (
-    BleuScore,
     PreparedReferences,
     Score,
     bad_endings,
     cider,
     distinct_n,
     interval,
-    meteor,
     meteor_missing,
     novelty,
     num_words,
@@ -40,7 +38,9 @@ from dico.metrics import (
 from dico.metrics.bleu import bleu_from_sums, bleu_statistics
 from dico.metrics.clip_score import CLIP_W, PAC_W, clip_score, ref_clip_score
 from dico.metrics.collapse import collapse_warnings
+from dico.metrics.meteor import meteor_from_sums, meteor_statistics
 from dico.metrics.scores import name_some
+from dico.metrics.spice import spice, spice_missing
 from dico.storage import atomic_write
 
 FORMAT = 1
@@ -174,17 +174,21 @@ class Evaluation:
 
 @dataclass(slots=True)
 class _Scored:
-    """One system while it is scored; ``sums`` are the columns that resamples add up."""
+    """One system while it is scored; ``sums`` hold what BLEU and METEOR add up over images."""
 
     captions: list[str]
     references: list[Sequence[str]]
     texts: list[str]
     totals: dict[str, float] = field(default_factory=dict)
     columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    bleu_sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 10)))
+    sums: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def add(self, key: str, score: Score) -> None:
         self.totals[key], self.columns[key] = score.total, score.per_image
+
+    def drop(self, key: str) -> None:
+        for scores in (self.totals, self.columns, self.sums):
+            scores.pop(key, None)
 
 
 def evaluate(
@@ -269,11 +273,10 @@ def _score_text(
     """All metrics that need text alone and no Java."""
     prepared = references.prepare(captions)
     scored = _Scored(captions, grouped, prepared.texts)
-    scored.bleu_sums = bleu_statistics(prepared, references).table()
-    whole = bleu_from_sums(scored.bleu_sums.sum(axis=0))
-    bleu = BleuScore(whole, bleu_from_sums(scored.bleu_sums).T)
-    for key, total, per_image in zip(_BLEU_KEYS, bleu.total, bleu.per_image, strict=True):
-        scored.add(key, Score(float(total), per_image))
+    table = scored.sums["bleu"] = bleu_statistics(prepared, references).table()
+    totals, per_image = bleu_from_sums(table.sum(axis=0)), bleu_from_sums(table)
+    for n, key in enumerate(_BLEU_KEYS):
+        scored.add(key, Score(float(totals[n]), per_image[:, n]))
     scored.add("rouge_l", rouge_l(prepared, references))
     scored.add("cider", cider(prepared, references))
     scored.add("cider_d", cider(prepared, references))
@@ -292,15 +295,34 @@ def _score_text(
 def _add_java_metrics(
     scored: dict[str, _Scored], config: EvaluationConfig, notes: list[str]
 ) -> None:
-    if not config.meteor:
-        return
-    reason = meteor_missing()
-    if reason:
-        notes.append(f"METEOR not computed: {reason}")
-        return
-    for system in scored.values():
-        grouped = _regroup(tokenize(_flat(system.references), config.tokenizer), system.references)
-        system.add("meteor", meteor(system.texts, grouped, "none"))
+    """METEOR and SPICE where they can be had; where not, or where Java fails, a note says so."""
+    for name, wanted, missing, add in (
+        ("METEOR", config.meteor, meteor_missing, _add_meteor),
+        ("SPICE", config.spice, spice_missing, _add_spice),
+    ):
+        if not wanted:
+            continue
+        reason = missing()
+        try:
+            for system in scored.values() if not reason else ():
+                flat = tokenize(_flat(system.references), config.tokenizer)
+                add(system, _regroup(flat, system.references))
+        except (DicoError, OSError) as error:
+            reason = str(error)
+            for system in scored.values():
+                system.drop(name.lower())
+        if reason:
+            notes.append(f"{name} not computed: {reason.removeprefix(f'{name}: ')}")
+
+
+def _add_meteor(system: _Scored, references: list[Sequence[str]]) -> None:
+    table = system.sums["meteor"] = meteor_statistics(system.texts, references, "none")
+    total = float(meteor_from_sums(table.sum(axis=0)))
+    system.add("meteor", Score(total, meteor_from_sums(table)))
+
+
+def _add_spice(system: _Scored, references: list[Sequence[str]]) -> None:
+    system.add("spice", spice(system.texts, references, "none"))
 
 
 def _add_embedding_metrics(
@@ -372,12 +394,18 @@ def _resample(system: _Scored, config: EvaluationConfig) -> dict[str, NDArray[np
     """Each metric's scores on the resamples, which are the same for every system."""
     if not config.num_resamples:
         return {}
-    keys = [key for key in system.columns if key not in _BLEU_KEYS]
-    values = np.column_stack([system.bleu_sums, *(system.columns[key] for key in keys)])
-    sums = resample_sums(values, config.num_resamples, config.seed)
-    num_sums = system.bleu_sums.shape[1]
-    scores = dict(zip(_BLEU_KEYS, bleu_from_sums(sums[:, :num_sums]).T, strict=True))
-    return scores | {key: sums[:, num_sums + k] / len(values) for k, key in enumerate(keys)}
+    means = [key for key in system.columns if key not in (*_BLEU_KEYS, "meteor")]
+    blocks = [*system.sums.values(), *(system.columns[key][:, None] for key in means)]
+    resampled = resample_sums(np.concatenate(blocks, axis=1), config.num_resamples, config.seed)
+    ends = np.cumsum([block.shape[1] for block in blocks])[:-1]
+    parts = iter(np.split(resampled, ends, axis=1))
+    scores: dict[str, NDArray[np.float64]] = {}
+    for name in system.sums:
+        if name == "bleu":
+            scores |= dict(zip(_BLEU_KEYS, bleu_from_sums(next(parts)).T, strict=True))
+        else:
+            scores[name] = meteor_from_sums(next(parts))
+    return scores | {key: next(parts)[:, 0] / len(system.captions) for key in means}
 
 
 def _per_image_columns(scored: dict[str, _Scored], image_ids: list[str]) -> dict[str, list[Any]]:

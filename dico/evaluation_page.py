@@ -246,10 +246,10 @@ def _spread(values: Sequence[np.ndarray[Any, np.dtype[np.float64]]]) -> Markup:
         parts.append(Markup('<polyline class="s{}" points="{}"/>').format(number, points))
     return Markup(
         '<svg viewBox="0 0 {} {}" role="img"><line x1="0" x2="{}" y1="{}" y2="{}"/>{}'
-        '<text x="0" y="{}">{:.2g}</text><text x="{}" y="{}" text-anchor="end">{:.3g}</text></svg>'
+        '<text x="0" y="{}">{:.3g}</text><text x="{}" y="{}" text-anchor="end">{:.3g}</text></svg>'
     ).format(
         _WIDTH, _HEIGHT, _WIDTH, _BASE, _BASE, Markup("").join(parts),
-        _HEIGHT - 2, float(edges[0]), _WIDTH, _HEIGHT - 2, float(edges[-1]),
+        _HEIGHT - 2, round(float(edges[0]), 3), _WIDTH, _HEIGHT - 2, float(edges[-1]),
     )  # fmt: skip
 
 

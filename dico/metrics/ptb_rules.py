@@ -113,7 +113,7 @@ _CONTRACTION = f"{_APOSTROPHE}(?:[msdMSD]|(?i:re|ve|ll))"
 _COMPOUND_PART = f"(?:[dDoOlL]{_ANY_APOSTROPHE}{_EITHER}{_EITHER}+|{_EITHER}+)"
 _COMPOUND = f"{_COMPOUND_PART}(?:{_HYPHEN}{_COMPOUND_PART})*"
 _HYPHENED = rf"[A-Za-z0-9][A-Za-z0-9.,\xad]*(?:-(?:{_ACRONYM}\.|[A-Za-z0-9\xad]+))+"
-_INITIALS = "[A-Z]+(?:(?:[+&]|(?i:&amp;))[A-Z]+)+"
+_INITIALS = "[A-Z]+(?:(?:(?i:&amp;)|[+&])[A-Z]+)+"
 _TAG_NAME = "[A-Za-z][A-Za-z0-9:._-]*"
 _TAG_VALUE = r"""(?:'[^'\n]*'|"[^"\n]*")"""
 _TAG = rf"(?:<[!?][A-Za-z-][^>\n]*>|</?{_TAG_NAME}(?: +{_TAG_NAME}(?: *= *{_TAG_VALUE})?)* */? *>)"
@@ -153,7 +153,7 @@ _CLITICS = (
     f"(?i:dunkin|somethin|ol){_APOSTROPHE}",
     f"{_APOSTROPHE}(?i:em|cause)",
     f"{_APOSTROPHE}(?i:till?)",
-    f"{_APOSTROPHE}[2-9]0s",
+    f"{_APOSTROPHE}[2-9]0[sS]",
     f"[A-HJ-XZn]{_ANY_APOSTROPHE}{_LETTER}{{2,}}",
     f"{_LETTER}+[aeiouyAEIOUY]{_ANY_APOSTROPHE}[aeiouA-Z]{_LETTER}*",
     f"[oO]{_ANY_APOSTROPHE}[oO]",
@@ -189,7 +189,7 @@ _TABLE: tuple[tuple[str, str, Spell], ...] = (
     (r"""(?i:www\.)(?:[^ \t\n\f\r"<>|.!?(){},]+\.)+[a-zA-Z]{2,4}""" + _PATH, "", _as_it_is),
     (r"""(?:[^ \t\n\f\r"`'<>|.!?(){},-_$]+\.)+(?i:com|net|org|edu)""" + _PATH, "", _as_it_is),
     (_EMAIL, "", _as_it_is),
-    ("(?i:[cf]#)", "", _as_it_is),
+    (r"(?i:[cf]#|c\+\+)", "", _as_it_is),
     ("@[a-zA-Z_][a-zA-Z_0-9]*", "", _as_it_is),
     (f"#{_FIRST}+", "", _as_it_is),
     (_CONTRACTION, "[^A-Za-z]", _contracted),

@@ -1,6 +1,4 @@
-import os
 import random
-from pathlib import Path
 
 import pytest
 
@@ -8,14 +6,6 @@ from dico.metrics.java_tokenizer import tokenizer_missing
 from dico.metrics.meteor import meteor_missing
 
 WORDS = ["a", "dog", "runs", "the", "red", "dog's", ".", ",", "a-b", "", " ", "  ", "\xa0x", "x\ty"]
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    folder = Path(os.environ.get("DICO_TEST_DATA", "../shared/data"))
-    if not (folder / "metrics").is_dir():
-        pytest.skip(f"no real data in {folder} (DICO_TEST_DATA)")
-    return folder
 
 
 @pytest.fixture(scope="session")
