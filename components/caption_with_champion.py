@@ -29,9 +29,8 @@ def caption_with_champion(
     Returns:
         captions: One caption per picture, JSON lines.
     """
-    from dico.steps.caption_with_champion import caption_with_champion as step
-
     from dico.exits import exit_codes
+    from dico.steps.caption_with_champion import caption_with_champion as step
 
     with exit_codes():
         step(

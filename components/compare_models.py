@@ -23,9 +23,8 @@ def compare_models(
         promote: "true" or "false".
         reasons: Why.
     """
-    from dico.steps.compare_models import compare_models as step
-
     from dico.exits import exit_codes
+    from dico.steps.compare_models import compare_models as step
 
     with exit_codes():
         return step(evaluation=evaluation.path, config=config, output_decision=decision.path)

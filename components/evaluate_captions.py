@@ -35,10 +35,9 @@ def evaluate_captions(
         evaluation: Metrics with intervals, and scores per picture.
         metrics: The candidate's metrics.
     """
-    from dico.steps.evaluate_captions import evaluate_captions as step
-
     from dico.exits import exit_codes
     from dico.report import headline
+    from dico.steps.evaluate_captions import evaluate_captions as step
 
     with exit_codes():
         step(

@@ -25,9 +25,8 @@ def extract_features(
     Returns:
         features: Pointer to the features in the store, JSON.
     """
-    from dico.steps.extract_features import extract_features as step
-
     from dico.exits import exit_codes
+    from dico.steps.extract_features import extract_features as step
 
     with exit_codes():
         step(

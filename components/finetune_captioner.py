@@ -35,9 +35,8 @@ def finetune_captioner(
     Returns:
         finetuned_captioner: Weights, config, tokenizer and history.
     """
-    from dico.steps.finetune_captioner import finetune_captioner as step
-
     from dico.exits import exit_codes
+    from dico.steps.finetune_captioner import finetune_captioner as step
 
     with exit_codes():
         step(

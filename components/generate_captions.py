@@ -27,9 +27,8 @@ def generate_captions(
     Returns:
         captions: One caption per picture, JSON lines.
     """
-    from dico.steps.generate_captions import generate_captions as step
-
     from dico.exits import exit_codes
+    from dico.steps.generate_captions import generate_captions as step
 
     with exit_codes():
         step(

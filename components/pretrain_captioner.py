@@ -33,9 +33,8 @@ def pretrain_captioner(
     Returns:
         captioner: Weights, config, tokenizer and history.
     """
-    from dico.steps.pretrain_captioner import pretrain_captioner as step
-
     from dico.exits import exit_codes
+    from dico.steps.pretrain_captioner import pretrain_captioner as step
 
     with exit_codes():
         step(

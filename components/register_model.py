@@ -47,9 +47,8 @@ def register_model(
     """
     import json
 
-    from dico.steps.register_model import register_model as step
-
     from dico.exits import exit_codes
+    from dico.steps.register_model import register_model as step
 
     with exit_codes():
         return step(

@@ -41,9 +41,8 @@ def report_run(
     """
     import json
 
-    from dico.steps.report_run import report_run as step
-
     from dico.exits import exit_codes
+    from dico.steps.report_run import report_run as step
 
     with exit_codes():
         step(

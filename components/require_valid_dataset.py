@@ -13,9 +13,8 @@ def require_valid_dataset(ok: str, reasons: str):
         ok: "true" where the dataset passed.
         reasons: Why it did not.
     """
-    from dico.steps.require_valid_dataset import require_valid_dataset as step
-
     from dico.exits import exit_codes
+    from dico.steps.require_valid_dataset import require_valid_dataset as step
 
     with exit_codes():
         step(ok=ok, reasons=reasons)

@@ -41,9 +41,8 @@ def resolve_config(preset: str, overrides: str) -> NamedTuple(
         evaluation: Settings of the evaluation.
         gate: Limits of the quality gate.
     """
-    from dico.steps.resolve_config import resolve_config as step
-
     from dico.exits import exit_codes
+    from dico.steps.resolve_config import resolve_config as step
 
     with exit_codes():
         return step(preset=preset, overrides=overrides)

@@ -25,9 +25,8 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
         images: Where the pictures are.
         version: Changes when the annotations or pictures change.
     """
-    from dico.steps.resolve_dataset import resolve_dataset as step
-
     from dico.exits import exit_codes
+    from dico.steps.resolve_dataset import resolve_dataset as step
 
     with exit_codes():
         return step(dataset=dataset, images=images, toy=toy, seed=seed, store=store)

@@ -27,9 +27,8 @@ def train_evaluator(
     Returns:
         evaluator: Base CLIP and tuned weights, config and tokenizer.
     """
-    from dico.steps.train_evaluator import train_evaluator as step
-
     from dico.exits import exit_codes
+    from dico.steps.train_evaluator import train_evaluator as step
 
     with exit_codes():
         step(

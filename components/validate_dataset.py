@@ -34,9 +34,8 @@ def validate_dataset(
         fingerprint: SHA-256 over pictures, captions and splits.
         reasons: Why the dataset is refused.
     """
-    from dico.steps.validate_dataset import validate_dataset as step
-
     from dico.exits import exit_codes
+    from dico.steps.validate_dataset import validate_dataset as step
 
     with exit_codes():
         return step(
