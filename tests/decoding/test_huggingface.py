@@ -1,0 +1,152 @@
+"""Tiny random models of the real Hugging Face classes as the policy."""
+
+import copy
+
+import pytest
+import torch
+
+from dico.decoding import DecodingConfig
+from dico.decoding.huggingface import generate
+from dico.errors import ConfigError
+from dico.losses import dico_loss
+from dico.models.huggingface import load, wrap
+from dico.models.torchvision_compat import ensure_torchvision_imports
+
+ensure_torchvision_imports()
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+}
+SEEING = SMALL | {"image_size": 32, "patch_size": 16}
+
+
+def vision_encoder_decoder():
+    from transformers import (
+        GPT2Config,
+        GPT2LMHeadModel,
+        VisionEncoderDecoderModel,
+        ViTConfig,
+        ViTModel,
+    )
+
+    decoder = GPT2Config(
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        n_positions=32,
+        vocab_size=60,
+        add_cross_attention=True,
+        is_decoder=True,
+        bos_token_id=57,
+        eos_token_id=58,
+        pad_token_id=59,
+    )
+    encoder = ViTModel(ViTConfig(**SEEING))
+    return VisionEncoderDecoderModel(encoder=encoder, decoder=GPT2LMHeadModel(decoder)), None
+
+
+def blip():
+    from transformers import BlipConfig, BlipForConditionalGeneration
+
+    text = SMALL | {
+        "vocab_size": 60,
+        "max_position_embeddings": 32,
+        "bos_token_id": 57,
+        "sep_token_id": 58,
+        "eos_token_id": 58,
+        "pad_token_id": 59,
+        "encoder_hidden_size": 32,
+    }
+    return BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=SEEING)), None
+
+
+def git():
+    from transformers import GitConfig, GitForCausalLM
+
+    config = GitConfig(
+        vision_config=SEEING,
+        vocab_size=60,
+        max_position_embeddings=32,
+        bos_token_id=57,
+        eos_token_id=58,
+        pad_token_id=59,
+        **SMALL,
+    )
+    return GitForCausalLM(config), None
+
+
+def llava():
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+    )
+
+    text = LlamaConfig(vocab_size=60, bos_token_id=57, eos_token_id=58, pad_token_id=59, **SMALL)
+    config = LlavaConfig(
+        text_config=text, vision_config=CLIPVisionConfig(**SEEING), image_token_index=56
+    )
+    return LlavaForConditionalGeneration(config), [57, 56, 56, 56, 56, 3, 4]
+
+
+@pytest.mark.parametrize("make", [vision_encoder_decoder, blip, git, llava])
+def test_one_dico_step_from_pixels_to_export(make, tmp_path):
+    torch.manual_seed(0)
+    model, prompt = make()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    policy = wrap(model.eval(), prompt)
+    reference = copy.deepcopy(policy).requires_grad_(False)
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        states = policy.image_states(pixels)
+    config = DecodingConfig(num_beams=3, max_tokens=9)
+    found = generate(policy, states, config)
+    assert found.tokens.shape[:2] == (2, 3)
+    assert (found.tokens[:, :, 0] == policy.bos_id).all()
+    last = found.tokens.gather(2, found.lengths[:, :, None] - 1)
+    assert (last == policy.eos_id).all()
+
+    one_by_one = torch.zeros(2, 3)
+    with torch.no_grad():
+        for b in range(2):
+            for k in range(3):
+                row = found.tokens[b, k, : found.lengths[b, k]][None]
+                logits = policy.next_logits(states[b : b + 1], row)[0].double()
+                for t in range(row.shape[1] - 1):
+                    one_by_one[b, k] += logits[t].log_softmax(0)[row[0, t + 1]]
+    torch.testing.assert_close(found.logps, one_by_one, atol=2e-5, rtol=1e-5)
+
+    logps = policy.score_candidates(policy.image_states(pixels), found.tokens)
+    with torch.no_grad():
+        scored = reference.score_candidates(reference.image_states(pixels), found.tokens)
+    assert torch.equal(logps, scored)
+    loss, _ = dico_loss(logps, scored, torch.rand(2, 3), 0.2, 300.0)
+    loss.backward()
+    with torch.no_grad():
+        for value in policy.parameters():
+            if value.grad is not None:
+                value.sub_(1e-2 * value.grad)
+    policy.save(tmp_path)
+    again = load(tmp_path, prompt)
+    with torch.no_grad():
+        expected = policy.score_candidates(policy.image_states(pixels), found.tokens)
+        loaded = again.score_candidates(again.image_states(pixels), found.tokens)
+    assert not torch.equal(expected, scored)
+    torch.testing.assert_close(loaded, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_not_supported_is_named():
+    model, prompt = llava()
+    with pytest.raises(ConfigError, match="image's places"):
+        wrap(model, [1, 2])
+    captioner = wrap(model.eval(), prompt)
+    with pytest.raises(ConfigError, match="transformers5"):
+        generate(captioner, torch.randn(1, 3, 32, 32), DecodingConfig(rule="transformers4"))
+    model.config.model_type = "unknown"
+    with pytest.raises(ConfigError, match="known are"):
+        wrap(model)
