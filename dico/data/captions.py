@@ -8,7 +8,7 @@ import unicodedata
 from typing import Any
 
 MAX_CHARS = 1_000
-_PLAIN = re.compile(r"[A-Za-z0-9,.'\"!?;:()&%$#@*/+\-]+(?: +[A-Za-z0-9,.'\"!?;:()&%$#@*/+\-]+)+ *")
+_PLAIN = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9,.'\"!?;()%$+\-]+(?: +[A-Za-z0-9,.'\"!?;()%$+\-]+)+ *")
 _TIDY = re.compile(r"[!-~]+(?: [!-~]+)*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
@@ -40,7 +40,7 @@ def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, s
     """
     if not isinstance(caption, str):
         return [("caption_not_text", f"{type(caption).__name__} {caption!r}"[:120])]
-    if len(caption) <= max_chars and _PLAIN.fullmatch(caption) and not _ADDRESS.search(caption):
+    if len(caption) <= max_chars and _PLAIN.fullmatch(caption) and "www." not in caption:
         return [] if not _is_boilerplate(caption) else [("caption_boilerplate", caption[:120])]
     if not caption.strip():
         return [("caption_empty", "no text")]

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dico.errors import DataError
 from dico.storage import open_store, split_uri
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 200_000_000
 MAX_ASPECT_RATIO = 30.0
@@ -65,12 +65,17 @@ def read_file(path: str | Path, max_bytes: int = MAX_BYTES) -> bytes:
         raise ImageError("image_missing", f"{path}: no such picture") from None
     except (OSError, ValueError) as error:
         raise ImageError("image_unreadable", f"{path}: cannot be opened ({error})") from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ImageError("image_not_a_file", f"{path}: a folder, pipe or device, not a file")
         check_num_bytes(status.st_size, str(path), max_bytes)
-        return file.read()
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        raise ImageError("image_unreadable", f"{path}: cannot be read ({error})") from None
+    finally:
+        os.close(descriptor)
 
 
 def check_num_bytes(num_bytes: int, where: str, max_bytes: int = MAX_BYTES) -> None:
