@@ -21,7 +21,7 @@ def make_images(num_images):
 
 REFERENCES = make_images(30)
 GOOD = {k: texts[1] for k, texts in REFERENCES.items()}
-BAD = {k: "a dog near a" for k in REFERENCES}
+BAD = dict.fromkeys(REFERENCES, "a dog near a")
 
 
 class Embedder:

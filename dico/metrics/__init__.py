@@ -4,10 +4,13 @@ Each function gives the corpus score and the score of each image. Text goes in r
 as the COCO evaluation does it, unless ``tokenizer="none"`` says that it is tokenised already.
 """
 
+from dico.metrics.accumulate import CaptionScores
 from dico.metrics.bleu import BleuScore, bleu
 from dico.metrics.bootstrap import Difference, Interval, interval, paired_difference, resample_sums
+from dico.metrics.chair import Chair, Synonyms, chair
 from dico.metrics.cider import cider, cider_d
 from dico.metrics.clip_score import clip_score, pac_score, ref_clip_score, ref_pac_score
+from dico.metrics.diversity import div_n, self_bleu
 from dico.metrics.fluency import (
     bad_endings,
     distinct_n,
@@ -22,22 +25,28 @@ from dico.metrics.prepared import PreparedCaptions, PreparedReferences
 from dico.metrics.retrieval import Retrieval, retrieval
 from dico.metrics.rouge import rouge_l
 from dico.metrics.scores import Score
+from dico.metrics.spice import spice, spice_missing
 from dico.metrics.tokenizer import tokenize
 
 __all__ = [
     "BleuScore",
+    "CaptionScores",
+    "Chair",
     "Difference",
     "Interval",
     "PreparedCaptions",
     "PreparedReferences",
     "Retrieval",
     "Score",
+    "Synonyms",
     "bad_endings",
     "bleu",
+    "chair",
     "cider",
     "cider_d",
     "clip_score",
     "distinct_n",
+    "div_n",
     "interval",
     "meteor",
     "meteor_missing",
@@ -52,6 +61,9 @@ __all__ = [
     "resample_sums",
     "retrieval",
     "rouge_l",
+    "self_bleu",
+    "spice",
+    "spice_missing",
     "tokenize",
     "vocabulary_size",
 ]
