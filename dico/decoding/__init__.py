@@ -1,4 +1,4 @@
-"""Captions from a captioner: beam search under two rules, greedy, sampling.
+"""Captions from a captioner: beam search under two rules, diverse beams, greedy, sampling.
 
 Reading a `DecodingConfig` loads no torch; the searches do, when they are first asked for.
 """
@@ -10,11 +10,24 @@ from dico.decoding.config import Candidates, DecodingConfig
 
 if TYPE_CHECKING:
     from dico.decoding.beam import beam_search
+    from dico.decoding.diverse import diverse_beam_search
     from dico.decoding.rollout import greedy, sample
 
-__all__ = ["Candidates", "DecodingConfig", "beam_search", "greedy", "sample"]
+__all__ = [
+    "Candidates",
+    "DecodingConfig",
+    "beam_search",
+    "diverse_beam_search",
+    "greedy",
+    "sample",
+]
 
-_MODULES = {"beam_search": "beam", "greedy": "rollout", "sample": "rollout"}
+_MODULES = {
+    "beam_search": "beam",
+    "diverse_beam_search": "diverse",
+    "greedy": "rollout",
+    "sample": "rollout",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -12,6 +12,7 @@ begins with; where a prompt takes its place, BOS only marks it.
 B images, K candidates per image, N = B * K captions, T tokens, V vocabulary.
 """
 
+import importlib
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -227,7 +228,7 @@ def with_lora(model: Any, rank: int, target_modules: list[str]) -> Any:
         ConfigError: peft is not installed.
     """
     try:
-        import peft
+        peft: Any = importlib.import_module("peft")
     except ImportError:
         raise ConfigError("captioner: LoRA needs the package peft; install it") from None
     return peft.get_peft_model(model, peft.LoraConfig(r=rank, target_modules=target_modules))

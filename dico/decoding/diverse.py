@@ -1,0 +1,112 @@
+"""Diverse beam search: groups of beams, each kept from the words that earlier groups just took.
+
+Vijayakumar et al. 2016 (arXiv 1610.02424), Hamming diversity: at each step the groups choose in
+turn, and a word costs ``penalty`` nats for each beam of an earlier group that goes on with it.
+Within a group the search is that of `dico.decoding.beam`, by its rule, on the penalised sums.
+
+B images, G groups, K beams in all, R = K / G beams in a group, T tokens, V vocabulary.
+"""
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from dico.config_schema import check
+from dico.decoding.beam import (
+    _advance,
+    _close,
+    _finish,
+    _gather,
+    _is_done,
+    _Search,
+    _start,
+)
+from dico.decoding.config import Candidates, DecodingConfig, ends_now
+from dico.models.captioner import Captioner, DecoderCache
+from dico.models.scoring import score_candidates
+
+
+@torch.no_grad()
+def diverse_beam_search(
+    captioner: Captioner, memory: Tensor, config: DecodingConfig, num_groups: int, penalty: float
+) -> Candidates:
+    """K captions of each image from ``num_groups`` groups of beams, best first.
+
+    Args:
+        captioner: in eval mode.
+        memory: (B, P, D) of ``captioner.encode``.
+        config: ``num_beams`` is K, a multiple of ``num_groups``.
+        num_groups: G; 1 is plain beam search.
+        penalty: nats a word costs for each beam of an earlier group that took it.
+
+    Returns:
+        Captions with their exact log-probabilities; the scores include the penalties.
+    """
+    fits = num_groups >= 1 and config.num_beams % num_groups == 0
+    check(fits, "num_groups", num_groups, f"must divide num_beams ({config.num_beams})")
+    part = dataclasses.replace(config, num_beams=config.num_beams // num_groups)
+    groups = [_start(captioner, memory, part) for _ in range(num_groups)]
+    done = torch.zeros(num_groups, len(memory), dtype=torch.bool, device=memory.device)
+    cache = DecoderCache(captioner, memory, max_nodes=1 + config.num_beams * (part.max_tokens - 2))
+    fed = groups[0].tokens[:, 0, 0]
+    for length in range(1, part.max_tokens):
+        gains = _gains(captioner, cache, fed, ends_now(part, length))
+        gains = gains.view(len(memory), -1, gains.shape[-1])
+        taken = gains.new_zeros(len(memory), gains.shape[-1])
+        rows = []
+        for index, search in enumerate(groups):
+            first = index * part.num_beams if length > 1 else 0
+            own = gains[:, first : first + search.logps.shape[1]] - penalty * taken[:, None]
+            beams = _step(search, own, done[index], length, part, captioner.eos_id)
+            rows.append(first + beams)
+            going = search.logps.isfinite().to(taken)
+            taken.scatter_add_(1, search.tokens[:, :, length], going)
+        if bool(done.all()):
+            break
+        images = torch.arange(len(memory), device=memory.device)[:, None]
+        cache.select(torch.cat(rows, dim=1) + images * gains.shape[1])
+        fed = torch.cat([search.tokens[:, :, length] for search in groups], dim=1).flatten()
+    return _collect(captioner, memory, groups)
+
+
+def _gains(captioner: Captioner, cache: DecoderCache, fed: Tensor, ends: bool) -> Tensor:
+    """Log-probabilities (N, V) of what may follow."""
+    gains = cache.head.logits(cache.step(fed)).log_softmax(dim=-1)
+    gains[:, captioner.bos_id] = gains[:, captioner.pad_id] = -torch.inf
+    if ends:
+        gains[:, : captioner.eos_id] = -torch.inf
+    return gains
+
+
+def _step(
+    search: _Search, gains: Tensor, done: Tensor, length: int, config: DecodingConfig, eos_id: int
+) -> Tensor:
+    """One step of one group, given its penalised gains (B, R, V); returns its beams (B, R).
+
+    ``done`` (B,) is updated; images that were done before stay as they are.
+    """
+    totals = (gains + search.logps[:, :, None]).flatten(1)
+    logps, places = totals.topk(2 * config.num_beams, dim=1)
+    logps = logps.masked_fill(done[:, None], -torch.inf)
+    beams, words = places // gains.shape[-1], places % gains.shape[-1]
+    ends = words == eos_id
+    num_rows = search.logps.shape[1]
+    _finish(search, logps, beams, words, ends, length, config)
+    rows = _advance(search, logps, beams, words, ends, length)
+    stopped = _is_done(search, logps[:, 0], length, config)
+    if length + 1 == config.max_tokens:
+        _close(search, ~(done | stopped), config)
+        stopped = torch.ones_like(stopped)
+    done |= stopped
+    return rows - num_rows * torch.arange(len(rows), device=rows.device)[:, None]
+
+
+def _collect(captioner: Captioner, memory: Tensor, groups: list[_Search]) -> Candidates:
+    scores = torch.cat([search.finished_scores for search in groups], dim=1)
+    tokens = torch.cat([search.finished_tokens for search in groups], dim=1)
+    scores, order = scores.sort(dim=1, descending=True, stable=True)
+    tokens = _gather(tokens, order)
+    lengths = (tokens != captioner.pad_id).sum(dim=-1)
+    tokens = tokens[:, :, : int(lengths.max())]
+    return Candidates(tokens, score_candidates(captioner, memory, tokens), scores, lengths)
