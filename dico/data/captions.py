@@ -8,7 +8,9 @@ import unicodedata
 from typing import Any
 
 MAX_CHARS = 1_000
-_PLAIN = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9,.'\"!?;()%$+\-]+(?: +[A-Za-z0-9,.'\"!?;()%$+\-]+)+ *")
+_PLAIN = re.compile(
+    r"(?=.*[A-Za-z])[A-Za-z0-9,.'\"!?;()%$+\-]+(?: +[A-Za-z0-9,.'\"!?;()%$+\-]+)+ *"
+)
 _TIDY = re.compile(r"[!-~]+(?: [!-~]+)*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
@@ -22,7 +24,9 @@ _SPECIAL = re.compile(
 _MARKUP = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>|&(?:[a-z]{2,8}|#\d{1,7});", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://|www\.|\S+@\S+\.[a-z]{2,}", re.IGNORECASE)
 _MOJIBAKE = re.compile(r"[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|\u00ef\u00bf\u00bd")
-_FILE_NAME = re.compile(r"^\S*\.(jpe?g|png|gif|webp|tiff?|bmp)$|^(img|dsc[nf]?|pict?)[_ -]?\d+$", re.I)
+_FILE_NAME = re.compile(
+    r"^\S*\.(jpe?g|png|gif|webp|tiff?|bmp)$|^(img|dsc[nf]?|pict?)[_ -]?\d+$", re.I
+)
 _BOILERPLATE = re.compile(
     r"^(image|photo|picture|img|untitled|no (caption|description|alt)( text)?( available)?|alt text"
     r"|n/?a|null|none|nan|todo|tbd|test|undefined|caption|unknown|click (here|to enlarge).*"

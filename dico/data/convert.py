@@ -129,7 +129,9 @@ def _record(entry: Entry) -> Record:
     broken = [detail for _, detail in entry.findings]
     captions = [c for c in entry.captions if isinstance(c, str) and not _unreadable(c)]
     if broken or not entry.uri or len(captions) < len(entry.captions):
-        detail = broken[0] if broken else "a caption that is not text" if entry.uri else "no picture"
+        detail = (
+            broken[0] if broken else "a caption that is not text" if entry.uri else "no picture"
+        )
         raise DataError(f"{entry.where}: {detail}; run `dico validate` to see all that is wrong")
     return Record(
         image_id=entry.image_id,
@@ -151,7 +153,8 @@ def _unreadable(caption: str) -> bool:
 
 def _write_jsonl(records: Iterable[Record], file: IO[str]) -> int:
     count = 0
-    for count, record in enumerate(records, 1):
+    for record in records:
+        count += 1
         row: dict[str, object] = {
             "id": record.image_id,
             "image": record.uri,
@@ -168,7 +171,8 @@ def _write_jsonl(records: Iterable[Record], file: IO[str]) -> int:
 def _write_csv(records: Iterable[Record], file: IO[str]) -> int:
     writer, count = csv.writer(file), 0
     writer.writerow(["id", "image", "split", "caption"])
-    for count, record in enumerate(records, 1):
+    for record in records:
+        count += 1
         for caption in record.captions:
             split = _DATASET_SPLITS[record.split]
             writer.writerow([record.image_id, record.uri, split, caption])

@@ -33,7 +33,7 @@ SHARD_BYTES = 2_000_000_000
 KEY_BYTES = 32
 DIGEST_BYTES = 16
 HEADER_BYTES = 512
-_DTYPES = {
+_DTYPES: dict[str, tuple[str, "np.dtype[Any]"]] = {
     "float16": ("F16", np.dtype("<f2")),
     "float32": ("F32", np.dtype("<f4")),
     "bfloat16": ("BF16", np.dtype("<u2")),
@@ -54,7 +54,9 @@ class FeatureSpec:
         """Checks shapes and dtypes."""
         for name, (shape, dtype) in self.arrays.items():
             if dtype not in _DTYPES or not shape or min(shape) < 1:
-                raise DataError(f"features {name}: {shape} {dtype}; dtypes are {', '.join(_DTYPES)}")
+                raise DataError(
+                    f"features {name}: {shape} {dtype}; dtypes are {', '.join(_DTYPES)}"
+                )
 
     def row_bytes(self, name: str) -> int:
         """Bytes of one row of an array."""
@@ -135,7 +137,9 @@ class FeatureStore:
             DataError: an unknown array, or a key that the store does not have.
         """
         if name not in self.spec.arrays:
-            raise DataError(f"{self.folder}: no array {name!r}; it has {', '.join(self.spec.arrays)}")
+            raise DataError(
+                f"{self.folder}: no array {name!r}; it has {', '.join(self.spec.arrays)}"
+            )
         rows = self._find(keys)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
         if len(rows) and (shards == shards[0]).all():
@@ -381,10 +385,14 @@ def _map_rows(path: Path, name: str, num_rows: int, spec: FeatureSpec) -> Array:
     expected = _header(name, _DTYPES[dtype][0], (num_rows, *shape))
     num_bytes = HEADER_BYTES + num_rows * spec.row_bytes(name)
     if not path.is_file() or path.stat().st_size != num_bytes:
-        raise DigestError(f"{path}: missing or not of {num_bytes} bytes; extract the features again")
+        raise DigestError(
+            f"{path}: missing or not of {num_bytes} bytes; extract the features again"
+        )
     with open(path, "rb") as file:
         if file.read(HEADER_BYTES) != expected:
-            raise DigestError(f"{path}: its header is not that of {name}; extract the features again")
+            raise DigestError(
+                f"{path}: its header is not that of {name}; extract the features again"
+            )
     return np.memmap(path, _DTYPES[dtype][1], "r", HEADER_BYTES, (num_rows, *shape))
 
 

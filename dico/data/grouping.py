@@ -66,9 +66,10 @@ class Grouping:
         self._write()
         with storage_errors(self._path):
             self._database.execute("CREATE INDEX by_key ON rows (key, sequence)")
-            firsts = "SELECT key AS k, min(sequence) AS f FROM rows GROUP BY key"
             query = (
-                f"SELECT rows.key, content FROM rows JOIN ({firsts}) ON k = key ORDER BY f, sequence"
+                "SELECT rows.key, content FROM rows JOIN "
+                "(SELECT key AS k, min(sequence) AS f FROM rows GROUP BY key) ON k = key "
+                "ORDER BY f, sequence"
             )
             rows = self._database.execute(query)
             for key, group in itertools.groupby(rows, key=lambda row: row[0]):

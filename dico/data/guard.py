@@ -105,7 +105,8 @@ class Looker:
             os.set_blocking(pipe.fileno(), False)
 
     def _ask(self, request: bytes, deadline: float) -> PictureFacts:
-        assert self._child is not None and self._child.stdin is not None
+        assert self._child is not None
+        assert self._child.stdin is not None
         assert self._child.stdout is not None
         _send(self._child.stdin.fileno(), request, deadline)
         received = bytearray()
@@ -151,8 +152,8 @@ class Lookers:
         waiting: list[tuple[T, Future[R]]] = []
         window = 8 * self.num_workers
         while True:
-            for item in islice(source, window - len(waiting)):
-                waiting.append((item, self._pool.submit(work, item)))
+            more = islice(source, window - len(waiting))
+            waiting.extend((item, self._pool.submit(work, item)) for item in more)
             if not waiting:
                 return
             item, future = waiting.pop(0)

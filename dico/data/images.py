@@ -83,7 +83,9 @@ def check_num_bytes(num_bytes: int, where: str, max_bytes: int = MAX_BYTES) -> N
     if num_bytes == 0:
         raise ImageError("image_empty", f"{where}: the file is empty")
     if num_bytes > max_bytes:
-        raise ImageError("image_too_large", f"{where}: {num_bytes} bytes, and the limit is {max_bytes}")
+        raise ImageError(
+            "image_too_large", f"{where}: {num_bytes} bytes, and the limit is {max_bytes}"
+        )
 
 
 def load_image_bytes(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -156,7 +158,10 @@ def _not_a_picture(data: bytes, where: str) -> tuple[str, str]:
     if b"<svg" in head:
         return "image_format", f"{where}: an SVG drawing; export it as PNG"
     if head.startswith((b"<!doctype html", b"<html")):
-        return "image_format", f"{where}: a web page saved under a picture's name; download it again"
+        return (
+            "image_format",
+            f"{where}: a web page saved under a picture's name; download it again",
+        )
     if head.startswith((b"%pdf", b"%!ps")):
         return "image_format", f"{where}: a PDF or PostScript document; export it as PNG"
     return "image_format", f"{where}: not a picture of a known format ({', '.join(FORMATS)})"

@@ -74,7 +74,9 @@ def find_pairs(
     found: dict[tuple[int, int], Pair] = {}
     variants = ["same", "mirrored"]
     if len(rows) <= MAX_ROWS_FOR_CROPS:
-        variants += [f"cropped {share}" for share in CROP_SHARES] + ["cropped " + shape for shape in _SHAPES]
+        variants += [f"cropped {share}" for share in CROP_SHARES] + [
+            "cropped " + shape for shape in _SHAPES
+        ]
     search = _search_all if len(rows) <= EXACT_ROWS else _search_tables
     for variant in variants:
         for first, second, likeness in search(thumbs, rows, variant, min_likeness):
@@ -132,9 +134,7 @@ def _search_all(thumbs: Thumbs, rows: Rows, variant: str, least: float) -> Found
         yield from _compared(thumbs, rows, pairs, variant, least)
 
 
-def _compared(
-    thumbs: Thumbs, rows: Rows, pairs: Rows, variant: str, least: float
-) -> Found:
+def _compared(thumbs: Thumbs, rows: Rows, pairs: Rows, variant: str, least: float) -> Found:
     """Pairs (N, 2) of indices into ``rows`` whose fine structures correlate enough."""
     for start in range(0, len(pairs), 8 * _CHUNK):
         some = pairs[start : start + 8 * _CHUNK]

@@ -26,7 +26,7 @@ class PictureCache:
     def __init__(self, path: Path, limits: Limits) -> None:
         self.path, self.limits = path, limits
         self._lock = threading.Lock()
-        self._pending: list[tuple[str, str, str, bytes]] = []
+        self._pending: list[tuple[bytes, str, str, bytes]] = []
 
     def __enter__(self) -> "PictureCache":
         self.path.parent.mkdir(parents=True, exist_ok=True)

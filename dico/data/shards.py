@@ -61,7 +61,8 @@ def write_shards(
 def _write_split(
     records: Iterator[Record], split: str, output: str, form: str, shard_bytes: int
 ) -> list[str]:
-    store, names = open_store(output), []
+    store = open_store(output)
+    names: list[str] = []
     current = next(records, None)
     with progress(f"shards of {split}", unit="picture") as bar:
         while current is not None:

@@ -10,7 +10,17 @@ from tempfile import TemporaryDirectory
 from dico.storage import open_store, split_uri
 
 PICTURE_SUFFIXES = (
-    (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm")
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".ppm",
+    ".pgm",
 )
 
 
@@ -74,7 +84,12 @@ class PictureFinder:
 
         Names in an object store are not looked up: the first is taken.
         """
-        if not self.look or is_remote(self.roots[0]) or is_remote(names[0]) or os.path.isabs(names[0]):
+        if (
+            not self.look
+            or is_remote(self.roots[0])
+            or is_remote(names[0])
+            or os.path.isabs(names[0])
+        ):
             return join(self.roots[0], names[0])
         options = [(root, name) for root in self.roots for name in names]
         for offset in range(len(options)):

@@ -144,7 +144,9 @@ class _Window:
                 if error.code != "json_malformed":
                     raise
                 if len(self.text) - self.at > MAX_ITEM_CHARS:
-                    raise JsonFinding("json_malformed", f"{error} (item too long to be read)") from None
+                    raise JsonFinding(
+                        "json_malformed", f"{error} (item too long to be read)"
+                    ) from None
                 if not self._more():
                     code = "file_truncated" if self._open_end() else "json_malformed"
                     raise JsonFinding(code, str(error)) from None

@@ -28,7 +28,9 @@ def write_digests(folder: str | Path) -> str:
         if path.is_file() and path.relative_to(folder).as_posix() != DIGESTS
     }
     with atomic_write(folder / DIGESTS) as temporary:
-        temporary.write_text(json.dumps({"format": FORMAT, "files": files}, indent=1, sort_keys=True))
+        temporary.write_text(
+            json.dumps({"format": FORMAT, "files": files}, indent=1, sort_keys=True)
+        )
     return sha256_file(folder / DIGESTS)
 
 
@@ -45,18 +47,24 @@ def verify_digests(folder: str | Path, digest: str = "") -> None:
     """
     folder = Path(folder)
     if digest and sha256_file(folder / DIGESTS) != digest:
-        raise DigestError(f"{folder / DIGESTS}: not the digests expected here; fetch the folder again")
+        raise DigestError(
+            f"{folder / DIGESTS}: not the digests expected here; fetch the folder again"
+        )
     files = read_digests(folder)
     for name, entry in files.items():
         path = folder / name
         if not path.is_file():
-            raise DigestError(f"{path}: missing, though listed in {DIGESTS}; fetch the folder again")
+            raise DigestError(
+                f"{path}: missing, though listed in {DIGESTS}; fetch the folder again"
+            )
         if path.stat().st_size != entry["bytes"] or sha256_file(path) != entry["sha256"]:
             raise DigestError(f"{path}: its bytes changed since it was written; fetch it again")
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != DIGESTS and name not in files:
-            raise DigestError(f"{path}: not listed in {DIGESTS}; remove it or fetch the folder again")
+            raise DigestError(
+                f"{path}: not listed in {DIGESTS}; remove it or fetch the folder again"
+            )
 
 
 def read_digests(folder: str | Path) -> dict[str, dict[str, str | int]]:
@@ -76,9 +84,13 @@ def parse_digests(data: bytes, where: str) -> dict[str, dict[str, str | int]]:
             for name, entry in content["files"].items()
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise DigestError(f"{where}: not a list of digests ({type(error).__name__}: {error})") from None
+        raise DigestError(
+            f"{where}: not a list of digests ({type(error).__name__}: {error})"
+        ) from None
     if content.get("format") != FORMAT:
-        raise DataError(f"{where}: format {content.get('format')!r}, and this version reads {FORMAT}")
+        raise DataError(
+            f"{where}: format {content.get('format')!r}, and this version reads {FORMAT}"
+        )
     for name in files:
         if name.startswith("/") or ".." in Path(name).parts or "\\" in name:
             raise DigestError(f"{where}: {name!r} points outside its folder")

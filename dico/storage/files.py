@@ -100,10 +100,14 @@ def storage_errors(where: object) -> Iterator[None]:
     except DicoError:
         raise
     except PermissionError as error:
-        raise AccessError(f"{where}: permission denied ({error.strerror}); check its owner and mode") from error
+        raise AccessError(
+            f"{where}: permission denied ({error.strerror}); check its owner and mode"
+        ) from error
     except OSError as error:
         if error.errno == errno.EROFS:
-            raise AccessError(f"{where}: the file system is read-only; choose another folder") from error
+            raise AccessError(
+                f"{where}: the file system is read-only; choose another folder"
+            ) from error
         raise StorageError(f"{where}: {error.strerror or error}") from error
 
 

@@ -65,12 +65,12 @@ class S3Store:
     @property
     def _client(self) -> Any:
         with _CLIENTS:
-            return _make_client(self._read_seconds, os.environ.get("AWS_ENDPOINT_URL_S3", ""))
+            return _make_client(self._read_seconds, os.environ.get("AWS_ENDPOINT_URL_S3"))
 
     def read_bytes(self, key: str, sha256: str = "") -> bytes:
         """All bytes of an object; wrong ones are fetched again at most three times."""
 
-        def operation(attempt: int) -> bytes:
+        def operation(_: int) -> bytes:
             response = self._client.get_object(Bucket=self.bucket, Key=self._key(key))
             data = _body(response)
             _check(data, response, sha256)
@@ -83,7 +83,7 @@ class S3Store:
         if num_bytes <= 0:
             return b""
 
-        def operation(attempt: int) -> bytes:
+        def operation(_: int) -> bytes:
             condition = {"IfMatch": etag} if etag else {}
             response = self._client.get_object(
                 Bucket=self.bucket,
@@ -104,7 +104,7 @@ class S3Store:
     def write_bytes(self, key: str, data: bytes) -> None:
         """Writes an object whole."""
 
-        def operation(attempt: int) -> None:
+        def operation(_: int) -> None:
             self._put(key, data, hashlib.sha256(data).hexdigest())
 
         self._retry(operation, key)
@@ -231,7 +231,12 @@ class S3Store:
         return error
 
     def _put(
-        self, key: str, data: bytes, digest: str, metadata: dict[str, str] | None = None, **more: Any
+        self,
+        key: str,
+        data: bytes,
+        digest: str,
+        metadata: dict[str, str] | None = None,
+        **more: Any,
     ) -> None:
         self._client.put_object(
             Bucket=self.bucket,
@@ -246,7 +251,7 @@ class S3Store:
         return str(self._required_head(key).get("Metadata", {}).get("writer", ""))
 
     def _head(self, key: str) -> dict[str, Any] | None:
-        def operation(attempt: int) -> dict[str, Any] | None:
+        def operation(_: int) -> dict[str, Any] | None:
             try:
                 found = self._client.head_object(Bucket=self.bucket, Key=self._key(key))
             except _client_error() as error:
@@ -266,7 +271,7 @@ class S3Store:
         return head
 
     def _list_page(self, folder: str, token: str) -> dict[str, Any]:
-        def operation(attempt: int) -> dict[str, Any]:
+        def operation(_: int) -> dict[str, Any]:
             more = {"ContinuationToken": token} if token else {}
             page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=folder, **more)
             if page.get("Name") != self.bucket:
@@ -278,7 +283,7 @@ class S3Store:
     def _download(self, key: str, path: Path, sha256: str = "") -> None:
         """Fetches an object by ranges of one version; the whole is checked at the end."""
 
-        def operation(attempt: int) -> None:
+        def operation(_: int) -> None:
             head = self._required_head(key)
             size, etag = int(head["ContentLength"]), str(head["ETag"])
             starts = range(0, size, self.part_bytes)
@@ -342,9 +347,7 @@ class S3Store:
         )
         return str(answer["ETag"])
 
-    def _complete(
-        self, key: str, upload: dict[str, str], parts: Parts, digest: str
-    ) -> None:
+    def _complete(self, key: str, upload: dict[str, str], parts: Parts, digest: str) -> None:
         def operation(attempt: int) -> None:
             try:
                 self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
@@ -380,7 +383,7 @@ _CLIENTS = threading.Lock()
 
 
 @cache
-def _make_client(read_seconds: float, endpoint: str) -> Any:
+def _make_client(read_seconds: float, endpoint: str | None) -> Any:
     """One client per process and setting; boto3's clients may be shared by threads."""
     import boto3
     from botocore.config import Config
@@ -395,11 +398,13 @@ def _make_client(read_seconds: float, endpoint: str) -> Any:
         "response_checksum_validation": "when_supported",
     }
     region = session.region_name or "us-east-1"
-    client = session.client("s3", region_name=region, config=Config(**settings))
+    client = session.client(
+        "s3", region_name=region, endpoint_url=endpoint, config=Config(**settings)
+    )
     if "amazonaws.com" in client.meta.endpoint_url:
         return client
     path_style = Config(**settings, s3={"addressing_style": "path"})
-    return session.client("s3", region_name=region, config=path_style)
+    return session.client("s3", region_name=region, endpoint_url=endpoint, config=path_style)
 
 
 def _client_error() -> Any:
@@ -421,7 +426,9 @@ def _from_answer(error: Any, where: str, bucket: str) -> Exception:
     if code in ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"):
         return AccessError(f"{where}: the session token has expired; get a new one")
     if code in _ACCESS_CODES or status in (401, 403):
-        return AccessError(f"{where}: access denied ({code}); check the key's rights on this bucket")
+        return AccessError(
+            f"{where}: access denied ({code}); check the key's rights on this bucket"
+        )
     if code in _MISSING_CODES or status == 404:
         return DataError(f"{where}: no such object")
     if code in _TRANSIENT_CODES or status >= 500 or status in (200, 408, 412, 429):
@@ -448,9 +455,10 @@ def _check(data: bytes, response: Any, sha256: str) -> None:
         raise WrongBytes("not the bytes that were written")
     tag = _MD5.fullmatch(str(response.get("ETag", "")))
     plain = response.get("ServerSideEncryption") in (None, "AES256")
-    if not own and not sha256 and tag and plain:
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() != tag[1]:
-            raise WrongBytes("not the bytes of its tag")
+    if own or sha256 or not tag or not plain:
+        return
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() != tag[1]:
+        raise WrongBytes("not the bytes of its tag")
 
 
 def _check_file(path: Path, head: dict[str, Any], sha256: str) -> None:

@@ -10,7 +10,6 @@ from urllib.parse import unquote, urlsplit
 
 from dico.errors import ConfigError
 
-
 Keys = list[str]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-WORDS = "dog cat man woman child horse car boat tree house ball hat street beach field".split()
+WORDS = ["dog", "cat", "man", "woman", "child", "horse", "car", "boat", "tree", "house", "beach"]
 
 
 def picture(seed: int, width_px: int = 96, height_px: int = 72) -> Image.Image:

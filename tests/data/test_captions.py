@@ -17,7 +17,12 @@ WRONG = {
     "caption_too_long": ["a " * 5_000, "x" * 10_000, "word " * 200_000],
     "caption_encoding": ["a caf\udce9 in Paris", "a \ud83d dog runs", "a caf\ufffd on a street"],
     "caption_mojibake": ["un cafÃ© Ã\u00a0 Paris", "a manâ€™s hat on a table"],
-    "caption_control": ["a dog\x00 runs", "a \x1b[31mred\x1b[0m car", "a dog\x08 runs", "a \x85 dog"],
+    "caption_control": [
+        "a dog\x00 runs",
+        "a \x1b[31mred\x1b[0m car",
+        "a dog\x08 runs",
+        "a \x85 dog",
+    ],
     "caption_special_token": [
         "<|endoftext|> a dog runs",
         "a dog <|startoftext|>",
@@ -27,7 +32,11 @@ WRONG = {
         "<pad> a dog",
     ],
     "caption_markup": ["a <b>dog</b> runs", "salt &amp; pepper on a table", "a dog <br/> runs"],
-    "caption_address": ["see https://example.org for a dog", "www.dogs.example a dog", "a@b.com dog"],
+    "caption_address": [
+        "see https://example.org for a dog",
+        "www.dogs.example a dog",
+        "a@b.com dog",
+    ],
     "caption_no_words": ["12345 678", "!!! ???", "🐕🐕🐕", "- - -"],
     "caption_boilerplate": [
         "IMG_1234.jpg",

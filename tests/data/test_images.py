@@ -123,7 +123,9 @@ ACCEPTED: dict[str, tuple[Callable[[], bytes], Callable[[], np.ndarray], int]] =
         0,
     ),
     "animation": (
-        lambda: encoded(PHOTO, "WEBP", lossless=True, save_all=True, append_images=[picture(1, 120, 80)]),
+        lambda: encoded(
+            PHOTO, "WEBP", lossless=True, save_all=True, append_images=[picture(1, 120, 80)]
+        ),
         lambda: TRUTH,
         0,
     ),

@@ -5,7 +5,7 @@ import json
 import random
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,11 @@ def run(folder: Path, dataset: str = "dataset.jsonl", **settings: Any) -> dict[s
     """Validates and returns the summary with the result's parts."""
     settings.setdefault("num_workers", 1)
     result = validate(
-        str(folder / dataset), "", ValidationConfig(**settings), folder / "m.parquet", folder / "out"
+        str(folder / dataset),
+        "",
+        ValidationConfig(**settings),
+        folder / "m.parquet",
+        folder / "out",
     )
     summary: dict[str, Any] = json.loads((folder / "out" / "summary.json").read_text())
     assert summary["ok"] == result.ok
@@ -84,7 +88,12 @@ def _animated(folder: Path, row: dict[str, Any]) -> None:
     path = folder / row["image"]
     image = Image.open(path).convert("RGB")
     path.write_bytes(
-        encoded(image, "WEBP", save_all=True, append_images=[image.transpose(Image.Transpose.ROTATE_180)])
+        encoded(
+            image,
+            "WEBP",
+            save_all=True,
+            append_images=[image.transpose(Image.Transpose.ROTATE_180)],
+        )
     )
 
 
@@ -145,7 +154,7 @@ PLACES = 20
 
 
 @pytest.fixture(scope="module")
-def corrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], Any]]:
+def corrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Any]:
     """One dataset with every defect in 20 places, and where each was planted."""
     folder = tmp_path_factory.mktemp("corrupted")
     rows = write_dataset(folder, PLACES * len(DEFECTS) + 40)
@@ -159,7 +168,7 @@ def corrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[s
     settings = ValidationConfig(num_workers=2, max_examples=1_000_000)
     result = validate(str(path), "", settings, folder / "m.parquet", folder / "out")
     assert not result.ok
-    yield json.loads((folder / "out" / "summary.json").read_text()), planted
+    return json.loads((folder / "out" / "summary.json").read_text()), planted
 
 
 def test_every_planted_defect_is_found_and_nothing_else(
@@ -195,7 +204,9 @@ def _two_ids(folder: Path, rows: Rows) -> None:
 
 def _overlap(folder: Path, rows: Rows) -> None:
     (folder / "images/copy.jpg").write_bytes((folder / rows[0]["image"]).read_bytes())
-    rows.append({"id": "copy", "image": "images/copy.jpg", "captions": captions_of(99), "split": "train"})
+    rows.append(
+        {"id": "copy", "image": "images/copy.jpg", "captions": captions_of(99), "split": "train"}
+    )
 
 
 def _leaked_caption(folder: Path, rows: Rows) -> None:
@@ -244,7 +255,9 @@ def test_a_broken_line_is_named_with_its_number(tmp_path: Path, code: str) -> No
     start = time.monotonic()
     entries = list(read_entries(detect(str(path))))
     assert time.monotonic() - start < 5
-    broken = [(e.where.rpartition("/")[2], [c for c, _ in e.findings]) for e in entries if e.findings]
+    broken = [
+        (e.where.rpartition("/")[2], [c for c, _ in e.findings]) for e in entries if e.findings
+    ]
     assert broken == [("dataset.jsonl:4", [code])]
     assert len(entries) == 9
 
@@ -285,7 +298,9 @@ def test_quarantine_goes_on_within_its_budget(tmp_path: Path) -> None:
     summary = run(tmp_path, mode="quarantine", quarantine_budget=0.02)
     assert summary["ok"]
     assert summary["numbers"]["num_set_aside"] == 1
-    aside = [json.loads(line) for line in (tmp_path / "out/quarantine.jsonl").read_text().splitlines()]
+    aside = [
+        json.loads(line) for line in (tmp_path / "out/quarantine.jsonl").read_text().splitlines()
+    ]
     assert [(a["subject"], a["code"], a["image_id"]) for a in aside] == [
         ("picture", "image_missing", "id7"),
         ("caption", "caption_not_text", "id8"),
@@ -359,12 +374,16 @@ def test_copies_of_photographs_are_found_between_splits(tmp_path: Path, real_dat
     expected: dict[str, str] = {}
     (tmp_path / "images").mkdir()
     for index, photo in enumerate(photos):
-        rows.append({"id": photo.stem, "image": str(photo), "captions": captions_of(index), "split": "test"})
+        rows.append(
+            {"id": photo.stem, "image": str(photo), "captions": captions_of(index), "split": "test"}
+        )
         if index < 20 * len(COPIES):
             kind = list(COPIES)[index % len(COPIES)]
             name = f"images/{kind}-{photo.stem}.jpg"
             (tmp_path / name).write_bytes(COPIES[kind](Image.open(photo).convert("RGB")))
-            rows.append({"id": name, "image": name, "captions": captions_of(1000 + index), "split": "train"})
+            rows.append(
+                {"id": name, "image": name, "captions": captions_of(1000 + index), "split": "train"}
+            )
             expected[name] = kind
     write_rows(tmp_path, rows)
     summary = run(tmp_path, max_examples=1000)
@@ -460,7 +479,9 @@ def test_a_drifted_dataset_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.parquet").rename(baseline)
     assert run(tmp_path, baseline=str(baseline))["ok"]
     for row in rows:
-        row["captions"] = [f"zwei {c} unter neuen vielen fremden anderen Wörtern" for c in row["captions"]]
+        row["captions"] = [
+            f"zwei {c} unter neuen vielen fremden anderen Wörtern" for c in row["captions"]
+        ]
     write_rows(tmp_path, rows)
     reasons = run(tmp_path, baseline=str(baseline))["reasons"]
     assert [r.partition(":")[0] for r in reasons] == ["drift_words_per_caption", "drift_new_words"]

@@ -45,7 +45,11 @@ class FaultyProxy:
         """The fault of this request, or an empty text."""
         with self._lock:
             self.counts["requests"] += 1
-            if not self.faults or not self.only(method, path) or self._random.random() >= self.share:
+            if (
+                not self.faults
+                or not self.only(method, path)
+                or self._random.random() >= self.share
+            ):
                 return ""
             fault = self._random.choice(self.faults)
             self.counts[fault] += 1
@@ -74,7 +78,7 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
                 status, headers, data = self._forward(body)
                 self._answer_with(fault, status, headers, data)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve
 
         def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
             host, _, port = proxy.target.removeprefix("http://").partition(":")
@@ -86,7 +90,9 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
             finally:
                 connection.close()
 
-        def _answer_with(self, fault: str, status: int, headers: dict[str, str], data: bytes) -> None:
+        def _answer_with(
+            self, fault: str, status: int, headers: dict[str, str], data: bytes
+        ) -> None:
             if fault == "lost answer":
                 self.close_connection = True
                 return

@@ -103,7 +103,7 @@ def test_faults_are_outlived(
 ) -> None:
     """B1: the result is that of the run without faults."""
     source = folder_of(tmp_path / "in", 10)
-    with FaultyProxy(endpoint, FAULTS, share) as proxy:
+    with FaultyProxy(endpoint, FAULTS, share, seed=7) as proxy:
         proxy.stall_seconds = 1.3
         use_endpoint(monkeypatch, proxy.url)
         store = store_at("faults")
@@ -113,7 +113,7 @@ def test_faults_are_outlived(
         assert len(store.list("m")) == 12
     verify_digests(local, digest)
     assert wins == [True] * 6  # also where the answer to our own creation was lost
-    assert sum(proxy.counts[fault] for fault in FAULTS) >= 2
+    assert sum(proxy.counts[fault] for fault in FAULTS) >= share * proxy.counts["requests"] / 3
     clean = make_client(endpoint)
     body = clean.get_object(Bucket="dico-tests", Key="faults/m/deep/3.bin")["Body"].read()
     assert body == bytes([3]) * 1003
@@ -148,7 +148,9 @@ def test_every_lie_is_detected(
         assert store_at("lies").read_bytes("theirs.bin") == b"also true"
 
 
-def test_a_lie_now_and_then_is_fetched_again(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lie_now_and_then_is_fetched_again(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store_at("lies").write_bytes("x", b"the true bytes")
     with FaultyProxy(endpoint, LIES, 0.3, seed=3) as proxy:
         use_endpoint(monkeypatch, proxy.url)
@@ -156,7 +158,9 @@ def test_a_lie_now_and_then_is_fetched_again(endpoint: str, monkeypatch: pytest.
     assert sum(proxy.counts[lie] for lie in LIES) >= 3
 
 
-def test_a_stale_version_is_detected_where_the_digest_is_known(endpoint: str, tmp_path: Path) -> None:
+def test_a_stale_version_is_detected_where_the_digest_is_known(
+    endpoint: str, tmp_path: Path
+) -> None:
     store = store_at("stale")
     first = store.publish(folder_of(tmp_path / "a"), "m")
     assert store.fetch("m", tmp_path / "out", first).is_dir()
@@ -180,7 +184,9 @@ def refusal(endpoint: str, monkeypatch: pytest.MonkeyPatch, code: str, status: i
     with FaultyProxy(endpoint, (), 0.0) as proxy:
         handler = proxy._server.RequestHandlerClass
         monkeypatch.setattr(
-            handler, "_forward", lambda self, data: (status, {"Content-Type": "application/xml"}, body)
+            handler,
+            "_forward",
+            lambda self, data: (status, {"Content-Type": "application/xml"}, body),
         )
         use_endpoint(monkeypatch, proxy.url)
         start = time.monotonic()

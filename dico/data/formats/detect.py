@@ -126,9 +126,7 @@ def _read_part(format_name: str, part: Part, pictures: PictureFinder) -> Iterato
             yield entry
 
 
-def _read_file(
-    format_name: str, path: str, part: Part, pictures: PictureFinder
-) -> Iterator[Entry]:
+def _read_file(format_name: str, path: str, part: Part, pictures: PictureFinder) -> Iterator[Entry]:
     from dico.data.formats import captions_file, coco, karpathy, lines, rows, tables
 
     texts.require_file(path)
@@ -269,7 +267,13 @@ def _roots(uri: str, images: str) -> tuple[str, ...]:
     else:
         folder = parent(uri)
         above = parent(folder)
-        roots = [folder, join(folder, "images"), join(folder, "Images"), above, join(above, "images")]
+        roots = [
+            folder,
+            join(folder, "images"),
+            join(folder, "Images"),
+            above,
+            join(above, "images"),
+        ]
     if is_remote(roots[0]):
         return tuple(roots[:1])
     return tuple(dict.fromkeys([*roots, *_picture_folders(roots)]))

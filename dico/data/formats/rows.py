@@ -12,7 +12,17 @@ from dico.data.entries import Entry, normal_split
 from dico.data.grouping import Grouping, Joined
 from dico.data.sources import PictureFinder
 
-IMAGE_KEYS = ("image", "file_name", "filename", "filepath", "image_path", "path", "img", "uri", "url")
+IMAGE_KEYS = (
+    "image",
+    "file_name",
+    "filename",
+    "filepath",
+    "image_path",
+    "path",
+    "img",
+    "uri",
+    "url",
+)
 CAPTION_KEYS = ("caption", "text", "sentence", "raw", "comment", "title")
 CAPTIONS_KEYS = ("captions", "sentences", "texts", "references")
 ID_KEYS = ("id", "image_id", "cocoid", "imgid")
@@ -45,9 +55,7 @@ def _has_single_caption(row: Any) -> bool:
     )
 
 
-def _entry(
-    where: str, row: Any, findings: list[tuple[str, str]], pictures: PictureFinder
-) -> Entry:
+def _entry(where: str, row: Any, findings: list[tuple[str, str]], pictures: PictureFinder) -> Entry:
     if row is None and findings:
         return Entry("", "", [], "", where, findings)
     if not isinstance(row, dict):

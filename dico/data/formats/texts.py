@@ -13,7 +13,8 @@ def open_text(path: str) -> AbstractContextManager[IO[str]]:
     """Opens a local text file; bytes that are not UTF-8 become lone surrogates, found later."""
     if str(path).endswith(".gz"):
         return cast(
-            IO[str], gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+            IO[str],
+            gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=""),
         )
     return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
 

@@ -56,7 +56,9 @@ def _sample(
             yield member
         elif member.problem:
             detail = f"{member.name!r}: {member.problem}"[:200]
-            yield Entry("", "", [], "", f"{shard}, {member.name!r}"[:300], [("member_unsafe", detail)])
+            yield Entry(
+                "", "", [], "", f"{shard}, {member.name!r}"[:300], [("member_unsafe", detail)]
+            )
         else:
             _add_member(entry, member, file, shard)
     if entry.uri or entry.captions:

@@ -83,7 +83,9 @@ def validate(
     with tempfile.TemporaryDirectory(prefix="dico-validate-") as work:
         scanned = scan(read_entries(source, look), Path(work), cache, config)
         if not scanned.num_rows:
-            raise DataError(f"{dataset}: the dataset has no pictures; check the file and its format")
+            raise DataError(
+                f"{dataset}: the dataset has no pictures; check the file and its format"
+            )
         compared = compare(scanned, config)
         quarantine = report_dir / "quarantine.jsonl"
         outcome = conclude(scanned, compared, config, Path(manifest_path), quarantine)

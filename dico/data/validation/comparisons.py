@@ -52,8 +52,10 @@ def equal_groups(
     rows = np.flatnonzero(usable)
     order = rows[np.argsort(values[rows], kind="stable")]
     ordered = values[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else []
-    for group in np.split(order, starts[1:]) if len(order) else []:
+    if not len(order):
+        return
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    for group in np.split(order, starts[1:]):
         if len(group) > 1:
             yield group
 
@@ -98,7 +100,9 @@ def _similar(pairs: list[Pair], splits: npt.NDArray[np.int8], result: Comparison
         ranks = [_KEEP_ORDER[_split(splits, row)] for row in (first, second)]
         kept, row = (first, second) if ranks[0] <= ranks[1] else (second, first)
         ours, theirs = _split(splits, row), _split(splits, kept)
-        detail = f"{pair.kind}, likeness {pair.likeness:.2f}, to row {kept} of {theirs or 'no split'}"
+        detail = (
+            f"{pair.kind}, likeness {pair.likeness:.2f}, to row {kept} of {theirs or 'no split'}"
+        )
         leak = ours != theirs and ours and theirs
         code = "leak_similar" if leak else "image_similar"
         if not any(found == code for found, _ in result.findings[row]):

@@ -53,7 +53,12 @@ class ValidationConfig:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for name in ("quarantine_budget", "near_duplicate_likeness", "validation_share", "test_share"):
+        for name in (
+            "quarantine_budget",
+            "near_duplicate_likeness",
+            "validation_share",
+            "test_share",
+        ):
             value = getattr(self, name)
             check(0.0 <= value <= 1.0, name, value, "must be from 0 to 1")
         share = self.validation_share + self.test_share

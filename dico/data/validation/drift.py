@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dico.data.manifest import iter_manifest
 
 MAX_WORDS = 50_000
-BOUNDS = {
+BOUNDS: dict[str, dict[str, float]] = {
     "drift_words_per_caption": {"max": 0.5},
     "drift_captions_per_picture": {"max": 0.5},
     "drift_pixels": {"max": 0.5},

@@ -181,7 +181,7 @@ def _judgement(table: str, result: Mapping[str, Any]) -> Judgement:
     met = bool(result["success"])
     return Judgement(
         table, name, configuration["type"], kwargs, met, observed,
-        "" if met else error or _reason(table, name, kwargs, observed),
+        "" if met else error or _reason(name, kwargs, observed),
     )  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def _exception(info: Any) -> str:
     return ""
 
 
-def _reason(table: str, name: str, kwargs: Mapping[str, Any], observed: str) -> str:
+def _reason(name: str, kwargs: Mapping[str, Any], observed: str) -> str:
     if name in KINDS:
         kind = KINDS[name]
         allowed = 100 * (1.0 - kwargs.get("mostly", 1.0))

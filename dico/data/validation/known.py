@@ -63,7 +63,7 @@ def _find(source: Dataset) -> Known | None:
         marks = [any(mark in name for name in names) for mark in known.file_marks]
         if known.format == source.format and all(marks) and len(names) == len(marks):
             return known
-    if source.format == "karpathy" and not is_remote(source.parts[0].uri):
-        if '"cocoid"' in head(source.parts[0].uri):
-            return KNOWN[0]
+    local = source.format == "karpathy" and not is_remote(source.parts[0].uri)
+    if local and '"cocoid"' in head(source.parts[0].uri):
+        return KNOWN[0]
     return None

@@ -186,6 +186,3 @@ def _short(content: dict[str, Any]) -> dict[str, Any]:
         "split": content["split"],
         "captions": content["captions"][:2],
     }
-
-
-

@@ -112,7 +112,9 @@ def _chosen_pairs(pairs: list[Pair], outcome: Outcome) -> list[Pair]:
 
 def _sample_rows(outcome: Outcome) -> list[int]:
     kept = np.flatnonzero(~outcome.set_aside)
-    places = np.unique(np.linspace(0, len(kept) - 1, MAX_SAMPLE).astype(int)) if len(kept) else []
+    if not len(kept):
+        return []
+    places = np.unique(np.linspace(0, len(kept) - 1, MAX_SAMPLE).astype(int))
     return [int(kept[place]) for place in places]
 
 
@@ -184,7 +186,9 @@ def _histogram(title: str, values: npt.NDArray[Any], num_bins: int = 26) -> dict
 def _judgements(summary: dict[str, Any]) -> list[dict[str, Any]]:
     def settings(kwargs: dict[str, Any]) -> str:
         shown = {k: v for k, v in kwargs.items() if k != "column"}
-        return ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
+        return ", ".join(
+            f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items()
+        )
 
     rows = [{**one, "settings": settings(one["kwargs"])} for one in summary["judgements"]]
     return sorted(rows, key=lambda one: (one["met"], one["table"], one["name"] not in KINDS))

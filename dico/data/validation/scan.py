@@ -155,9 +155,7 @@ def _look(
     return uri, lookers.look(uri, data), stamp
 
 
-def _drop_unusable_positives(
-    entry: Entry, seen: list[tuple[str, PictureFacts, str]]
-) -> None:
+def _drop_unusable_positives(entry: Entry, seen: list[tuple[str, PictureFacts, str]]) -> None:
     entry.findings += [("positive_unusable", facts.detail) for _, facts, _ in seen if facts.code]
     entry.positive_uris = [uri for uri, facts, _ in seen if not facts.code]
 
@@ -170,7 +168,8 @@ def _row(
     thumbs: IO[bytes],
 ) -> dict[str, Any]:
     """Adds one entry to the arrays; returns its row."""
-    findings = [(code, detail, None) for code, detail in entry.findings]
+    findings: list[tuple[str, str, str | None]] = []
+    findings += [(code, detail, None) for code, detail in entry.findings]
     captions, positives = [], []
     for caption in entry.captions:
         found = check_caption(caption, config.max_caption_chars)

@@ -1,0 +1,123 @@
+"""Reading stored features: a random batch, one after another, and how much of the disk that is.
+
+Run: python benchmarks/features.py [--pictures 400] [--folder DIR]
+
+Rows are those of a ViT-L/14 tower (257 x 1024, float16, 526 kB). Compared is a safetensors file per
+picture. Cold figures are taken after asking the kernel to drop the files' pages.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from dico.data.features import FeatureSpec, FeatureStore, FeatureWriter
+
+SHAPE = (257, 1024)
+BATCH = 8
+
+
+def main() -> None:
+    """Writes a store, reads it in several ways, prints JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=400, help="pictures in the store")
+    parser.add_argument("--folder", default="", help="where to write; a temporary folder")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder or None) as folder:
+        print(json.dumps(measure(Path(folder), arguments.pictures), indent=1))
+
+
+def measure(folder: Path, num_pictures: int) -> dict[str, object]:
+    """All figures."""
+    keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(num_pictures)]
+    spec = FeatureSpec("benchmark", {"tokens": (SHAPE, "float16")})
+    generator = np.random.default_rng(0)
+    rows = generator.standard_normal((16, *SHAPE)).astype(np.float16)
+    start = time.perf_counter()
+    with FeatureWriter.open(folder / "store", spec) as writer:
+        for index, key in enumerate(keys):
+            writer.add(key, tokens=rows[index % 16])
+    write_seconds = time.perf_counter() - start
+    (folder / "files").mkdir()
+    for index, key in enumerate(keys):
+        save_file({"tokens": rows[index % 16]}, folder / "files" / key)
+    start = time.perf_counter()
+    FeatureStore.open(folder / "store")
+    verify_seconds = time.perf_counter() - start
+    store = FeatureStore.open(folder / "store", verify=False)
+    batches = [list(generator.choice(keys, BATCH)) for _ in range(100)]
+    one = [[key] for key in generator.choice(keys, 200)]
+    gigabytes = spec.num_bytes(num_pictures) / 1e9
+
+    def by_file(batch: list[str]) -> None:
+        np.stack([load_file(folder / "files" / key)["tokens"] for key in batch])
+
+    def drop() -> None:
+        _drop_pages(folder / "store")
+
+    drop()
+    start = time.perf_counter()
+    for low in range(0, num_pictures, BATCH):
+        store.read(keys[low : low + BATCH], "tokens")
+    cold = gigabytes / (time.perf_counter() - start)
+    drop()
+    start = time.perf_counter()
+    for path in (folder / "store").iterdir():
+        with open(path, "rb", buffering=0) as file:
+            while file.read(1 << 22):
+                pass
+    disk = gigabytes / (time.perf_counter() - start)
+    return {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "load_average": os.getloadavg()[0],
+        "num_pictures": num_pictures,
+        "gigabytes": round(gigabytes, 3),
+        "write_gigabytes_per_second": round(gigabytes / write_seconds, 3),
+        "verify_gigabytes_per_second": round(gigabytes / verify_seconds, 3),
+        "one_random_row_ms": _spread([_timed(store.read, b) for b in one]),
+        "random_batch_of_8_ms": _spread([_timed(store.read, b) for b in batches]),
+        "file_per_picture_batch_of_8_ms": _spread([_timed_plain(by_file, b) for b in batches]),
+        "cold_sequential_gigabytes_per_second": round(cold, 3),
+        "disk_sequential_gigabytes_per_second": round(disk, 3),
+        "share_of_disk": round(cold / disk, 3),
+    }
+
+
+def _timed(read: Callable[[list[str], str], object], keys: list[str]) -> float:
+    start = time.perf_counter()
+    read(keys, "tokens")
+    return 1000 * (time.perf_counter() - start)
+
+
+def _timed_plain(read: Callable[[list[str]], object], keys: list[str]) -> float:
+    start = time.perf_counter()
+    read(keys)
+    return 1000 * (time.perf_counter() - start)
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {
+        "median": round(statistics.median(values), 4),
+        "p90": round(float(np.quantile(values, 0.9)), 4),
+    }
+
+
+def _drop_pages(folder: Path) -> None:
+    for path in folder.iterdir():
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()
