@@ -20,10 +20,11 @@ def toy(
     """
     from dico.data.toy import ToyConfig, write_toy_dataset
     from dico.errors import UsageError
+    from dico.storage import atomic_folder
 
     if output.exists():
         raise UsageError(f"--output: {output} exists already; choose another folder")
-    config = ToyConfig(
-        num_train=num_train, num_validation=num_validation, num_test=num_test
-    )
-    print(write_toy_dataset(output, config, seed))
+    config = ToyConfig(num_train=num_train, num_validation=num_validation, num_test=num_test)
+    with atomic_folder(output) as folder:
+        written = write_toy_dataset(folder, config, seed)
+    print(output / written.name)

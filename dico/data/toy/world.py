@@ -1,8 +1,11 @@
 """The small world on disk: pictures and a JSONL dataset, in the format that a user would bring."""
 
 import dataclasses
+import functools
 import json
+import multiprocessing
 import random
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,6 @@ from dico.data.toy.captions import write_caption, write_full_caption
 from dico.data.toy.render import render
 from dico.data.toy.scenes import sample_scene
 from dico.progress import progress
-from dico.storage import atomic_folder
 
 DATASET_FILE = "dataset.jsonl"
 
@@ -39,38 +41,39 @@ class ToyConfig:
 
 
 def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:
-    """Renders the small world into ``folder`` and returns the path of its dataset file.
+    """Renders the small world into the new ``folder``; returns the path of its dataset file.
 
-    The folder appears only when it is complete. The same config and seed
-    give the same bytes.
+    Pictures are rendered on all cores. The same config and seed give the same bytes.
     """
-    splits = {
+    sizes = {
         "train": config.num_train,
         "validation": config.num_validation,
         "test": config.num_test,
     }
+    places = [(split, index) for split, size in sizes.items() for index in range(size)]
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    write = functools.partial(_write_picture, folder, config, seed)
     with (
-        atomic_folder(folder) as working,
-        progress("small world", total=sum(splits.values()), unit="picture") as bar,
+        ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool,
+        progress("small world", total=len(places), unit="picture") as bar,
     ):
-        (working / "images").mkdir()
         lines = []
-        for split, num_pictures in splits.items():
-            for index in range(num_pictures):
-                lines.append(json.dumps(_write_picture(working, split, index, config, seed)))
-                bar.advance()
-        (working / DATASET_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for entry in pool.map(write, places, chunksize=50):
+            lines.append(json.dumps(entry))
+            bar.advance()
+    (folder / DATASET_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder / DATASET_FILE
 
 
 def _write_picture(
-    folder: Path, split: str, index: int, config: ToyConfig, seed: int
+    folder: Path, config: ToyConfig, seed: int, place: tuple[str, int]
 ) -> dict[str, Any]:
     """Writes one picture (two for training) and returns its line of the dataset."""
+    split, index = place
     rng = random.Random(f"{seed}/{split}/{index}")
     scene = sample_scene(rng)
     name = f"images/{split}-{index:05d}"
-    render(scene, rng, config.image_side_px).save(folder / f"{name}.png")
+    render(scene, rng, config.image_side_px).save(folder / f"{name}.png", compress_level=1)
     entry: dict[str, Any] = {
         "id": f"{split}-{index:05d}",
         "image": f"{name}.png",
@@ -78,7 +81,9 @@ def _write_picture(
         "split": split,
     }
     if split == "train":
-        render(scene, rng, config.image_side_px).save(folder / f"{name}-again.png")
+        render(scene, rng, config.image_side_px).save(
+            folder / f"{name}-again.png", compress_level=1
+        )
         entry["positive_images"] = [f"{name}-again.png"]
         entry["positive_captions"] = [write_full_caption(scene, rng)]
     return entry
