@@ -37,6 +37,9 @@ class GateConfig:
     max_bad_endings_rise: float = 0.05
     """How much larger the share of captions with a broken ending may be, in [0, 1]."""
 
+    min_words: float = 1.0
+    """Captions of fewer words on average say nothing; at least 0."""
+
     min_images: int = 20
     """Fewer test images than this decide nothing; at least 1."""
 
@@ -46,6 +49,7 @@ class GateConfig:
         check(self.max_rep_2_rise >= 0, "max_rep_2_rise", self.max_rep_2_rise, "at least 0")
         rise = self.max_bad_endings_rise
         check(0 <= rise <= 1, "max_bad_endings_rise", rise, "in [0, 1]")
+        check(self.min_words >= 0, "min_words", self.min_words, "at least 0")
         check(self.min_images >= 1, "min_images", self.min_images, "at least 1")
 
 
@@ -102,6 +106,9 @@ def decide(
     if num_images < config.min_images:
         reason = f"{num_images} test images decide nothing; at least {config.min_images} are needed"
         return Decision(False, (reason,))
+    num_words = _value(metrics, candidate, "num_words")
+    if num_words < config.min_words:
+        return Decision(False, (f"captions of {num_words:.1f} words on average say nothing",))
     reigning = champion in metrics["systems"]
     others = [baseline, champion] if reigning else [baseline]
     faults = [fault for other in others for fault in _faults(metrics, config, candidate, other)]

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -89,7 +90,8 @@ class Screen:
     def table(self, table: MetricTable) -> None:
         """Prints the metrics of all systems; intervals of scores only where they fit."""
         grid = _grid(table, intervals=True)
-        if self._console.measure(grid).maximum > self._console.width:
+        unbounded = self._console.options.update(width=1000)
+        if Measurement.get(self._console, unbounded, grid).maximum > self._console.width:
             grid = _grid(table, intervals=False)
         self._print("")
         self._console.print(grid)

@@ -21,7 +21,7 @@ def make_metrics(against_xe=None, against_champion=None, num_images=100):
     """Metrics with differences (value, half width of the interval) on top of no change at all."""
     systems = {
         "xe": {"pac_score": 1.2, "cider": 1.0, "rep_2": 0.1, "bad_endings": 0.0},
-        "dico": {"pac_score": 1.3, "cider": 1.0, "rep_2": 0.1, "bad_endings": 0.0},
+        "dico": {"pac_score": 1.3, "cider": 1.0, "num_words": 8.0},
     }
     differences = {"dico - xe": as_differences(against_xe or {})}
     if against_champion is not None:
@@ -96,6 +96,14 @@ def test_never_promoted_when_worse_or_hacked_always_when_better():
         bad = reward < 0 or cider < 0 or rep_2 > 0.25
         better = reward > 0 or cider > 0
         assert decision.promote == (better and not bad), (reward, cider, rep_2, decision)
+
+
+def test_empty_captions_are_refused():
+    metrics = make_metrics({"pac_score": (0.2, 0.01)})
+    metrics["systems"]["dico"]["num_words"] = 0.4
+    decision = decide(metrics, GateConfig())
+    assert not decision.promote
+    assert decision.reasons == ("captions of 0.4 words on average say nothing",)
 
 
 def test_too_few_images_decide_nothing():
