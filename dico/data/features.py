@@ -33,6 +33,7 @@ SHARD_BYTES = 2_000_000_000
 KEY_BYTES = 32
 DIGEST_BYTES = 16
 HEADER_BYTES = 512
+LARGE_ROW_BYTES = 65_536
 _DTYPES: dict[str, tuple[str, "np.dtype[Any]"]] = {
     "float16": ("F16", np.dtype("<f2")),
     "float32": ("F32", np.dtype("<f4")),
@@ -85,6 +86,7 @@ class FeatureStore:
     def __init__(self, folder: Path, spec: FeatureSpec, shards: list[dict[str, Any]]) -> None:
         self.folder, self.spec, self._shards = folder, spec, shards
         self._maps: dict[tuple[int, str], Array] = {}
+        self._files: dict[tuple[int, str], _Descriptor] = {}
         tables = [_read_keys(folder, shard) for shard in shards]
         keys = np.concatenate([t[0] for t in tables] or [np.empty((0, KEY_BYTES), np.uint8)])
         self._keys = np.ascontiguousarray(keys).view(f"S{KEY_BYTES}").reshape(-1)
@@ -142,14 +144,30 @@ class FeatureStore:
             )
         rows = self._find(keys)
         shards = np.searchsorted(self._starts, rows, side="right") - 1
-        if len(rows) and (shards == shards[0]).all():
-            return np.asarray(self._map(int(shards[0]), name)[rows - self._starts[shards[0]]])
         shape, dtype = self.spec.arrays[name]
         out = np.empty((len(rows), *shape), _DTYPES[dtype][1])
+        if self.spec.row_bytes(name) >= LARGE_ROW_BYTES:
+            self._read_large(out, shards, rows - self._starts[shards], name)
+            return out
         for shard in np.unique(shards):
             here = shards == shard
             out[here] = self._map(int(shard), name)[rows[here] - self._starts[shard]]
         return out
+
+    def _read_large(
+        self, out: Array, shards: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], name: str
+    ) -> None:
+        """Reads rows into ``out`` by position: all are asked for first, then copied."""
+        num_bytes = self.spec.row_bytes(name)
+        places = [
+            (self._file(int(shard), name), HEADER_BYTES + int(row) * num_bytes)
+            for shard, row in zip(shards, rows, strict=True)
+        ]
+        for descriptor, offset in places:
+            os.posix_fadvise(descriptor, offset, num_bytes, os.POSIX_FADV_WILLNEED)
+        for row_out, (descriptor, offset) in zip(out, places, strict=True):
+            if os.preadv(descriptor, [row_out.reshape(-1).view(np.uint8)], offset) != num_bytes:
+                raise DigestError(f"{self.folder}: a shard of {name} is too short; extract again")
 
     def verify(self) -> None:
         """Checks every row's digest; raises DigestError naming the first bad key."""
@@ -188,6 +206,15 @@ class FeatureStore:
         rows = self._order[at] if len(self._sorted) else at
         return np.where(found, rows, -1).astype(np.int64)
 
+    def _file(self, shard: int, name: str) -> int:
+        """Descriptor of a shard's file, whose size and header were checked."""
+        file = self._files.get((shard, name))
+        if file is None:
+            self._map(shard, name)
+            path = self.folder / f"{self._shards[shard]['name']}.{name}.safetensors"
+            file = self._files[shard, name] = _Descriptor(path)
+        return file.number
+
     def _map(self, shard: int, name: str) -> Array:
         array = self._maps.get((shard, name))
         if array is None:
@@ -196,6 +223,16 @@ class FeatureStore:
             array = _map_rows(path, name, entry["rows"], self.spec)
             self._maps[shard, name] = array
         return array
+
+
+class _Descriptor:
+    """An open file that is closed with its owner."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        os.close(self.number)
 
 
 class FeatureWriter:

@@ -83,7 +83,8 @@ def iter_manifest(path: str | Path, split: str | None = None) -> Iterator[Record
 
 def record_of(row: dict[str, Any]) -> Record:
     """A record from a manifest's row as plain values."""
-    return Record(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+    return Record(**values)
 
 
 class ManifestWriter:

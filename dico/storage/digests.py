@@ -79,7 +79,7 @@ def parse_digests(data: bytes, where: str) -> dict[str, dict[str, str | int]]:
     """Reads the bytes of a ``digests.json``; names that leave the folder are refused."""
     try:
         content = json.loads(data)
-        files = {
+        files: dict[str, dict[str, str | int]] = {
             str(name): {"sha256": str(entry["sha256"]), "bytes": int(entry["bytes"])}
             for name, entry in content["files"].items()
         }

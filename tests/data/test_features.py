@@ -49,6 +49,15 @@ def test_rows_come_back_in_the_order_asked_for(
     assert store.read([], "tokens").shape == (0, 5, 8)
 
 
+def test_large_rows_are_read_by_position(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "SHARD_BYTES", 80 * 7)
+    monkeypatch.setattr(features, "LARGE_ROW_BYTES", 1)
+    write(tmp_path, range(20))
+    order = [19, 0, 7, 7, 13, 6]
+    tokens = FeatureStore.open(tmp_path).read([key_of(i) for i in order], "tokens")
+    assert np.array_equal(tokens, np.stack([arrays_of(i)["tokens"] for i in order]))
+
+
 def test_a_shard_is_a_safetensors_file(tmp_path: Path) -> None:
     write(tmp_path, range(3))
     (path,) = tmp_path.glob("*.embedding.safetensors")
