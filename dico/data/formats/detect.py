@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from dico.data.entries import SPLIT_NAMES, Entry
 from dico.data.formats import texts
+from dico.data.formats.rows import IMAGE_KEYS
 from dico.data.sources import (
     PICTURE_SUFFIXES,
     PictureFinder,
@@ -227,7 +228,8 @@ def _json_format(uri: str, text: str) -> str:
     if re.search(r'"(annotations|coco_url|file_name)"\s*:', text):
         return "coco"
     first, _, rest = start.partition("\n")
-    if first.rstrip().endswith("}") and (not rest.strip() or rest.lstrip().startswith("{")):
+    alone = first.rstrip().endswith("}") and (not rest.strip() or rest.lstrip().startswith("{"))
+    if alone and any(f'"{key}"' in first for key in IMAGE_KEYS):
         return "jsonl"
     if re.search(r'"images"\s*:', text):
         raise UsageError(
