@@ -45,7 +45,7 @@ a_b a__b _a_ x_x|a_b a __ b _ a _ x_x
 """
 
 
-@pytest.mark.parametrize("case", [line for line in CASES.strip().split("\n")])
+@pytest.mark.parametrize("case", CASES.strip().split("\n"))
 def test_tokens(case):
     text, tokens = case.encode("latin-1", "backslashreplace").decode("unicode-escape").split("|")
     assert tokenize_with_python([text, ""])[0] == tokens
