@@ -81,5 +81,5 @@ def _parse_override(text: str) -> tuple[str, str, Any]:
         raise ConfigError(f"overrides: expected section.setting=value, got {text!r}")
     try:
         return section, setting, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, too deep
         return section, setting, value

@@ -7,6 +7,7 @@ str, tuples of these, optional values, or another config. Ranges are checked in 
 import dataclasses
 import difflib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str) -> T:
         ConfigError: unknown field, missing field, wrong type or value out of range.
     """
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{where}: expected settings, got {data!r}")
+        raise ConfigError(f"{where}: expected settings, got {_short(data)}")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     dotted = f"{where}." if where else ""
     for key in data:
@@ -67,7 +68,7 @@ def from_json(cls: type[T], text: str, where: str) -> T:
     """Builds the config ``cls`` from JSON text; empty text means all defaults."""
     try:
         data = json.loads(text) if text.strip() else {}
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not JSON: {error}") from None
     return from_dict(cls, data, where)
 
@@ -75,7 +76,16 @@ def from_json(cls: type[T], text: str, where: str) -> T:
 def check(condition: bool, field: str, value: object, constraint: str) -> None:
     """Raises ConfigError ``field: constraint, got value`` unless ``condition`` holds."""
     if not condition:
-        raise ConfigError(f"{field}: {constraint}, got {value!r}")
+        raise ConfigError(f"{field}: {constraint}, got {_short(value)}")
+
+
+def _short(value: object) -> str:
+    """The value as one line of at most 80 characters."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a deep list
+        text = f"a very long {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _suggest(name: str, known: list[str]) -> str:
@@ -94,16 +104,20 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return from_dict(typing.cast(type, hint), value, where)
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise ConfigError(f"{where}: expected a list, got {value!r}")
+            raise ConfigError(f"{where}: expected a list, got {_short(value)}")
         item = typing.get_args(hint)[0]
         return tuple(_convert(v, item, f"{where}[{i}]") for i, v in enumerate(value))
     if origin is typing.Literal:
         choices = typing.get_args(hint)
         if value not in choices:
-            raise ConfigError(f"{where}: expected one of {', '.join(map(str, choices))}, got {value!r}")
+            raise ConfigError(
+                f"{where}: expected one of {', '.join(map(str, choices))}, got {_short(value)}"
+            )
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value) if abs(value) < 2**1000 else math.inf
+    if hint is float and isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where}: expected a finite number, got {_short(value)}")
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {_short(value)}")
     return value

@@ -52,7 +52,8 @@ def finetune_captioner(
     use_deterministic_kernels()
     dataset = fingerprint(manifest)
     start = sha256_file(Path(captioner) / "model.safetensors")
-    inputs = (dataset, features_digest(features), start, config, decoding, seed)
+    judged_by = sha256_file(Path(evaluator) / "pac.safetensors")
+    inputs = (dataset, features_digest(features), start, judged_by, config, decoding, seed)
     checkpoints = checkpoints_of("finetune-captioner", store, run_key, *inputs)
     stored = open_features(features)
     with join_world() as world:

@@ -32,8 +32,10 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
 
     Raises:
         DataError: the dataset is missing or of no known format.
-        UsageError: neither a dataset nor a store is given.
+        UsageError: neither a dataset nor a store is given, or the seed is negative.
     """
+    if seed < 0:
+        raise UsageError(f"seed: must not be negative, got {seed}")
     if dataset:
         return Outputs(dataset, images, dataset_version(dataset, images))
     if not store:

@@ -26,9 +26,7 @@ def world(tmp_path_factory):
 def alone(world, tmp_path_factory):
     """Results of trainers that were left alone."""
     store = tmp_path_factory.mktemp("alone")
-    return {
-        stage: trainer.train(stage, world, store / stage, World()) for stage in trainer.STAGES
-    }
+    return {stage: trainer.train(stage, world, store / stage, World()) for stage in trainer.STAGES}
 
 
 class Died(Exception):

@@ -184,7 +184,7 @@ def test_another_models_tensors_are_refused_by_name(tmp_path):
     write_digests(folder)
     state = small_state()
     before = weights(state)
-    with pytest.raises(DataError, match="extra is .*, and this model's is missing"):
+    with pytest.raises(DataError, match=r"extra is .*, and this model's is missing"):
         checkpoints.resume(state)
     assert torch.equal(weights(state), before)
     assert state.step == 0

@@ -19,8 +19,12 @@ def naive_clip_loss(images, texts, scale):
     total = 0.0
     n = len(images)
     for i in range(n):
-        to_texts = [scale * sum(a * b for a, b in zip(images[i], texts[j])) for j in range(n)]
-        to_images = [scale * sum(a * b for a, b in zip(images[j], texts[i])) for j in range(n)]
+        to_texts = [
+            scale * sum(a * b for a, b in zip(images[i], texts[j], strict=True)) for j in range(n)
+        ]
+        to_images = [
+            scale * sum(a * b for a, b in zip(images[j], texts[i], strict=True)) for j in range(n)
+        ]
         for scores in (to_texts, to_images):
             total += math.log(sum(math.exp(s) for s in scores)) - scores[i]
     return total / (2 * n)
@@ -36,7 +40,9 @@ def test_clip_loss_is_the_loop(scale):
 
 def test_clip_loss_of_two_orthogonal_pairs():
     pairs = torch.eye(2, dtype=torch.float64)
-    assert clip_loss(pairs, pairs, torch.tensor(1.0)).item() == pytest.approx(math.log1p(math.e**-1))
+    assert clip_loss(pairs, pairs, torch.tensor(1.0)).item() == pytest.approx(
+        math.log1p(math.e**-1)
+    )
     swapped = clip_loss(pairs, pairs.flip(0), torch.tensor(1.0)).item()
     assert swapped == pytest.approx(math.log1p(math.e))
 

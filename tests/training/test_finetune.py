@@ -69,8 +69,11 @@ def test_reward_rises_and_the_first_step_has_no_drift(world, tmp_path):
     rewards = [row["reward"] for row in rows]
     assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.02
     assert rows[-1]["kl"] > 0
-    validated = {r["step"]: r["validation_ref_pac_score"] for r in state.history.rows
-                 if "validation_ref_pac_score" in r}
+    validated = {
+        r["step"]: r["validation_ref_pac_score"]
+        for r in state.history.rows
+        if "validation_ref_pac_score" in r
+    }
     assert sorted(validated) == [0, 12, 24]
     assert state.best_score == max(validated.values()) == validated[state.best_step]
     for name, value in captioner.state_dict().items():
@@ -180,7 +183,7 @@ def test_no_update_after_a_loss_that_is_not_finite(world, tmp_path):
         return torch.full(tokens.shape[:2], torch.nan)
 
     before = {name: value.clone() for name, value in captioner.state_dict().items()}
-    with pytest.raises(NonFiniteError, match="step 0: .*not updated"):
+    with pytest.raises(NonFiniteError, match=r"step 0: .*not updated"):
         finetune(
             captioner,
             tiny.data(world),

@@ -22,7 +22,9 @@ def test_each_epoch_is_a_permutation_of_its_own():
 @pytest.mark.parametrize(("num_items", "batch_size"), [(7, 3), (3, 7), (4, 4), (1, 2)])
 def test_batches_are_slices_of_the_epochs_end_to_end(num_items, batch_size):
     order = DataOrder(num_items, batch_size, seed=2)
-    stream = np.concatenate([np.random.default_rng((2, e)).permutation(num_items) for e in range(9)])
+    stream = np.concatenate(
+        [np.random.default_rng((2, e)).permutation(num_items) for e in range(9)]
+    )
     for step in range(9 * num_items // batch_size):
         expected = stream[step * batch_size : (step + 1) * batch_size]
         assert order.batch(step).tolist() == expected.tolist()

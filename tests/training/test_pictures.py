@@ -50,7 +50,9 @@ def test_crops_are_views_of_their_own_picture():
     """A ramp of columns and rows shows which square was cropped."""
     side = 20
     ramp = torch.arange(side, dtype=torch.float32)
-    picture = torch.stack([ramp.expand(side, side), ramp[:, None].expand(side, side), ramp.new_zeros(side, side)])
+    picture = torch.stack(
+        [ramp.expand(side, side), ramp[:, None].expand(side, side), ramp.new_zeros(side, side)]
+    )
     crops = random_crops(picture.expand(200, -1, -1, -1), torch.Generator().manual_seed(0))
     assert crops.shape == (200, 3, side, side)
     least = round(side * 0.5**0.5)

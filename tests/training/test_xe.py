@@ -111,7 +111,7 @@ def test_no_update_after_a_loss_that_is_not_finite(world, tmp_path):
     with torch.no_grad():
         captioner.decoder.norm.weight[3] = torch.nan
     before = {name: value.clone() for name, value in captioner.state_dict().items()}
-    with pytest.raises(NonFiniteError, match="step 0: loss nan.*not updated"):
+    with pytest.raises(NonFiniteError, match=r"step 0: loss nan.*not updated"):
         train(world, tmp_path, captioner)
     for name, value in captioner.state_dict().items():
         assert torch.equal(value, before[name]) or name == "decoder.norm.weight", name
@@ -121,7 +121,7 @@ def test_no_update_after_a_loss_that_is_not_finite(world, tmp_path):
 def test_a_gradient_that_is_not_finite_is_refused():
     parameter = torch.nn.Parameter(torch.zeros(2))
     parameter.grad = torch.tensor([1.0, torch.inf])
-    with pytest.raises(NonFiniteError, match="step 7: loss 0.5, gradient norm inf"):
+    with pytest.raises(NonFiniteError, match=r"step 7: loss 0\.5, gradient norm inf"):
         clip_gradients([parameter], 1.0, 0.5, 7)
 
 

@@ -33,7 +33,9 @@ CPU = torch.device("cpu")
 def make_world(folder: Path) -> Path:
     """Writes dataset, manifest.parquet, evaluator/ and the features' pointer into ``folder``."""
     dataset = write_toy_dataset(folder / "toy", TOY, seed=3)
-    records = [record_of(folder / "toy", json.loads(line)) for line in dataset.read_text().splitlines()]
+    records = [
+        record_of(folder / "toy", json.loads(line)) for line in dataset.read_text().splitlines()
+    ]
     write_manifest(records, folder / "manifest.parquet")
     torch.manual_seed(0)
     texts = [text for record in records for text in record.captions]

@@ -1,0 +1,180 @@
+"""The small world: the same bytes from the same seed, and captions that are true."""
+
+import hashlib
+import json
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dico.data.formats import detect, read_entries
+from dico.data.toy import ToyConfig, write_toy_dataset
+from dico.data.toy.captions import SYNONYMS, write_caption, write_full_caption
+from dico.data.toy.render import PALETTE, render
+from dico.data.toy.scenes import BACKGROUNDS, COLOURS, RELATIONS, SHAPES, TEXTURES, sample_scene
+from dico.errors import ConfigError
+
+CONFIG = ToyConfig(num_train=5, num_validation=2, num_test=3, num_captions=4, image_side_px=32)
+SHAPE_OF = {word: shape for shape in SHAPES for word in SYNONYMS.get(shape, (shape,))}
+SCENES = [sample_scene(random.Random(seed)) for seed in range(300)]
+
+
+def digests(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_toy_dataset(tmp_path / name, CONFIG, seed)
+    first, again, other = (digests(tmp_path / name) for name in "abc")
+    assert first == again
+    assert first.keys() == other.keys()
+    assert all(first[name] != other[name] for name in first)
+
+
+def test_a_picture_does_not_depend_on_how_many_there_are(tmp_path):
+    write_toy_dataset(tmp_path / "few", CONFIG, 1)
+    more = ToyConfig(num_train=7, num_validation=2, num_test=3, num_captions=4, image_side_px=32)
+    write_toy_dataset(tmp_path / "more", more, 1)
+    few = digests(tmp_path / "few")
+    assert {k: v for k, v in digests(tmp_path / "more").items() if k in few} == {
+        **few,
+        "dataset.jsonl": digests(tmp_path / "more")["dataset.jsonl"],
+    }
+
+
+def test_splits_captions_and_positives(tmp_path):
+    entries = lines(write_toy_dataset(tmp_path / "toy", CONFIG, 1))
+    splits = [entry["split"] for entry in entries]
+    assert splits == ["train"] * 5 + ["validation"] * 2 + ["test"] * 3
+    assert len({entry["id"] for entry in entries}) == 10
+    for entry in entries:
+        assert len(entry["captions"]) == 4
+        assert ("positive_images" in entry) == (entry["split"] == "train")
+        with Image.open(tmp_path / "toy" / entry["image"]) as picture:
+            assert (picture.size, picture.mode) == ((32, 32), "RGB")
+        for name in entry.get("positive_images", ()):
+            again = (tmp_path / "toy" / name).read_bytes()
+            assert again != (tmp_path / "toy" / entry["image"]).read_bytes()
+
+
+def test_the_readers_of_users_datasets_read_it(tmp_path):
+    path = write_toy_dataset(tmp_path / "toy", CONFIG, 1)
+    entries = list(read_entries(detect(str(path), "")))
+    assert len(entries) == 10
+    assert [entry.findings for entry in entries] == [[]] * 10
+    assert [entry.image_id for entry in entries] == [line["id"] for line in lines(path)]
+    assert entries[0].captions == lines(path)[0]["captions"]
+    assert entries[0].uri == str(tmp_path / "toy" / "images" / "train-00000.png")
+    assert entries[0].positive_captions == lines(path)[0]["positive_captions"]
+
+
+def test_a_stopped_writer_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dico.data.toy.world.render", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_toy_dataset(tmp_path / "toy", CONFIG, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def things_said(caption):
+    """(shape, colour or None, texture or None) of each noun phrase, and the background."""
+    text, _, ground = caption.partition(" on ")
+    words = text.split()
+    said, colour, texture = [], None, None
+    for word in words:
+        if word in COLOURS:
+            colour = word
+        elif word in TEXTURES:
+            texture = word
+        elif word in SHAPE_OF:
+            said.append((SHAPE_OF[word], colour, texture))
+            colour = texture = None
+    return said, next((word for word in ground.split() if word in BACKGROUNDS), None)
+
+
+@pytest.mark.parametrize("write", [write_caption, write_full_caption])
+def test_captions_are_true(write):
+    for number, scene in enumerate(SCENES):
+        caption = write(scene, random.Random(number))
+        said, background = things_said(caption)
+        assert said, caption
+        assert len(said) <= len(scene.things)
+        assert background in (None, scene.background), caption
+        things = list(scene.things)
+        for shape, colour, texture in said:
+            match = next(
+                thing
+                for thing in things
+                if thing.shape == shape
+                and colour in (None, thing.colour)
+                and texture in (None, thing.texture)
+            )
+            things.remove(match)
+
+
+def test_a_stated_relation_is_the_scenes():
+    stated = 0
+    for number, scene in enumerate(SCENES):
+        caption = write_caption(scene, random.Random(number))
+        for relation in RELATIONS:
+            if any(f" {phrase} " in f" {caption} " for phrase in SYNONYMS[relation]):
+                assert relation == scene.relation, caption
+                stated += 1
+    assert stated > 20
+
+
+def test_full_captions_leave_nothing_out():
+    for number, scene in enumerate(SCENES):
+        said, background = things_said(write_full_caption(scene, random.Random(number)))
+        textures = [None if t.texture == "plain" else t.texture for t in scene.things]
+        expected = [(t.shape, t.colour, x) for t, x in zip(scene.things, textures, strict=True)]
+        assert said == expected
+        assert background == scene.background
+
+
+def test_people_leave_things_out():
+    words = [len(write_caption(s, random.Random(n)).split()) for n, s in enumerate(SCENES)]
+    full = [len(write_full_caption(s, random.Random(n)).split()) for n, s in enumerate(SCENES)]
+    assert np.mean(words) < 0.7 * np.mean(full)
+    assert len(set(words)) > 5
+
+
+def test_objects_lie_where_the_relation_says():
+    for scene in SCENES:
+        cells = [thing.cell for thing in scene.things]
+        assert len(set(cells)) == len(cells)
+        if scene.relation:
+            (ax, ay), (bx, by) = ((cell % 2, cell // 2) for cell in cells[:2])
+            steps = {"left of": (1, 0), "right of": (-1, 0), "above": (0, 1), "below": (0, -1)}
+            assert (bx - ax, by - ay) == steps[scene.relation]
+    assert {len(scene.things) for scene in SCENES} == {1, 2, 3}
+
+
+def test_pictures_show_background_and_objects():
+    for number, scene in enumerate(SCENES[:20]):
+        pixels = np.asarray(render(scene, random.Random(number), 64)).astype(int)
+        corner = pixels[0, :].mean(axis=0)
+        assert np.abs(corner - PALETTE[scene.background]).max() < 25
+        thing = scene.things[0]
+        top, left = 32 * (thing.cell // 2), 32 * (thing.cell % 2)
+        window = pixels[top : top + 32, left : left + 32].reshape(-1, 3)
+        near = np.abs(window - PALETTE[thing.colour]).max(axis=1) < 40
+        assert near.sum() >= 10, scene
+
+
+@pytest.mark.parametrize("name", ["num_train", "num_validation", "num_test", "num_captions"])
+def test_sizes_are_checked(name):
+    with pytest.raises(ConfigError, match=f"{name}: must be at least 1, got 0"):
+        ToyConfig(**{name: 0})
