@@ -115,6 +115,22 @@ def test_two_candidates_are_direct_preference_optimisation():
     assert gradient.flatten().tolist() == pytest.approx([first, -first, second, -second], rel=1e-5)
 
 
+def test_two_candidates_equal_trl():
+    """Numbers that ``DPOTrainer.dpo_loss`` of trl 0.11.4 gives for these inputs (sigmoid loss)."""
+    policy = torch.tensor([[-12.0, -14.0], [-30.0, -29.0], [-21.5, -21.5], [-18.25, -40.0]])
+    reference = torch.tensor([[-12.5, -13.0], [-30.0, -31.5], [-20.0, -25.0], [-19.0, -22.0]])
+    policy.requires_grad_()
+    loss, metrics = dico_loss(policy, reference, torch.tensor([[0.9, 0.8]] * 4), 0.2, 300.0)
+    assert loss.item() == pytest.approx(0.7162348628044128, rel=1e-6)
+    assert metrics["chosen"].item() == pytest.approx(-0.012500002980232239, rel=1e-5)
+    assert metrics["rejected"].item() == pytest.approx(-0.6500000357627869, rel=1e-6)
+    (gradient,) = torch.autograd.grad(loss, policy)
+    expected = [-0.02127787284553051, -0.0311229657381773, -0.03655293211340904]
+    assert gradient[:3, 0].tolist() == pytest.approx(expected, rel=1e-5)
+    assert gradient[3, 0].item() == pytest.approx(-0.0011488685850054026, rel=1e-5)
+    assert torch.equal(gradient[:, 0], -gradient[:, 1])
+
+
 def test_no_drift_costs_log_two_exactly():
     logps = -30 * torch.rand(4, 5)
     loss, metrics = dico_loss(logps, logps.clone(), torch.rand(4, 5), 0.2, 300.0)
