@@ -334,9 +334,12 @@ def _add_embedding_metrics(
 ) -> None:
     """CLIP-S or PAC-S with and without references, and retrieval by the embeddings of ``finder``."""
     w = CLIP_W if kind == "clip" else _weight_of(evaluator)
+    everything = [[*system.captions, *_flat(system.references)] for system in scored.values()]
+    place = {text: k for k, text in enumerate(dict.fromkeys(_flat(everything)))}
+    rows = _embed(evaluator, list(place))
     for system in scored.values():
-        texts = _embed(evaluator, system.captions)
-        own = _embed(evaluator, _flat(system.references))
+        texts = rows[[place[caption] for caption in system.captions]]
+        own = rows[[place[reference] for reference in _flat(system.references)]]
         sizes = [len(group) for group in system.references]
         system.add(f"{kind}_score", clip_score(images, texts, w=w))
         system.add(f"ref_{kind}_score", ref_clip_score(images, texts, own, sizes, w=w))
@@ -420,11 +423,11 @@ def _per_image_columns(scored: dict[str, _Scored], image_ids: list[str]) -> dict
     return columns
 
 
-def _embed(evaluator: TextEmbedder, captions: Sequence[str]) -> NDArray[np.float64]:
+def _embed(evaluator: TextEmbedder, captions: Sequence[str]) -> NDArray[np.floating]:
     prompt = str(getattr(getattr(evaluator, "config", None), "prompt", PROMPT))
     texts = [prompt + caption for caption in captions]
     batches = [
-        np.asarray(evaluator.embed_texts(texts[start : start + _TEXT_BATCH]), np.float64)
+        np.asarray(evaluator.embed_texts(texts[start : start + _TEXT_BATCH]))
         for start in range(0, len(texts), _TEXT_BATCH)
     ]
     return np.concatenate(batches)
