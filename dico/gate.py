@@ -31,8 +31,9 @@ class GateConfig:
     max_cider_drop: float = 0.05
     """How far CIDEr may fall, as a fraction of the other model's CIDEr, in [0, 1]."""
 
-    max_rep_2_rise: float = 0.25
-    """How many more repeated bigrams a caption may have on average; at least 0."""
+    max_rep_2_share_rise: float = 0.05
+    """How much larger the share of repeated bigrams in a caption may be, in [0, 1]. A share, because
+    a longer caption repeats more bigrams ("a small ... a small") without being worse."""
 
     max_bad_endings_rise: float = 0.05
     """How much larger the share of captions with a broken ending may be, in [0, 1]."""
@@ -46,7 +47,8 @@ class GateConfig:
     def __post_init__(self) -> None:
         """Checks the ranges."""
         check(0 <= self.max_cider_drop <= 1, "max_cider_drop", self.max_cider_drop, "in [0, 1]")
-        check(self.max_rep_2_rise >= 0, "max_rep_2_rise", self.max_rep_2_rise, "at least 0")
+        rise = self.max_rep_2_share_rise
+        check(0 <= rise <= 1, "max_rep_2_share_rise", rise, "in [0, 1]")
         rise = self.max_bad_endings_rise
         check(0 <= rise <= 1, "max_bad_endings_rise", rise, "in [0, 1]")
         check(self.min_words >= 0, "min_words", self.min_words, "at least 0")
@@ -139,15 +141,16 @@ def _against_champion(
 def _faults(
     metrics: Mapping[str, Any], config: GateConfig, candidate: str, other: str
 ) -> list[str]:
-    reward, cider, rep_2, endings = (
+    reward, cider, repeated, endings = (
         _difference(metrics, candidate, other, key)
-        for key in (config.reward, "cider", "rep_2", "bad_endings")
+        for key in (config.reward, "cider", "rep_2_share", "bad_endings")
     )
     faults = []
     if -cider.value > config.max_cider_drop * _value(metrics, other, "cider"):
         faults.append(f"CIDEr fell by more than {config.max_cider_drop:.0%}: {cider}")
-    if rep_2.value > config.max_rep_2_rise:
-        faults.append(f"repeated bigrams rose by more than {config.max_rep_2_rise:g}: {rep_2}")
+    if repeated.value > config.max_rep_2_share_rise:
+        limit = config.max_rep_2_share_rise
+        faults.append(f"the share of repeated bigrams rose by more than {limit:.0%}: {repeated}")
     if endings.value > config.max_bad_endings_rise:
         faults.append(f"bad endings rose by more than {config.max_bad_endings_rise:.0%}: {endings}")
     if faults:

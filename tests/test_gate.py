@@ -12,7 +12,7 @@ from dico.gate import GateConfig, decide
 EVEN = {
     "pac_score": (0.0, 0.02),
     "cider": (0.0, 0.03),
-    "rep_2": (0.0, 0.05),
+    "rep_2_share": (0.0, 0.01),
     "bad_endings": (0.0, 0.01),
 }
 
@@ -20,7 +20,7 @@ EVEN = {
 def make_metrics(against_xe=None, against_champion=None, num_images=100):
     """Metrics with differences (value, half width of the interval) on top of no change at all."""
     systems = {
-        "xe": {"pac_score": 1.2, "cider": 1.0, "rep_2": 0.1, "bad_endings": 0.0},
+        "xe": {"pac_score": 1.2, "cider": 1.0, "rep_2_share": 0.02, "bad_endings": 0.0},
         "dico": {"pac_score": 1.3, "cider": 1.0, "num_words": 8.0},
     }
     differences = {"dico - xe": as_differences(against_xe or {})}
@@ -67,7 +67,7 @@ def test_better_than_champion_is_promoted(key):
     ("change", "word"),
     [
         ({"cider": (-0.06, 0.2)}, "CIDEr fell by more than 5%"),
-        ({"rep_2": (0.3, 0.1)}, "repeated bigrams rose"),
+        ({"rep_2_share": (0.08, 0.02)}, "repeated bigrams rose"),
         ({"bad_endings": (0.06, 0.1)}, "bad endings rose"),
     ],
 )
@@ -90,10 +90,10 @@ def test_small_certain_loss_of_cider_needs_a_higher_reward():
 def test_never_promoted_when_worse_or_hacked_always_when_better():
     """Every combination of clear moves against the champion, judged by the definition."""
     moves = (-0.2, 0.0, 0.2)
-    for reward, cider, rep_2 in itertools.product(moves, moves, (0.0, 0.4)):
-        change = {"pac_score": (reward, 0.05), "cider": (cider, 0.04), "rep_2": (rep_2, 0.1)}
+    for reward, cider, rep_2 in itertools.product(moves, moves, (0.0, 0.1)):
+        change = {"pac_score": (reward, 0.05), "cider": (cider, 0.04), "rep_2_share": (rep_2, 0.02)}
         decision = decide(make_metrics({}, change), GateConfig())
-        bad = reward < 0 or cider < 0 or rep_2 > 0.25
+        bad = reward < 0 or cider < 0 or rep_2 > 0.05
         better = reward > 0 or cider > 0
         assert decision.promote == (better and not bad), (reward, cider, rep_2, decision)
 

@@ -37,7 +37,7 @@ class Writer:
 TERSE = Writer(thing=0.6, size=0.05, texture=0.15, colour=0.65, relation=0.3, setting=0.1)
 THOROUGH = Writer(thing=0.95, size=0.7, texture=0.8, colour=0.95, relation=0.8, setting=0.7)
 COMPLETE = Writer(thing=1, size=1, texture=1, colour=1, relation=1, setting=1)
-THOROUGH_SHARE = 0.55
+THOROUGH_SHARE = 0.6
 """Share of captions by thorough writers; no two of them choose the same details and words."""
 
 

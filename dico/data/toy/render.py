@@ -29,7 +29,7 @@ OVERSAMPLING = 3
 """Shapes are drawn this many times larger and reduced, for smooth edges."""
 TEXTURE_STEP = 0.15
 """Distance of stripes and of dots in units of the picture's side."""
-RADIUS = {"small": 0.115, "large": 0.2}
+RADIUS = {"small": 0.135, "large": 0.22}
 """Radius of an object in units of the picture's side."""
 
 
