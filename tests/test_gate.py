@@ -67,7 +67,7 @@ def test_better_than_champion_is_promoted(key):
     ("change", "word"),
     [
         ({"cider": (-0.06, 0.2)}, "CIDEr fell by more than 5%"),
-        ({"rep_2_share": (0.08, 0.02)}, "repeated bigrams rose"),
+        ({"rep_2_share": (0.08, 0.02)}, "the share of repeated bigrams rose by more than 5%"),
         ({"bad_endings": (0.06, 0.1)}, "bad endings rose"),
     ],
 )
