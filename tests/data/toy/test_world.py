@@ -78,14 +78,12 @@ def test_the_readers_of_users_datasets_read_it(tmp_path):
     assert entries[0].positive_captions == lines(path)[0]["positive_captions"]
 
 
-def test_a_stopped_writer_leaves_nothing(tmp_path, monkeypatch):
-    def stop(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("dico.data.toy.world.render", stop)
-    with pytest.raises(KeyboardInterrupt):
-        write_toy_dataset(tmp_path / "toy", CONFIG, 1)
-    assert list(tmp_path.iterdir()) == []
+def test_the_dataset_file_is_written_last(tmp_path):
+    """A writer that fails on a picture leaves no dataset that could be taken for a whole one."""
+    (tmp_path / "images" / "test-00002.png").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        write_toy_dataset(tmp_path, CONFIG, 1)
+    assert not (tmp_path / "dataset.jsonl").exists()
 
 
 def things_said(caption):

@@ -1,0 +1,274 @@
+"""Steps one by one on a very small world: what each writes, and what it refuses."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dico.config_schema import to_json
+from dico.decoding import DecodingConfig
+from dico.errors import ConfigError, DataError, DigestError, UsageError
+from dico.evaluation import EvaluationConfig
+from dico.gate import GateConfig
+from dico.models.captioner_config import CaptionerConfig
+from dico.registry import open_registry
+from dico.steps.bundle import load_version
+from dico.steps.caption_with_champion import caption_with_champion
+from dico.steps.captions_file import read_captions
+from dico.steps.checkpoints import checkpoints_of
+from dico.steps.compare_models import compare_models
+from dico.steps.evaluate_captions import evaluate_captions
+from dico.steps.find_champion import find_champion
+from dico.steps.finetune_captioner import finetune_captioner
+from dico.steps.generate_captions import generate_captions
+from dico.steps.pretrain_captioner import pretrain_captioner
+from dico.steps.register_model import register_model
+from dico.steps.require_valid_dataset import require_valid_dataset
+from dico.steps.resolve_dataset import resolve_dataset
+from dico.steps.stored_features import open_features
+from dico.storage import verify_digests
+from dico.training.configs import FinetuneConfig, XEConfig
+from tests.training import tiny
+
+DECODING = to_json(DecodingConfig(num_beams=3, max_tokens=10))
+CAPTIONER = to_json(
+    CaptionerConfig(
+        width=16, num_encoder_layers=1, num_decoder_layers=1, num_heads=2, ffn_width=32,
+        num_text_positions=16,
+    )
+)  # fmt: skip
+XE = to_json(XEConfig(num_steps=2, batch_size=6, micro_batch_size=6, num_validation_images=4))
+DICO = to_json(FinetuneConfig(num_steps=2, batch_size=4, num_validation_images=4))
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory):
+    """A folder with a small world on which each training step has run."""
+    folder = tiny.make_world(tmp_path_factory.mktemp("walk"))
+    pretrain(folder, "xe")
+    finetune(folder, "dico")
+    for name in ("xe", "dico"):
+        generate_captions(
+            manifest=path(folder, "manifest.parquet"),
+            features=path(folder, "features"),
+            captioner=path(folder, name),
+            split="test",
+            decoding=DECODING,
+            output_captions=path(folder, f"{name}.jsonl"),
+        )
+    (folder / "none.jsonl").write_text("")
+    evaluate_captions(
+        manifest=path(folder, "manifest.parquet"),
+        features=path(folder, "features"),
+        evaluator=path(folder, "evaluator"),
+        captions=path(folder, "dico.jsonl"),
+        baseline_captions=path(folder, "xe.jsonl"),
+        champion_captions=path(folder, "none.jsonl"),
+        split="test",
+        config=to_json(EvaluationConfig(meteor=False, num_resamples=20)),
+        output_evaluation=path(folder, "evaluation"),
+    )
+    return folder
+
+
+def path(folder, name):
+    return str(folder / name)
+
+
+def pretrain(folder, output, **changes):
+    arguments = {
+        "manifest": path(folder, "manifest.parquet"),
+        "features": path(folder, "features"),
+        "captioner_config": CAPTIONER,
+        "config": XE,
+        "decoding": DECODING,
+        "seed": 1,
+        "run_key": "",
+        "store": path(folder, "store"),
+        "output_captioner": path(folder, output),
+    }
+    pretrain_captioner(**{**arguments, **changes})
+
+
+def finetune(folder, output, **changes):
+    arguments = {
+        "manifest": path(folder, "manifest.parquet"),
+        "features": path(folder, "features"),
+        "captioner": path(folder, "xe"),
+        "evaluator": path(folder, "evaluator"),
+        "config": DICO,
+        "decoding": DECODING,
+        "seed": 1,
+        "run_key": "",
+        "store": path(folder, "store"),
+        "output_captioner": path(folder, output),
+    }
+    finetune_captioner(**{**arguments, **changes})
+
+
+@pytest.mark.parametrize("name", ["xe", "dico"])
+def test_a_models_folder_tells_how_it_was_made(walk, name):
+    verify_digests(walk / name)
+    training = json.loads((walk / name / "training.json").read_text())
+    assert training["seed"] == 1
+    assert training["tower"] == "clip"
+    assert training["config"]["num_steps"] == 2
+    assert len(training["code_sha256"]) == 64
+    rows = [json.loads(line) for line in (walk / name / "history.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 2
+    assert "validation_cider" in rows[-1]
+    assert (name == "dico") == ("reward" in rows[-1])
+
+
+def test_the_same_command_again_only_repeats_the_result(walk, tmp_path):
+    pretrain(walk, "again", output_captioner=str(tmp_path / "again"))
+    first, again = (load_file(f / "model.safetensors") for f in (walk / "xe", tmp_path / "again"))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert len(list((walk / "store" / "checkpoints" / "run").glob("pretrain-captioner-*"))) == 1
+
+
+def test_other_settings_have_checkpoints_of_their_own(tmp_path):
+    names = {
+        checkpoints_of("xe", str(tmp_path), key, *inputs).prefix
+        for key, inputs in [("", ("a", 1)), ("", ("a", 2)), ("", ("b", 1)), ("k", ("a", 1))]
+    }
+    assert len(names) == 4
+    assert all(name.startswith(("checkpoints/run/xe-", "checkpoints/k/xe-")) for name in names)
+    with pytest.raises(UsageError, match="store: empty"):
+        checkpoints_of("xe", "", "", "a")
+
+
+def test_captions_are_one_line_a_picture(walk):
+    captions = read_captions(path(walk, "dico.jsonl"))
+    assert list(captions) == [record.image_id for record in tiny.records(walk, "test")]
+    assert read_captions(path(walk, "none.jsonl")) == {}
+
+
+def test_evaluation_has_all_systems_and_their_difference(walk):
+    metrics = json.loads((walk / "evaluation" / "metrics.json").read_text())
+    assert set(metrics["systems"]) == {"dico", "xe", "human"}
+    assert metrics["num_images"] == 6
+    wanted = {"cider", "bleu_4", "pac_score", "clip_score", "recall_at_1", "rep_2", "bad_endings"}
+    assert wanted <= set(metrics["systems"]["dico"])
+    assert {"pac_score", "cider"} <= set(metrics["differences"]["dico - xe"])
+
+
+def decide(walk, tmp_path, config):
+    decision = tmp_path / "decision.json"
+    outputs = compare_models(
+        evaluation=path(walk, "evaluation"), config=to_json(config), output_decision=str(decision)
+    )
+    assert json.loads(decision.read_text())["promote"] is (outputs.promote == "true")
+    return outputs, decision
+
+
+def test_too_few_pictures_decide_nothing(walk, tmp_path):
+    outputs, _ = decide(walk, tmp_path, GateConfig())
+    assert outputs.promote == "false"
+    assert outputs.reasons.startswith("6 test images decide nothing")
+
+
+def test_registering_is_repeatable_and_obeys_the_decision(walk, tmp_path):
+    (tmp_path / "report.html").write_text("<p>report</p>")
+    registry = str(tmp_path / "registry")
+    arguments = {
+        "captioner": path(walk, "dico"),
+        "evaluator": path(walk, "evaluator"),
+        "evaluation": path(walk, "evaluation"),
+        "report": str(tmp_path / "report.html"),
+        "registry": registry,
+        "model_name": "small",
+        "lineage": json.dumps({"seed": 1}),
+        "output_version": str(tmp_path / "version.json"),
+    }
+    decision = tmp_path / "decision.json"
+    for promote in (False, True):
+        decision.write_text(json.dumps({"promote": promote, "reasons": ["because"]}))
+        outputs = register_model(decision=str(decision), **arguments)
+        assert outputs.promoted == str(promote).lower()
+        found = find_champion(registry=registry, model_name="small")
+        assert found.version == (outputs.version if promote else "")
+    version = open_registry(registry).champion("small")
+    captioner, tower = load_version(open_registry(registry).fetch(version, tmp_path / "fetched"))
+    assert captioner.config.width == 16
+    assert tower.config.image_size_px == 32
+    caption_with_champion(
+        manifest=path(walk, "manifest.parquet"),
+        registry=registry,
+        model_name="small",
+        version=found.version,
+        split="test",
+        decoding=DECODING,
+        output_captions=str(tmp_path / "champion.jsonl"),
+    )
+    # The tower's features are those of the store, so the captions are the candidate's own.
+    assert read_captions(str(tmp_path / "champion.jsonl")) == read_captions(
+        path(walk, "dico.jsonl")
+    )
+
+
+def test_without_a_champion_there_are_no_captions(walk, tmp_path):
+    assert find_champion(registry=str(tmp_path), model_name="small").version == ""
+    caption_with_champion(
+        manifest=path(walk, "manifest.parquet"),
+        registry=str(tmp_path),
+        model_name="small",
+        version="",
+        split="test",
+        decoding=DECODING,
+        output_captions=str(tmp_path / "champion.jsonl"),
+    )
+    assert (tmp_path / "champion.jsonl").read_text() == ""
+
+
+def test_damaged_inputs_are_found_before_use(walk, tmp_path):
+    shutil.copytree(walk / "xe", tmp_path / "xe")
+    weights = tmp_path / "xe" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-3] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(DigestError, match=r"model\.safetensors: its bytes changed"):
+        finetune(walk, "x", captioner=str(tmp_path / "xe"), output_captioner=str(tmp_path / "x"))
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(DataError, match="none"):
+        open_features(str(tmp_path / "none"))
+
+
+def test_wrong_settings_are_found_before_anything_is_written(walk, tmp_path):
+    with pytest.raises(ConfigError, match=r"xe\.num_stepz: unknown setting"):
+        pretrain(walk, "x", config='{"num_stepz": 3}', output_captioner=str(tmp_path / "x"))
+    one = to_json(DecodingConfig(num_beams=1))
+    with pytest.raises(ConfigError, match=r"decoding\.num_beams: .* at least 2 candidates"):
+        finetune(walk, "x", decoding=one, output_captioner=str(tmp_path / "x"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_dataset_stops_the_run():
+    require_valid_dataset(ok="true", reasons="")
+    with pytest.raises(DataError, match="refused: 3 captions are not text"):
+        require_valid_dataset(ok="false", reasons="3 captions are not text")
+
+
+def test_the_small_world_is_rendered_once(tmp_path):
+    toy = to_json(tiny.TOY)
+    store = str(tmp_path / "store")
+    first = resolve_dataset(dataset="", images="", toy=toy, seed=2, store=store)
+    files = sorted(tmp_path.rglob("*.png"))
+    times = [file.stat().st_mtime_ns for file in files]
+    assert len(files) == 24 * 2 + 6 + 6
+    again = resolve_dataset(dataset="", images="", toy=toy, seed=2, store=store)
+    assert again == first
+    assert [file.stat().st_mtime_ns for file in files] == times
+    other = resolve_dataset(dataset="", images="", toy=toy, seed=3, store=store)
+    assert other.dataset != first.dataset
+
+
+def test_neither_dataset_nor_store_is_a_wrong_call():
+    with pytest.raises(UsageError, match="store: empty"):
+        resolve_dataset(dataset="", images="", toy="", seed=1, store="")
+    with pytest.raises(UsageError, match="seed: must not be negative, got -1"):
+        resolve_dataset(dataset="", images="", toy="", seed=-1, store="x")
+    with pytest.raises(DataError, match=r"missing\.json"):
+        resolve_dataset(dataset="missing.json", images="", toy="", seed=1, store="")
