@@ -13,7 +13,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -195,10 +195,9 @@ class ClipModel(nn.Module):
         tokens = tokens.clamp(max=pad)
         tree = prefix_tree(tokens, pad)
         hidden = self.token_embedding(tree.tokens) + self.positional_embedding[tree.depths]
-        hidden = self.transformer(hidden, tree.mask[:, None])
         ends = tokens.masked_fill(tokens == pad, -1).argmax(dim=-1, keepdim=True)
-        nodes = tree.nodes.gather(2, ends).expand(-1, -1, hidden.shape[-1])
-        return self.embed_text_hidden(hidden.gather(1, nodes))
+        nodes = tree.nodes.gather(2, ends)[:, :, 0]
+        return self.embed_text_hidden(self.transformer.at(hidden, nodes, tree.mask))
 
     def embed_text_hidden(self, hidden: Tensor) -> Tensor:
         """Embeddings (..., E) of length 1, of the last block's output (..., D) at EOS."""
@@ -262,6 +261,17 @@ class Transformer(nn.Module):
             hidden = block(hidden, mask, is_causal)
         return hidden
 
+    def at(self, hidden: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        """Output (B, K, D) at K ``places`` (B, K) of (B, M, D); the last block does no more.
+
+        ``mask`` is (B, M, M), true where a position may be looked at.
+        """
+        blocks = cast(list[Block], list(self.resblocks))
+        for block in blocks[:-1]:
+            hidden = block(hidden, mask[:, None], False)
+        seen = mask.gather(1, places[:, :, None].expand(-1, -1, mask.shape[2]))
+        return blocks[-1].at(hidden, places, seen[:, None])
+
 
 class Block(nn.Module):
     """Self-attention and an MLP, each on a normed input and added to its stream."""
@@ -286,6 +296,14 @@ class Block(nn.Module):
         added: Tensor = self.mlp(self.ln_2(hidden))
         return hidden + added
 
+    def at(self, hidden: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        """(B, M, D) to (B, K, D) at ``places`` (B, K); ``mask`` is (B, 1, K, M)."""
+        index = places[:, :, None].expand(-1, -1, hidden.shape[-1])
+        normed = self.ln_1(hidden)
+        chosen = hidden.gather(1, index) + self.attn.at(normed.gather(1, index), normed, mask)
+        added: Tensor = self.mlp(self.ln_2(chosen))
+        return chosen + added
+
 
 class Attention(nn.Module):
     """Multi-head self-attention with the parameter names of ``nn.MultiheadAttention``."""
@@ -309,12 +327,26 @@ class Attention(nn.Module):
         projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(hidden.shape))
         return projected
 
+    def at(self, chosen: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
+        """(B, K, D) for queries ``chosen`` (B, K, D) that look at ``hidden`` (B, M, D)."""
+        width = hidden.shape[-1]
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        asked = F.linear(chosen, weight[:width], bias[:width])
+        given = F.linear(hidden, weight[width:], bias[width:])
+        query = asked.view(*chosen.shape[:2], self.num_heads, -1).transpose(1, 2)
+        key, value = given.view(*hidden.shape[:2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value, mask)
+        projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(chosen.shape))
+        return projected
+
 
 class QuickGELU(nn.Module):
     """The approximation of GELU that OpenAI trained with."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The product of x and sigmoid(1.702 x), elementwise."""
+        if not torch.is_grad_enabled():
+            return (1.702 * hidden).sigmoid_().mul_(hidden)
         return hidden * torch.sigmoid(1.702 * hidden)
 
 
