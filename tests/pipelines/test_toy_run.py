@@ -81,7 +81,7 @@ def test_a_second_run_trains_nothing(first, runs):
 
 
 def test_an_edited_setting_reruns_only_what_depends_on_it(first, runs):
-    edited = start(runs, "edited", "finetune.beta=0.5")
+    edited = start(runs, "edited", "finetune.beta=0.123")
     assert {"finetune_captioner", "generate_captions_dico"} <= fresh_steps(edited)
     assert not fresh_steps(edited) & {
         "validate_dataset",
