@@ -95,22 +95,33 @@ def write_dataset(folder, **bad):
     (folder / "set.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [{"bytes": b"not a picture"}, {"captions": [7]}, {"captions": []}, "empty"],
-    ids=["undecodable", "not text", "no captions", "empty"],
-)
-def test_bad_data_is_refused_before_anything_is_trained(tmp_path, bad):
-    if bad == "empty":
-        (tmp_path / "set.jsonl").write_text("")
-    else:
-        write_dataset(tmp_path, **bad)
+def test_a_picture_that_does_not_decode_stops_the_run_before_anything_is_trained(tmp_path):
+    write_dataset(tmp_path, bytes=b"not a picture")
     done = dico_run(tmp_path, "dataset=set.jsonl", "overrides=validation.near_duplicates=false")
-    assert done.returncode == 65, done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: ")
+    assert_refused(done)
     runs = tmp_path / "runs"
+    assert json.loads((runs / "run" / "run.json").read_text())["status"] == "failed"
     assert not (runs / "run" / "models").exists()
     assert not (runs / "registry").exists()
     assert not list(runs.glob("store/checkpoints/*"))
     assert not list(runs.glob("store/features/*"))
+
+
+def test_an_empty_dataset_leaves_nothing(tmp_path):
+    (tmp_path / "set.jsonl").write_text("")
+    assert_refused(dico_run(tmp_path, "dataset=set.jsonl"))
+    assert [path.name for path in tmp_path.iterdir()] == ["set.jsonl"]
+
+
+@pytest.mark.parametrize("captions", [[7], [], [None], "a text, not a list of texts"])
+def test_captions_that_are_not_text_are_refused(tmp_path, captions):
+    write_dataset(tmp_path, captions=captions)
+    command = [sys.executable, "-m", "dico", "validate", "set.jsonl", "--output", "report"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert_refused(done)
+
+
+def assert_refused(done):
+    assert done.returncode == 65, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("error: ")
