@@ -27,6 +27,7 @@ from dico.data.sources import is_remote
 from dico.data.tars import is_member_uri
 from dico.data.validation.config import ValidationConfig
 from dico.data.validation.findings import KINDS
+from dico.errors import DataError
 from dico.progress import progress
 
 ROWS_PER_BATCH = 5_000
@@ -150,8 +151,9 @@ def _look(
     if data is None and (is_remote(uri) or is_member_uri(uri)):
         try:
             data = read_image(uri)
-        except ImageError as error:
-            return uri, PictureFacts(error.code, str(error)), stamp
+        except DataError as error:
+            code = error.code if isinstance(error, ImageError) else "image_missing"
+            return uri, PictureFacts(code, str(error)), stamp
     return uri, lookers.look(uri, data), stamp
 
 
