@@ -171,3 +171,10 @@ def test_statistics(records: list[Record]) -> None:
     assert numbers["num_pictures"] == 12
     assert numbers["num_captions"] == 60
     assert numbers["splits"] == {"test": 3, "train": 6, "validation": 3}
+
+
+def test_an_empty_list_of_images_is_no_dataset(tmp_path):
+    path = tmp_path / "empty.json"
+    path.write_text('{"images": []}')
+    with pytest.raises(DataError, match="no pictures"):
+        detect(str(path))

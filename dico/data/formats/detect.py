@@ -231,6 +231,8 @@ def _json_format(uri: str, text: str) -> str:
     alone = first.rstrip().endswith("}") and (not rest.strip() or rest.lstrip().startswith("{"))
     if alone and any(f'"{key}"' in first for key in IMAGE_KEYS):
         return "jsonl"
+    if re.search(r'"images"\s*:\s*\[\s*\]', text):
+        raise DataError(f"{uri}: the dataset has no pictures: its list of images is empty")
     if re.search(r'"images"\s*:', text):
         raise UsageError(
             f"{uri}: looks like karpathy or coco, and its first images tell neither; use --format"
