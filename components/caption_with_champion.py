@@ -13,7 +13,6 @@ def caption_with_champion(
     model_name: str,
     version: str,
     split: str,
-    decoding: str,
     captions: Output[Dataset],
 ):
     """Captions every picture of a split with the champion; none where there is no champion.
@@ -24,7 +23,6 @@ def caption_with_champion(
         model_name: Name of the registered model.
         version: Number of the champion's version; empty where there is none.
         split: train, validation or test.
-        decoding: Settings of beam search, JSON.
 
     Returns:
         captions: One caption per picture, JSON lines.
@@ -39,6 +37,5 @@ def caption_with_champion(
             model_name=model_name,
             version=version,
             split=split,
-            decoding=decoding,
             output_captions=captions.path,
         )

@@ -99,13 +99,14 @@ def dico(
         )
     ).outputs["finetuned_captioner"]
 
-    test = {"manifest": manifest, "split": "test", "decoding": config["decoding"]}
+    test = {"manifest": manifest, "split": "test"}
+    search = {"decoding": config["decoding"]}
     xe_captions = heavy(
-        generate_captions(features=features, captioner=xe_captioner, **test),
+        generate_captions(features=features, captioner=xe_captioner, **test, **search),
         name="generate-captions-xe",
     ).outputs["captions"]
     captions = heavy(
-        generate_captions(features=features, captioner=captioner, **test),
+        generate_captions(features=features, captioner=captioner, **test, **search),
         name="generate-captions-dico",
     ).outputs["captions"]
     champion = light(

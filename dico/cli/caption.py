@@ -1,5 +1,6 @@
 """``dico caption``: captions of pictures by a registered model, without loading a trainer."""
 
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
@@ -84,12 +85,12 @@ def _captions(
 
     from dico.captioning import tokenizer_of
     from dico.data.images import load_image
-    from dico.decoding import DecodingConfig, beam_search
+    from dico.decoding import beam_search
     from dico.steps.bundle import load_version
 
-    captioner, tower = load_version(folder)
+    captioner, tower, decoding = load_version(folder)
     tokenizer = tokenizer_of(captioner)
-    config = DecodingConfig(num_beams=num_beams)
+    config = dataclasses.replace(decoding, num_beams=num_beams)
     captions = []
     with torch.inference_mode():
         for path in pictures:

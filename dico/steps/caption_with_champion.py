@@ -5,9 +5,7 @@ import tempfile
 from pathlib import Path
 
 from dico.captioning import Caption, caption_pictures
-from dico.config_schema import from_json
 from dico.data.manifest import read_manifest
-from dico.decoding import DecodingConfig
 from dico.registry import open_registry
 from dico.steps.bundle import load_version
 from dico.steps.captions_file import write_captions
@@ -20,10 +18,9 @@ def caption_with_champion(
     model_name: str,
     version: str,
     split: str,
-    decoding: str,
     output_captions: str,
 ) -> None:
-    """Captions the pictures of ``split`` from their pixels, through the champion's own tower.
+    """Captions pictures from their pixels, by the champion's own tower and its own search.
 
     Args:
         manifest: Parquet file.
@@ -31,10 +28,8 @@ def caption_with_champion(
         model_name: name of the registered model.
         version: number of the champion's version; empty where there is none: the file is empty.
         split: train, validation or test.
-        decoding: `DecodingConfig` as JSON.
         output_captions: JSONL file to write.
     """
-    search = from_json(DecodingConfig, decoding, "decoding")
     records = read_manifest(manifest, split) if version else []
     captions: list[Caption] = []
     if version:
@@ -42,7 +37,7 @@ def caption_with_champion(
         opened = open_registry(registry)
         cache = Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()) / "dico-models"
         folder = opened.fetch(opened.get(model_name, int(version)), cache)
-        captioner, tower = load_version(folder)
+        captioner, tower, decoding = load_version(folder)
         uris = [record.uri for record in records]
-        captions = list(caption_pictures(captioner, tower, uris, search))
+        captions = list(caption_pictures(captioner, tower, uris, decoding))
     write_captions(output_captions, (record.image_id for record in records), captions)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from dico.config_schema import from_json
+from dico.config_schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest
 from dico.decoding import DecodingConfig
 from dico.models.captioner import Captioner
@@ -82,6 +82,7 @@ def finetune_captioner(
                 "seed": seed,
                 "tower": read_pointer(features)["tower"],
                 "config": json.loads(config),
+                "decoding": to_dict(search),
                 "best_step": state.best_step,
             }
             describe_training(Path(output_captioner), state.history, facts)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from dico.config_schema import from_json
+from dico.config_schema import from_json, to_dict
 from dico.data.features import FeatureSpec
 from dico.data.manifest import fingerprint, read_manifest
 from dico.decoding import DecodingConfig
@@ -78,6 +78,7 @@ def pretrain_captioner(
                 "seed": seed,
                 "tower": read_pointer(features)["tower"],
                 "config": json.loads(config),
+                "decoding": to_dict(search),
                 "best_step": state.best_step,
             }
             describe_training(Path(output_captioner), state.history, facts)

@@ -191,16 +191,16 @@ def test_registering_is_repeatable_and_obeys_the_decision(walk, tmp_path):
         found = find_champion(registry=registry, model_name="small")
         assert found.version == (outputs.version if promote else "")
     version = open_registry(registry).champion("small")
-    captioner, tower = load_version(open_registry(registry).fetch(version, tmp_path / "fetched"))
+    captioner, tower, decoding = load_version(open_registry(registry).fetch(version, tmp_path / "fetched"))
     assert captioner.config.width == 16
     assert tower.config.image_size_px == 32
+    assert to_json(decoding) == DECODING
     caption_with_champion(
         manifest=path(walk, "manifest.parquet"),
         registry=registry,
         model_name="small",
         version=found.version,
         split="test",
-        decoding=DECODING,
         output_captions=str(tmp_path / "champion.jsonl"),
     )
     # The tower's features are those of the store, so the captions are the candidate's own.
@@ -217,7 +217,6 @@ def test_without_a_champion_there_are_no_captions(walk, tmp_path):
         model_name="small",
         version="",
         split="test",
-        decoding=DECODING,
         output_captions=str(tmp_path / "champion.jsonl"),
     )
     assert (tmp_path / "champion.jsonl").read_text() == ""
