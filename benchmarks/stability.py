@@ -119,7 +119,11 @@ def plot(results: list[dict[str, object]], path: Path) -> None:
 
     rates = sorted({float(result["learning_rate"]) for result in results})  # type: ignore[arg-type]
     figure, axes = pyplot.subplots(
-        len(SHOWN), len(rates), figsize=(4 * len(rates), 2.2 * len(SHOWN)), sharex=True, sharey="row"
+        len(SHOWN),
+        len(rates),
+        figsize=(4 * len(rates), 2.2 * len(SHOWN)),
+        sharex=True,
+        sharey="row",
     )
     for column, rate in enumerate(rates):
         axes[0][column].set_title(f"learning rate {rate:g}")
@@ -141,9 +145,13 @@ def plot(results: list[dict[str, object]], path: Path) -> None:
 
 def main() -> None:
     """Runs all trainings and writes the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("--steps", type=int, default=300, help="optimiser steps of each (default 300)")
+    parser.add_argument(
+        "--steps", type=int, default=300, help="optimiser steps of each (default 300)"
+    )
     parser.add_argument(
         "--rates", type=float, nargs="+", default=[5e-5, 2e-4, 5e-4], help="learning rates"
     )
@@ -173,7 +181,9 @@ def main() -> None:
     made = f"{datetime.now(UTC):%Y-%m-%d}"
     facts = {"made": made, "torch": torch.__version__, "steps": arguments.steps, "results": results}
     (arguments.output / "stability.json").write_text(json.dumps(facts, indent=1) + "\n")
-    text = f"{arguments.steps} steps of 16 pictures, 5 candidates each; {made}.\n\n{table(results)}\n"
+    text = (
+        f"{arguments.steps} steps of 16 pictures, 5 candidates each; {made}.\n\n{table(results)}\n"
+    )
     (arguments.output / "stability.md").write_text(text)
     plot(results, arguments.output / "stability.png")
     print(table(results))
