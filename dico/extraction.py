@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class FeaturesConfig:
     """Which features are kept, and how they are computed."""
 
-    tower: Literal["clip", "pac"] = "clip"
-    """Weights of the vision tower that the captioner sees through: base CLIP, as in the paper, or
-    the evaluator's own."""
+    tower: Literal["clip", "pac", "tower"] = "clip"
+    """The vision tower that the captioner sees through: base CLIP's, the evaluator's own, or
+    ``tower``, a third one that the evaluator's folder holds (the paper's ViT-L/14)."""
     dtype: Literal["float16", "float32"] = "float16"
     """Stored type of the image tokens."""
     batch_size: int = 128
@@ -39,25 +39,43 @@ class FeaturesConfig:
         check(self.batch_size >= 1, "batch_size", self.batch_size, "must be at least 1")
 
 
-def feature_spec(clip: Evaluator, pac: Evaluator, config: FeaturesConfig) -> FeatureSpec:
+@dataclasses.dataclass(frozen=True)
+class Towers:
+    """The models of an evaluator's folder that look at pictures."""
+
+    tower: Evaluator
+    """Gives the captioner its image tokens."""
+    clip: Evaluator
+    """Base CLIP, whose embeddings serve CLIP-S."""
+    pac: Evaluator
+    """The tuned evaluator, whose embeddings serve PAC-S."""
+
+    @classmethod
+    def load(cls, folder: str, config: FeaturesConfig) -> Towers:
+        """Reads an evaluator's folder; see `Evaluator.load` for what is raised."""
+        from dico.models.evaluator import Evaluator
+
+        clip, pac = Evaluator.load(folder, "clip"), Evaluator.load(folder, "pac")
+        known = {"clip": clip, "pac": pac}
+        return cls(known.get(config.tower) or Evaluator.load(folder, config.tower), clip, pac)
+
+
+def feature_spec(towers: Towers, config: FeaturesConfig) -> FeatureSpec:
     """What a row of the store is: tokens (P, F) of the tower, and both embeddings (E,)."""
-    vision, embed_dim = clip.config.clip.vision_cfg, clip.config.clip.embed_dim
+    vision = towers.tower.config.clip.vision_cfg
+    digests = (towers.tower.digest, towers.clip.digest, towers.pac.digest)
     return FeatureSpec(
-        tower_digest=f"{config.tower} of {clip.digest} {pac.digest}",
+        tower_digest=" ".join(digests),
         arrays={
             "tokens": ((vision.num_tokens, vision.token_width), config.dtype),
-            "clip_embedding": ((embed_dim,), "float32"),
-            "pac_embedding": ((embed_dim,), "float32"),
+            "clip_embedding": ((towers.clip.config.clip.embed_dim,), "float32"),
+            "pac_embedding": ((towers.pac.config.clip.embed_dim,), "float32"),
         },
     )
 
 
 def extract(
-    records: Sequence[Record],
-    clip: Evaluator,
-    pac: Evaluator,
-    writer: FeatureWriter,
-    config: FeaturesConfig,
+    records: Sequence[Record], towers: Towers, writer: FeatureWriter, config: FeaturesConfig
 ) -> int:
     """Adds the features of all pictures that ``writer`` lacks; returns how many were added."""
     uris = {record.sha256: record.uri for record in records}
@@ -66,7 +84,7 @@ def extract(
     with progress("features", total=len(missing), unit="picture") as bar:
         for start in range(0, len(missing), config.batch_size):
             keys = missing[start : start + config.batch_size]
-            rows = _features([uris[key] for key in keys], clip, pac, config)
+            rows = _features([uris[key] for key in keys], towers)
             for key, (tokens, clip_embedding, pac_embedding) in zip(keys, rows, strict=True):
                 writer.add(
                     key,
@@ -78,14 +96,18 @@ def extract(
     return len(missing)
 
 
-def _features(
-    uris: Sequence[str], clip: Evaluator, pac: Evaluator, config: FeaturesConfig
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Tokens (P, F) and both embeddings (E,) of each picture."""
+def _features(uris: Sequence[str], towers: Towers) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Tokens (P, F) and both embeddings (E,) of each picture, in one pass of each tower."""
     import torch
 
-    pixels = torch.stack([clip.preprocess(load_image(uri)) for uri in uris])
-    tower, other = (clip, pac) if config.tower == "clip" else (pac, clip)
-    tokens, own = tower.image_tokens(pixels)
-    embeddings = {config.tower: own, "pac" if tower is clip else "clip": other.embed_images(pixels)}
-    return zip(tokens.float().cpu(), embeddings["clip"].cpu(), embeddings["pac"].cpu(), strict=True)
+    pictures = [load_image(uri) for uri in uris]
+
+    def pixels(model: Evaluator) -> Tensor:
+        return torch.stack([model.preprocess(picture) for picture in pictures])
+
+    tokens, own = towers.tower.image_tokens(pixels(towers.tower))
+    clip, pac = (
+        own if model is towers.tower else model.embed_images(pixels(model))
+        for model in (towers.clip, towers.pac)
+    )
+    return zip(tokens.float().cpu(), clip.cpu(), pac.cpu(), strict=True)

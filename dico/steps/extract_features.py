@@ -8,8 +8,7 @@ from dico.config_schema import from_json
 from dico.data.features import FeatureWriter
 from dico.data.manifest import read_manifest
 from dico.errors import UsageError
-from dico.extraction import FeaturesConfig, extract, feature_spec
-from dico.models.evaluator import Evaluator
+from dico.extraction import FeaturesConfig, Towers, extract, feature_spec
 from dico.steps.stored_features import write_pointer
 
 
@@ -28,12 +27,11 @@ def extract_features(
     settings = from_json(FeaturesConfig, config, "features")
     if not store:
         raise UsageError("store: empty; give a folder or s3://bucket/prefix for the features")
-    clip, pac = Evaluator.load(evaluator, "clip"), Evaluator.load(evaluator, "pac")
-    spec = feature_spec(clip, pac, settings)
+    towers = Towers.load(evaluator, settings)
+    spec = feature_spec(towers, settings)
     name = hashlib.sha256(json.dumps(spec.to_json(), sort_keys=True).encode()).hexdigest()[:16]
     uri = f"{store.rstrip('/')}/features/{name}"
     with FeatureWriter.open(uri, spec) as writer:
-        extract(read_manifest(manifest), clip, pac, writer, settings)
+        extract(read_manifest(manifest), towers, writer, settings)
         digest = writer.close()
-    tower = settings.tower
-    write_pointer(Path(output_features), uri, digest, tower, pac.tokenizer)
+    write_pointer(Path(output_features), uri, digest, settings.tower, towers.pac.tokenizer)

@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+from dico.captioning import tokenizer_of
 from dico.config_schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest
 from dico.decoding import DecodingConfig
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
-from dico.rewards import ClipReward
+from dico.rewards import RewardContext, build_reward
 from dico.steps.checkpoints import checkpoints_of
 from dico.steps.model_folder import describe_training
 from dico.steps.stored_features import features_digest, open_features, read_pointer
@@ -39,7 +40,7 @@ def finetune_captioner(
         manifest: Parquet file.
         features: pointer written by extract_features.
         captioner: folder of the captioner to start from, and to stay close to.
-        evaluator: folder of the evaluator whose PAC-S is the reward.
+        evaluator: folder of the evaluator that the reward embeds captions with.
         config: `FinetuneConfig` as JSON.
         decoding: `DecodingConfig` as JSON: the candidates' search, and validation.
         seed: seed of the order.
@@ -59,13 +60,16 @@ def finetune_captioner(
     with join_world() as world:
         policy = Captioner.load(captioner, world.device)
         judge = Evaluator.load(evaluator, "pac", world.device)
-        data = CaptioningData(read_manifest(manifest, "train"), stored, world.device)
+        train = read_manifest(manifest, "train")
+        data = CaptioningData(train, stored, world.device)
+        corpus = [record.captions for record in train]
+        context = RewardContext(judge, tokenizer_of(policy), corpus)
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
         validator = Validator(validation, stored, search, judge)
         state = finetune(
             policy,
             data,
-            ClipReward(judge),
+            build_reward(settings.reward, context),
             validator,
             settings,
             search,

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from dico.config_schema import from_json
 from dico.data.manifest import fingerprint, read_manifest
-from dico.models.evaluator import save_evaluator
+from dico.models.evaluator import Evaluator, save_evaluator
 from dico.steps.checkpoints import checkpoints_of
 from dico.steps.model_folder import describe_training
+from dico.storage import open_store, split_uri
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.determinism import use_deterministic_kernels
 from dico.training.evaluator import train_evaluator as train
@@ -17,7 +18,7 @@ from dico.training.history import History
 def train_evaluator(
     manifest: str, config: str, seed: int, run_key: str, store: str, output_evaluator: str
 ) -> None:
-    """Trains a small CLIP from random weights, then tunes it by PAC's loss.
+    """Trains a small CLIP from random weights, then tunes it by PAC's loss; or takes one as it is.
 
     Args:
         manifest: Parquet file.
@@ -28,6 +29,11 @@ def train_evaluator(
         output_evaluator: folder to write.
     """
     settings = from_json(EvaluatorTrainingConfig, config, "evaluator")
+    if settings.weights:
+        prefix, name = split_uri(settings.weights)
+        open_store(prefix).fetch(name, output_evaluator)
+        Evaluator.load(output_evaluator)
+        return
     use_deterministic_kernels()
     dataset = fingerprint(manifest)
     checkpoints = checkpoints_of("train-evaluator", store, run_key, dataset, config, seed)

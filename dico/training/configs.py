@@ -14,6 +14,8 @@ Weighting = Literal["softmax", "uniform", "hardest"]
 class EvaluatorTrainingConfig:
     """Size of the evaluator and how it is trained. The defaults suit the small world."""
 
+    weights: str = ""
+    """Folder or s3:// prefix of an evaluator made before; then nothing is trained."""
     image_size_px: int = 64
     """Side of the square that the vision tower sees, pixels."""
     vision_layers: tuple[int, ...] = (1, 1, 1, 1)
@@ -130,6 +132,9 @@ class FinetuneConfig:
 
     method: Literal["dico", "scst"] = "dico"
     """``dico``, or ``scst`` to compare with."""
+    reward: str = "pac"
+    """What candidates are judged by: ``pac``, ``ref-pac``, ``clip``, ``cider-d``, ... or a weighted
+    sum such as ``0.7*pac+0.3*cider-d``; see `dico.rewards.build_reward`."""
     num_steps: int = 250_000
     """Optimiser steps at most."""
     batch_size: int = 16
