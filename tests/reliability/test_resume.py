@@ -101,7 +101,8 @@ def test_without_the_optimizers_state_the_bits_differ(world, alone, tmp_path, st
         forget_optimizer(checkpoint)
     result = trainer.train(stage, world, tmp_path, World())
     assert result["steps"] == alone[stage]["steps"]
-    assert result["weights"] != alone[stage]["weights"]
+    # The best weights may be from before the death; the losses after it never are.
+    assert result["history"] != alone[stage]["history"]
 
 
 def test_killed_trainers_go_on_to_the_same_bits(world):
