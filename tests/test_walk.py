@@ -107,10 +107,11 @@ def test_a_picture_that_does_not_decode_stops_the_run_before_anything_is_trained
     assert not list(runs.glob("store/features/*"))
 
 
-def test_an_empty_dataset_leaves_nothing(tmp_path):
+def test_an_empty_dataset_is_refused_before_anything_is_trained(tmp_path):
     (tmp_path / "set.jsonl").write_text("")
     assert_refused(dico_run(tmp_path, "dataset=set.jsonl"))
-    assert [path.name for path in tmp_path.iterdir()] == ["set.jsonl"]
+    assert not (tmp_path / "runs" / "run" / "models").exists()
+    assert not (tmp_path / "runs" / "registry").exists()
 
 
 @pytest.mark.parametrize("captions", [[7], [], [None]])
