@@ -2,9 +2,9 @@
 
     python benchmarks/metrics.py [--captions dataset_flickr8k.json] [--num-images 5000] [--rounds 5]
 
-Writes benchmarks/metrics.json; CPU seconds are the claim, wall seconds stand beside. 5,000 images of 5 references and a caption: real captions where a
-Karpathy JSON is given, resampled and perturbed to the number wanted; sentences from a small grammar
-else. One thread; process CPU seconds, for pycocoevalcap's tokeniser those of its Java child too.
+Writes benchmarks/results/metrics.json; CPU seconds are the claim, wall seconds stand beside. 5,000
+images of 5 references and a caption: real captions where a Karpathy JSON is given, resampled and
+perturbed to the number wanted; sentences from a small grammar else. One thread; process CPU seconds, for pycocoevalcap's tokeniser those of its Java child too.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--captions", type=Path)
     parser.add_argument("--num-images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("results") / "metrics.json")
     options = parser.parse_args()
     captions, references = make_texts(options.captions, options.num_images)
     report = {
