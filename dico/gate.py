@@ -5,7 +5,9 @@ and Tibshirani, An Introduction to the Bootstrap, 1993), as `dico.evaluation` st
 its own cross-entropy start and against the reigning champion, a candidate is refused when it is
 
 - reward-hacked: the reward rose, but CIDEr fell, repetition rose or endings broke beyond a limit;
-- worse: reward or CIDEr fell, beyond chance.
+- worse: reward or CIDEr fell, beyond chance;
+- collapsed: the evaluation warns of one caption for many pictures, repeated words, broken endings,
+  captions that are empty or far too long.
 
 To take the champion's place it must also be better than the champion, beyond chance.
 """
@@ -111,6 +113,9 @@ def decide(
     num_words = _value(metrics, candidate, "num_words")
     if num_words < config.min_words:
         return Decision(False, (f"captions of {num_words:.1f} words on average say nothing",))
+    collapse = [text for text in metrics.get("warnings", []) if text.startswith(f"{candidate}: ")]
+    if collapse:
+        return Decision(False, tuple(f"collapsed: {text}" for text in collapse))
     reigning = champion in metrics["systems"]
     others = [baseline, champion] if reigning else [baseline]
     faults = [fault for other in others for fault in _faults(metrics, config, candidate, other)]

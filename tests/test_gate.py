@@ -81,6 +81,15 @@ def test_reward_hacking_is_refused(change, word, against):
     assert decision.reasons[0].startswith(f"reward-hacked against {against}: {word}")
 
 
+def test_a_collapsed_captioner_is_refused():
+    metrics = make_metrics({"pac_score": (0.5, 0.01)})
+    warning = '100% of the pictures get one caption, "a".'
+    assert decide(metrics | {"warnings": [f"xe: {warning}"]}, GateConfig()).promote
+    decision = decide(metrics | {"warnings": [f"dico: {warning}"]}, GateConfig())
+    assert decision.reasons == (f"collapsed: dico: {warning}",)
+    assert not decision.promote
+
+
 def test_small_certain_loss_of_cider_needs_a_higher_reward():
     loss = {"cider": (-0.03, 0.01)}
     assert not decide(make_metrics(loss), GateConfig()).promote

@@ -49,7 +49,8 @@ def test_two_runs_with_one_seed_are_equal_to_the_byte(tmp_path):
         rows = (first / "models" / model / "history.jsonl").read_text().splitlines()
         assert all("step" in json.loads(row) for row in rows)
         assert (first / "models" / model / "digests.json").is_file()
-    captions = [json.loads(line) for line in (first / "captions/dico.jsonl").open()]
+    lines = (first / "captions/dico.jsonl").read_text().splitlines()
+    captions = [json.loads(line) for line in lines]
     assert [caption["image_id"] for caption in captions] == [f"test-{i:05d}" for i in range(24)]
 
 

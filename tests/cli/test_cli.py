@@ -49,7 +49,11 @@ def test_every_verb_has_help(verb, capsys):
         (["run", "missing.yaml"], 2, "error: missing.yaml: no such pipeline"),
         (["run", "pipelines/dico.yaml", "preset=nope"], 2, "error: "),
         (["run", "pipelines/dico.yaml", "overrides=xe.nope=1"], 2, "error: xe.nope"),
-        (["run", "pipelines/dico.yaml", "dataset=/missing.json"], 65, "error: /missing.json: no such"),
+        (
+            ["run", "pipelines/dico.yaml", "dataset=/missing.json"],
+            65,
+            "error: /missing.json: no such",
+        ),
     ],
 )
 def test_wrong_use_is_one_line_with_its_code(arguments, code, line, capsys):
