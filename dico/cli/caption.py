@@ -1,8 +1,6 @@
 """``dico caption``: captions of pictures by a registered model, without loading a trainer."""
 
 import dataclasses
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +32,7 @@ def caption(
     num_beams: Annotated[int, typer.Option(min=1, help="Width of the beam search.")] = 5,
 ) -> None:
     """Caption pictures with a registered model, by default the champion."""
-    from dico.registry import open_registry
+    from dico.registry import cache_folder, open_registry
 
     missing = next((path for path in pictures if not path.is_file()), None)
     if missing:
@@ -45,8 +43,7 @@ def caption(
         )
     opened = open_registry(registry)
     chosen = choose_version(opened, model, version)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()) / "dico-models"
-    folder = opened.fetch(chosen, cache)
+    folder = opened.fetch(chosen, cache_folder())
     for path, captions in zip(
         pictures, _captions(folder, pictures, num_captions, num_beams), strict=True
     ):

@@ -4,6 +4,8 @@ A version is published whole under the next free number and never changes. An al
 points at a version; ``champion`` is the one that is used where nobody asks for another.
 """
 
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,3 +77,8 @@ def open_registry(uri: str | Path) -> Registry:
     from dico.registry.files import FileRegistry
 
     return FileRegistry(uri)
+
+
+def cache_folder() -> Path:
+    """Where fetched versions are kept: $XDG_CACHE_HOME/dico-models, else in the temporary folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()) / "dico-models"

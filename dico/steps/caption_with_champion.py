@@ -1,12 +1,8 @@
 """Step: captions of one split by the model that reigns now, to compare a candidate with."""
 
-import os
-import tempfile
-from pathlib import Path
-
 from dico.captioning import Caption, caption_pictures
 from dico.data.manifest import read_manifest
-from dico.registry import open_registry
+from dico.registry import cache_folder, open_registry
 from dico.steps.bundle import load_version
 from dico.steps.captions_file import write_captions
 from dico.training.determinism import use_deterministic_kernels
@@ -35,8 +31,7 @@ def caption_with_champion(
     if version:
         use_deterministic_kernels()
         opened = open_registry(registry)
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()) / "dico-models"
-        folder = opened.fetch(opened.get(model_name, int(version)), cache)
+        folder = opened.fetch(opened.get(model_name, int(version)), cache_folder())
         captioner, tower, decoding = load_version(folder)
         uris = [record.uri for record in records]
         captions = list(caption_pictures(captioner, tower, uris, decoding))
