@@ -1,5 +1,6 @@
 # make run     the whole pipeline on the small world, into runs/
 # make test    the tests
+# make reliability  what is promised against deaths, faults and hostile files, into docs/
 # make lint    format, lint, types, direction of imports
 # make image   the container image
 PYTHON ?= python3
@@ -9,13 +10,16 @@ ARGS ?=
 IMAGE ?= dico:0.1.0
 NUM_WORKERS ?= 2
 
-.PHONY: run test lint format compile image clean
+.PHONY: run test reliability lint format compile image clean
 
 run: $(VENV)/.run
 	$(BIN)/dico run pipelines/dico.yaml $(ARGS)
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NUM_WORKERS) --dist loadgroup $(ARGS)
+
+reliability: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability --write docs/reliability.md $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
