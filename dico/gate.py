@@ -139,6 +139,8 @@ def _against_champion(
     ]
     if better:
         return Decision(True, tuple(better))
+    if all(gain.value == gain.low == gain.high == 0 for gain in gains.values()):
+        return Decision(False, (f"no different from {champion}: {champion} stays",))
     listed = ", ".join(f"{key} {gain}" for key, gain in gains.items())
     return Decision(False, (f"not better than {champion} beyond chance: {listed}",))
 

@@ -56,6 +56,13 @@ def test_equal_to_champion_is_not_promoted():
     assert decision.reasons[0].startswith("not better than champion beyond chance")
 
 
+def test_champion_trained_again_is_told_apart_from_a_model_that_is_not_better():
+    same = {key: (0.0, 0.0) for key in EVEN}
+    decision = decide(make_metrics({"pac_score": (0.2, 0.03)}, same), GateConfig())
+    assert not decision.promote
+    assert decision.reasons == ("no different from champion: champion stays",)
+
+
 @pytest.mark.parametrize("key", ["pac_score", "cider"])
 def test_better_than_champion_is_promoted(key):
     decision = decide(make_metrics({}, {key: (0.1, 0.05)}), GateConfig())

@@ -10,6 +10,7 @@ from typing import Any
 from dico.errors import DataError
 
 CANDIDATE, BASELINE, CHAMPION, HUMAN = "dico", "xe", "champion", "human"
+_EVALUATOR_SCORES = {"clip": "CLIP-S", "pac": "PAC-S"}
 SYSTEM_LABELS = {HUMAN: "Human", BASELINE: "XE", CANDIDATE: "DiCO", CHAMPION: "Champion"}
 
 
@@ -167,4 +168,8 @@ def _notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
         f"{metrics['num_images']} test pictures; in brackets {confidence:.0%} intervals by "
         f"bootstrap over pictures, paired for differences."
     ]
+    finder, used = settings.get("retrieval"), settings.get("w", {})
+    if used and any("recall_at_1" in system for system in metrics["systems"].values()):
+        finder = finder if finder in used else next(iter(used))
+        notes.append(f"R@1: pictures found by the embeddings behind {_EVALUATOR_SCORES[finder]}.")
     return (*notes, *metrics.get("warnings", []), *metrics.get("notes", []))

@@ -61,6 +61,14 @@ def test_notes_say_what_is_missing():
     assert notes[-1] == "METEOR not computed: no Java"
 
 
+@pytest.mark.parametrize(("finder", "score"), [("pac", "PAC-S"), ("clip", "CLIP-S")])
+def test_retrieval_names_the_embeddings_that_found_the_pictures(finder, score):
+    metrics = make_metrics()
+    metrics["systems"]["dico"]["recall_at_1"] = 0.8
+    metrics["settings"] = {"retrieval": finder, "w": {"clip": 2.5, "pac": 2.0}}
+    assert f"R@1: pictures found by the embeddings behind {score}." in tabulate(metrics).notes
+
+
 def test_headline_is_finite_and_written(tmp_path):
     metrics = make_metrics()
     metrics["systems"]["dico"]["cider"] = float("nan")
