@@ -57,7 +57,7 @@ def test_equal_to_champion_is_not_promoted():
 
 
 def test_champion_trained_again_is_told_apart_from_a_model_that_is_not_better():
-    same = {key: (0.0, 0.0) for key in EVEN}
+    same = dict.fromkeys(EVEN, (0.0, 0.0))
     decision = decide(make_metrics({"pac_score": (0.2, 0.03)}, same), GateConfig())
     assert not decision.promote
     assert decision.reasons == ("no different from champion: champion stays",)
