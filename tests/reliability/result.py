@@ -33,8 +33,10 @@ class Result:
         return self.passed >= self.bar * self.total if self.total else bool(self.note)
 
 
-def count(id: str, name: str, tries: Iterable[bool], note: str = "", bar: float = 1.0) -> Result:
+def count(
+    promise: str, name: str, tries: Iterable[bool], note: str = "", bar: float = 1.0
+) -> Result:
     """Runs through ``tries``, such as a generator that does the work, and counts those that pass."""
     begun = time.monotonic()
     outcomes = [bool(passed) for passed in tries]
-    return Result(id, name, sum(outcomes), len(outcomes), time.monotonic() - begun, note, bar)
+    return Result(promise, name, sum(outcomes), len(outcomes), time.monotonic() - begun, note, bar)
