@@ -22,6 +22,7 @@ VERBS = {
     "train": ("dico.cli.train", "Train one stage: evaluator, xe or dico."),
     "evaluate": ("dico.cli.evaluate", "Score captions against references."),
     "toy": ("dico.cli.toy", "Write the small world as a dataset to look at or to train on."),
+    "keys": ("dico.cli.keys", "Make keys, and sign or verify a registered version's folder."),
     "doctor": ("dico.cli.doctor", "Check what this machine has and lacks."),
 }
 
