@@ -27,6 +27,7 @@ from dico.config_schema import check
 from dico.errors import DataError
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.empty import WithoutValues
+from dico.models.square import cut_square
 from dico.models.tokenizer import Tokenizer
 from dico.storage import verify_digests, write_digests
 from dico.storage.digests import read_digests
@@ -202,22 +203,16 @@ def save_evaluator(
 
 
 def preprocess(picture: Image.Image, config: EvaluatorConfig) -> Tensor:
-    """Pixels (3, H, W), float32: short side resized, centre cropped, normalised.
+    """Pixels (3, H, W), float32, of a picture: squared by `cut_square`, then normalised."""
+    square = cut_square(picture, config.image_size_px, config.interpolation)
+    return normalise(torch.from_numpy(np.array(square)), config)
 
-    Equal to torchvision's Resize, CenterCrop, ToTensor and Normalize on a PIL image: the long side
-    is truncated to whole pixels, the crop's corner rounded.
-    """
-    size = config.image_size_px
-    width, height = picture.size
-    short = min(width, height)
-    resized = (size * width // short, size * height // short)
-    method = Image.Resampling[config.interpolation.upper()]
-    picture = picture.convert("RGB").resize(resized, method)
-    left, top = (round((side - size) / 2) for side in resized)
-    picture = picture.crop((left, top, left + size, top + size))
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-    mean = torch.tensor(config.image_mean).view(3, 1, 1)
-    return (pixels - mean) / torch.tensor(config.image_std).view(3, 1, 1)
+
+def normalise(squares: Tensor, config: EvaluatorConfig) -> Tensor:
+    """Pixels (..., 3, H, W), float32, of RGB squares (..., H, W, 3), uint8."""
+    pixels = squares.movedim(-1, -3).float() / 255
+    mean = torch.tensor(config.image_mean, device=pixels.device).view(3, 1, 1)
+    return (pixels - mean) / torch.tensor(config.image_std, device=pixels.device).view(3, 1, 1)
 
 
 def empty_model(make: type[ClipModel], config: ClipConfig) -> ClipModel:
