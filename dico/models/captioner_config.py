@@ -2,8 +2,11 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 from dico.config_schema import check
+
+T = TypeVar("T", "CaptionerConfig", "HuggingFaceConfig")
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,69 @@ class CaptionerConfig:
 
     def __post_init__(self) -> None:
         """Checks ranges."""
-        for name, value in dataclasses.asdict(self).items():
-            if name != "dropout":
-                check(value > 0, name, value, "must be positive")
+        for field in dataclasses.fields(CaptionerConfig):
+            value = getattr(self, field.name)
+            if field.name != "dropout":
+                check(value > 0, field.name, value, "must be positive")
         check(0 <= self.dropout < 1, "dropout", self.dropout, "must be from 0 to below 1")
         check(self.width % self.num_heads == 0, "width", self.width, "must hold whole heads")
+
+
+@dataclass(frozen=True)
+class HuggingFaceConfig:
+    """A captioner of the transformers library, and how much of it is trained."""
+
+    checkpoint: str = ""
+    """Local folder of the model in transformers' layout, with safetensors, tokenizer and image
+    processor."""
+    prompt: str = ""
+    """Text before the caption, for a decoder-only model: its image's place spelt out, such as
+    ``USER: <image> Describe the picture. ASSISTANT:``."""
+    lora_rank: int = 0
+    """Rank of low-rank adapters, which alone are trained; 0 trains all weights."""
+    lora_alpha: float = 16.0
+    """An adapter's output is scaled by this over its rank."""
+    lora_dropout: float = 0.0
+    """Share of an adapter's inputs dropped in training, 0 to 1."""
+    lora_targets: tuple[str, ...] = ()
+    """Names that adapted modules end in, such as ``q_proj``; all linear ones but the head if
+    empty."""
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        check(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative")
+        check(self.lora_alpha > 0, "lora_alpha", self.lora_alpha, "must be positive")
+        rate = self.lora_dropout
+        check(0 <= rate < 1, "lora_dropout", rate, "must be from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class CaptionerSettings(HuggingFaceConfig, CaptionerConfig):
+    """Which captioner is trained: the paper's, by its sizes, or one of transformers, by its folder.
+
+    Each reads its own settings and leaves the other's alone.
+    """
+
+    architecture: Literal["paper", "huggingface"] = "paper"
+    """``paper`` starts from random weights and reads stored features; ``huggingface`` starts from
+    ``checkpoint`` and sees the pictures' pixels."""
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        CaptionerConfig.__post_init__(self)
+        HuggingFaceConfig.__post_init__(self)
+        wanted = self.architecture == "huggingface"
+        check(bool(self.checkpoint) >= wanted, "checkpoint", self.checkpoint, "must name a folder")
+
+    def sizes(self) -> CaptionerConfig:
+        """The paper's captioner's part."""
+        return _part(self, CaptionerConfig)
+
+    def huggingface(self) -> HuggingFaceConfig:
+        """The transformers captioner's part."""
+        return _part(self, HuggingFaceConfig)
+
+
+def _part(settings: CaptionerSettings, kind: type[T]) -> T:
+    names = [field.name for field in dataclasses.fields(kind)]
+    return kind(**{name: getattr(settings, name) for name in names})

@@ -9,7 +9,7 @@ from dico.decoding import DecodingConfig
 from dico.decoding.huggingface import generate
 from dico.errors import ConfigError
 from dico.losses import dico_loss
-from dico.models.huggingface import load, wrap
+from dico.models.huggingface import load, save, wrap
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
 ensure_torchvision_imports()
@@ -103,7 +103,7 @@ def test_one_dico_step_from_pixels_to_export(make, tmp_path):
     reference = copy.deepcopy(policy).requires_grad_(False)
     pixels = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        states = policy.image_states(pixels)
+        states = policy.encode(pixels)
     config = DecodingConfig(num_beams=3, max_tokens=9)
     found = generate(policy, states, config)
     assert found.tokens.shape[:2] == (2, 3)
@@ -121,9 +121,9 @@ def test_one_dico_step_from_pixels_to_export(make, tmp_path):
                     one_by_one[b, k] += logits[t].log_softmax(0)[row[0, t + 1]]
     torch.testing.assert_close(found.logps, one_by_one, atol=2e-5, rtol=1e-5)
 
-    logps = policy.score_candidates(policy.image_states(pixels), found.tokens)
+    logps = policy.score_candidates(policy.encode(pixels), found.tokens)
     with torch.no_grad():
-        scored = reference.score_candidates(reference.image_states(pixels), found.tokens)
+        scored = reference.score_candidates(reference.encode(pixels), found.tokens)
     assert torch.equal(logps, scored)
     loss, _ = dico_loss(logps, scored, torch.rand(2, 3), 0.2, 300.0)
     loss.backward()
@@ -131,11 +131,11 @@ def test_one_dico_step_from_pixels_to_export(make, tmp_path):
         for value in policy.parameters():
             if value.grad is not None:
                 value.sub_(1e-2 * value.grad)
-    policy.save(tmp_path)
-    again = load(tmp_path, prompt)
+    save(policy, tmp_path)
+    again = load(tmp_path)
     with torch.no_grad():
-        expected = policy.score_candidates(policy.image_states(pixels), found.tokens)
-        loaded = again.score_candidates(again.image_states(pixels), found.tokens)
+        expected = policy.score_candidates(policy.encode(pixels), found.tokens)
+        loaded = again.score_candidates(again.encode(pixels), found.tokens)
     assert not torch.equal(expected, scored)
     torch.testing.assert_close(loaded, expected, atol=1e-5, rtol=1e-5)
 

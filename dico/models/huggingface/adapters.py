@@ -1,0 +1,84 @@
+"""Low-rank adapters (LoRA) inside a captioner: alone trained, switched off, merged.
+
+Hu et al. 2021 (arXiv 2106.09685), by the package peft. With its adapters off a model is what it was
+before, so the same weights serve as the reference model.
+"""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from dico.errors import ConfigError
+from dico.models.captioner_config import HuggingFaceConfig
+
+ALL_LINEAR = "all-linear"
+
+
+def add_adapters(model: nn.Module, config: HuggingFaceConfig) -> None:
+    """Puts adapters into ``model``, a transformers model, and freezes all else; changes no output.
+
+    Raises:
+        ConfigError: peft is not installed, or no module has one of the names.
+    """
+    peft = _peft()
+    lora = peft.LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=list(config.lora_targets) or ALL_LINEAR,
+    )
+    model.requires_grad_(False)
+    try:
+        peft.inject_adapter_in_model(lora, model)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"captioner.lora_targets: {reason}") from None
+
+
+@contextmanager
+def without_adapters(model: nn.Module) -> Iterator[None]:
+    """``model`` as it was before its adapters."""
+    layers = list(_layers(model))
+    for _, _, layer in layers:
+        layer._disable_adapters = True
+    try:
+        yield
+    finally:
+        for _, _, layer in layers:
+            layer._disable_adapters = False
+
+
+def merge_adapters(model: nn.Module) -> None:
+    """Adds the adapters to the weights they belong to and takes them out."""
+    for parent, name, layer in list(_layers(model)):
+        layer.merge()
+        setattr(parent, name, layer.get_base_layer())
+    model.requires_grad_(True)
+
+
+def has_adapters(model: nn.Module) -> bool:
+    """Whether `add_adapters` has put any into ``model``."""
+    return any(name.endswith("lora_A") for name, _ in model.named_modules())
+
+
+def _layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:
+    """Each adapted layer, with its parent and its name there."""
+    if not has_adapters(model):
+        return
+    kind = importlib.import_module("peft.tuners.tuners_utils").BaseTunerLayer
+    for parent in model.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, kind):
+                yield parent, name, child
+
+
+def _peft() -> Any:
+    try:
+        return importlib.import_module("peft")
+    except ImportError:
+        raise ConfigError(
+            "captioner.lora_rank: adapters need the package peft; install dico[lora]"
+        ) from None

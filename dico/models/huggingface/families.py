@@ -1,0 +1,274 @@
+"""Four families of transformers' captioners behind one interface.
+
+- ``vision-encoder-decoder``: VisionEncoderDecoderModel with any encoder and decoder;
+- ``blip``: BlipForConditionalGeneration;
+- ``git``: GitForCausalLM, whose image tokens are part of the sequence;
+- ``llava``: LlavaForConditionalGeneration, a decoder-only language model after a prompt that holds
+  the image's places.
+
+Captions are ids BOS..EOS, PAD after, in the model's own vocabulary. BOS is the token a caption
+begins with; where a prompt takes its place, BOS only marks it. PAD is an id beyond the vocabulary,
+because many models have none or use EOS for it; it never reaches the model.
+
+B images, K candidates per image, N = B * K captions, T tokens, P image tokens, D width,
+V vocabulary.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dico.errors import ConfigError
+from dico.losses import token_logps
+from dico.models.captioner_config import HuggingFaceConfig
+from dico.models.huggingface.pixels import PixelConfig, pixel_config
+from dico.models.huggingface.tokenizer import HuggingFaceTokenizer
+
+MOST_TOKENS = 1024
+
+
+class HuggingFaceCaptioner(nn.Module):
+    """A captioner that sees pixels; made by `wrap`, `open_checkpoint` or `load`."""
+
+    bos_id: int
+    eos_id: int
+
+    def __init__(self, model: Any, prompt: list[int]) -> None:
+        super().__init__()
+        self.model, self.prompt = model, prompt
+        self.text_config = model.config.get_text_config(decoder=True)
+        self.vocab_size: int = self.text_config.vocab_size
+        self.pad_id = self.vocab_size
+        self.tokenizer: HuggingFaceTokenizer | None = None
+        self.processor: dict[str, Any] | None = None
+        self.settings = HuggingFaceConfig()
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest caption that fits the model's positions, BOS and EOS included."""
+        config = self.text_config
+        names = ("max_position_embeddings", "n_positions")
+        found = [getattr(config, name) for name in names if getattr(config, name, None)]
+        return min([MOST_TOKENS, *found]) - len(self.prompt)
+
+    @cached_property
+    def pixels(self) -> PixelConfig:
+        """How a picture becomes pixels.
+
+        Raises:
+            ConfigError: the model has no image processor, or one that is not known.
+        """
+        if self.processor is None:
+            raise ConfigError("captioner: its folder has no preprocessor_config.json; add it")
+        return pixel_config(self.processor)
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Image states (B, P, D), computed once per image, of pixels (B, 3, H, W)."""
+
+    @abstractmethod
+    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
+        """Logits (N, T, V) of what follows each of ``inputs`` (N, T), with one state per caption."""
+
+    @abstractmethod
+    def generate(self, states: Tensor, **options: Any) -> Tensor:
+        """Captions (N, T) of transformers' search, BOS first."""
+
+    def caption_logits(self, states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (M, V) and targets (M,) of the M real tokens of captions (N, T), for cross-entropy.
+
+        The N / B captions of an image are side by side and share its states.
+        """
+        targets = tokens[:, 1:]
+        real = targets != self.pad_id
+        inputs = tokens[:, :-1].masked_fill(tokens[:, :-1] == self.pad_id, self.eos_id)
+        repeated = states.repeat_interleave(len(tokens) // len(states), dim=0)
+        return self.next_logits(repeated, inputs)[real], targets[real]
+
+    def score_candidates(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
+        flat = tokens.flatten(0, 1)
+        logits, targets = self.caption_logits(states, flat)
+        real = flat[:, 1:] != self.pad_id
+        logps = torch.zeros(real.shape, device=real.device)
+        logps = logps.masked_scatter(real, token_logps(logits, targets))
+        return logps.sum(dim=-1).view(tokens.shape[:2])
+
+
+class _EncoderDecoder(HuggingFaceCaptioner):
+    def __init__(self, model: Any, prompt: list[int]) -> None:
+        super().__init__(model, prompt)
+        config = model.config
+        start = getattr(config, "decoder_start_token_id", None)
+        self.bos_id = config.decoder.bos_token_id if start is None else start
+        self.eos_id = config.decoder.eos_token_id
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        states: Tensor = self.model.encoder(pixel_values=pixels)[0]
+        return states
+
+    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.model(
+            encoder_outputs=(states,), decoder_input_ids=inputs, use_cache=False
+        ).logits
+        return logits
+
+    def generate(self, states: Tensor, **options: Any) -> Tensor:
+        from transformers.modeling_outputs import BaseModelOutput
+
+        captions: Tensor = self.model.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=states),
+            decoder_start_token_id=self.bos_id,
+            **options,
+        )
+        return captions
+
+
+class _Blip(HuggingFaceCaptioner):
+    def __init__(self, model: Any, prompt: list[int]) -> None:
+        super().__init__(model, prompt)
+        text = model.config.text_config
+        self.bos_id, self.eos_id = text.bos_token_id, text.sep_token_id
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        states: Tensor = self.model.vision_model(pixel_values=pixels)[0]
+        return states
+
+    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.model.text_decoder(
+            input_ids=inputs, encoder_hidden_states=states, use_cache=False
+        ).logits
+        return logits
+
+    def generate(self, states: Tensor, **options: Any) -> Tensor:
+        captions: Tensor = self.model.text_decoder.generate(
+            input_ids=_column(self.bos_id, states), encoder_hidden_states=states, **options
+        )
+        return captions
+
+
+class _Git(HuggingFaceCaptioner):
+    def __init__(self, model: Any, prompt: list[int]) -> None:
+        super().__init__(model, prompt)
+        self.bos_id, self.eos_id = model.config.bos_token_id, model.config.eos_token_id
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        states: Tensor = self.model.git.image_encoder(pixels).last_hidden_state
+        return states
+
+    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
+        with self._given(states) as given:
+            output = self.model(input_ids=inputs, pixel_values=given, use_cache=False)
+        logits: Tensor = output.logits
+        return logits[:, -inputs.shape[1] :]
+
+    def generate(self, states: Tensor, **options: Any) -> Tensor:
+        first = _column(self.bos_id, states)
+        with self._given(states) as given:
+            captions: Tensor = self.model.generate(input_ids=first, pixel_values=given, **options)
+        return captions
+
+    @contextmanager
+    def _given(self, states: Tensor) -> Iterator[Tensor]:
+        """Lets the model take states for pixels: it has no other way in for what is computed."""
+        git = self.model.git
+        encoder, git.image_encoder = git.image_encoder, _AsGiven()
+        try:
+            yield states[:, None]  # the model expects four dimensions
+        finally:
+            git.image_encoder = encoder
+
+
+class _AsGiven(nn.Module):
+    """An image encoder whose pixels (N, 1, P, D) are its states already."""
+
+    def forward(self, pixels: Tensor, **_options: Any) -> SimpleNamespace:
+        return SimpleNamespace(last_hidden_state=pixels[:, 0])
+
+
+class _Llava(HuggingFaceCaptioner):
+    def __init__(self, model: Any, prompt: list[int]) -> None:
+        super().__init__(model, prompt)
+        text = model.config.text_config
+        self.bos_id, self.eos_id = text.bos_token_id, text.eos_token_id
+        if model.config.image_token_id not in self.prompt:
+            raise ConfigError(
+                f"prompt: must hold the image's places (id {model.config.image_token_id}), "
+                f"got {self.prompt}"
+            )
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        config = self.model.config
+        found = self.model.model.get_image_features(
+            pixel_values=pixels,
+            vision_feature_layer=config.vision_feature_layer,
+            vision_feature_select_strategy=config.vision_feature_select_strategy,
+        )
+        return torch.stack(list(getattr(found, "pooler_output", found)))
+
+    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
+        embedded = self._embedded(states, inputs[:, 1:])
+        logits: Tensor = self.model(inputs_embeds=embedded, use_cache=False).logits
+        return logits[:, len(self.prompt) - 1 :]
+
+    def generate(self, states: Tensor, **options: Any) -> Tensor:
+        first = _column(self.bos_id, states)
+        embedded = self._embedded(states, first[:, 1:])
+        mask = torch.ones(embedded.shape[:2], dtype=torch.int64, device=states.device)
+        captions = self.model.generate(inputs_embeds=embedded, attention_mask=mask, **options)
+        num_captions = len(captions) // len(states)
+        return torch.cat([first.repeat_interleave(num_captions, dim=0), captions], dim=1)
+
+    def _embedded(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """Embeddings of the prompt, with the image's states in their places, and of tokens."""
+        prompt = torch.tensor([self.prompt], device=states.device).expand(len(states), -1)
+        ids = torch.cat([prompt, tokens], dim=1)
+        embedded: Tensor = self.model.get_input_embeddings()(ids)
+        places = (ids == self.model.config.image_token_id)[:, :, None]
+        return embedded.masked_scatter(places, states.to(embedded.dtype))
+
+
+FAMILIES: dict[str, type[HuggingFaceCaptioner]] = {
+    "vision-encoder-decoder": _EncoderDecoder,
+    "blip": _Blip,
+    "git": _Git,
+    "llava": _Llava,
+}
+
+
+def wrap(model: Any, prompt: list[int] | None = None) -> HuggingFaceCaptioner:
+    """The captioner around a transformers model.
+
+    The model's own defaults of generation are dropped: a search follows `DecodingConfig` alone.
+
+    Args:
+        model: of a class named above.
+        prompt: ids before the caption, the image's places among them (``llava``).
+
+    Raises:
+        ConfigError: a family that is not known, a prompt that it does not take, or ids of BOS or
+            EOS are not set.
+    """
+    kind = model.config.model_type
+    if kind not in FAMILIES:
+        raise ConfigError(f"captioner: {kind!r} is not supported; known are {', '.join(FAMILIES)}")
+    if prompt and kind != "llava":
+        raise ConfigError(f"prompt: captions of {kind} have none, got {prompt}")
+    captioner = FAMILIES[kind](model, prompt or [])
+    for name in ("bos_id", "eos_id"):
+        if not isinstance(getattr(captioner, name), int):
+            raise ConfigError(f"captioner: the {kind} model's config gives no {name}; set it there")
+    for module in model.modules():
+        if getattr(module, "generation_config", None) is not None:
+            module.generation_config = type(module.generation_config)()
+    return captioner
+
+
+def _column(token: int, like: Tensor) -> Tensor:
+    return torch.full((len(like), 1), token, dtype=torch.int64, device=like.device)

@@ -1,0 +1,55 @@
+"""Captions to the ids of a transformers model and back."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class HuggingFaceTokenizer:
+    """A transformers tokenizer with the ids that a captioner begins, ends and fills captions with."""
+
+    def __init__(self, raw: Any, bos_id: int, eos_id: int, pad_id: int) -> None:
+        self._raw, self.bos_id, self.eos_id, self.pad_id = raw, bos_id, eos_id, pad_id
+        self._control = set(raw.all_special_ids) - {raw.unk_token_id} | {bos_id, eos_id, pad_id}
+        self._size = len(raw)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of ``text`` without BOS, EOS or PAD; what it spells never encodes to a control id."""
+        ids: list[int] = self._raw(" ".join(text.split()), add_special_tokens=False).input_ids
+        return [token for token in ids if token not in self._control]
+
+    def encode_batch(self, texts: Sequence[str], max_tokens: int) -> Tensor:
+        """Ids of captions as one tensor.
+
+        Args:
+            texts: N captions.
+            max_tokens: longest row, BOS and EOS included; what is longer is cut and keeps its EOS.
+
+        Returns:
+            (N, T) int64: BOS, text, EOS, then PAD up to the longest row.
+        """
+        rows = [[self.bos_id, *self.encode(text)[: max_tokens - 2], self.eos_id] for text in texts]
+        longest = max((len(row) for row in rows), default=0)
+        padded = [row + [self.pad_id] * (longest - len(row)) for row in rows]
+        return torch.tensor(padded, dtype=torch.int64).reshape(len(rows), longest)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The caption that ids after BOS spell up to the first EOS, with single spaces."""
+        text_ids = []
+        for token in list(ids)[1:]:
+            if token == self.eos_id:
+                break
+            if token < self._size and token not in self._control:
+                text_ids.append(int(token))
+        return " ".join(self._raw.decode(text_ids).split())
+
+    def decode_batch(self, tokens: Tensor) -> list[str]:
+        """Captions of (N, T) ids, as by `decode`."""
+        return [self.decode(row) for row in tokens.tolist()]
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the tokenizer's files in transformers' layout."""
+        self._raw.save_pretrained(folder)

@@ -1,0 +1,117 @@
+"""What training, validation and captioning ask of a captioner, whatever its architecture.
+
+B images, K candidates per image, N captions, M real tokens, T tokens, V vocabulary.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from dico.decoding import Candidates, DecodingConfig
+
+
+class CaptionTokenizer(Protocol):
+    """Captions to ids BOS..EOS, PAD after, and back."""
+
+    def encode_batch(self, texts: Sequence[str], max_tokens: int) -> Tensor:
+        """Ids (N, T) of captions, cut at ``max_tokens`` with their EOS kept."""
+        ...
+
+    def decode_batch(self, tokens: Tensor) -> list[str]:
+        """Captions of ids (N, T), with single spaces."""
+        ...
+
+
+class ReferenceModel(Protocol):
+    """The start model of fine-tuning, frozen; nothing of it has a gradient."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """As `Policy.encode`."""
+        ...
+
+    def score(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """As `Policy.score`."""
+        ...
+
+
+class Policy(Protocol):
+    """A captioner that can be trained."""
+
+    @property
+    def module(self) -> nn.Module:
+        """All of the model: what is put on a device, and in training or eval mode."""
+        ...
+
+    @property
+    def trained(self) -> nn.Module:
+        """Holds what training changes, and nothing else: what checkpoints keep."""
+        ...
+
+    @property
+    def tokenizer(self) -> CaptionTokenizer:
+        """Its vocabulary.
+
+        Raises:
+            DataError: it was saved without one.
+        """
+        ...
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills captions after EOS."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest caption it has places for, BOS and EOS included."""
+        ...
+
+    @property
+    def preprocess(self) -> Callable[[Image.Image], Tensor] | None:
+        """Pixels (3, H, W) of a picture; None where `encode` takes a tower's image tokens."""
+        ...
+
+    def begin_training(self, seed: int) -> None:
+        """Makes what is to be trained trainable, and all else frozen; changes no output."""
+        ...
+
+    def reference_model(self) -> ReferenceModel:
+        """The model as it is now, kept while this one is trained."""
+        ...
+
+    def encode(self, images: Tensor) -> Tensor:
+        """What is computed once per image, (B, ...), of stored image tokens or of pixels."""
+        ...
+
+    def caption_logits(self, memory: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (M, V) and targets (M,) of the real tokens of captions (N, T), for cross-entropy.
+
+        The N / B captions of an image are side by side.
+        """
+        ...
+
+    def score(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
+        ...
+
+    def search(self, memory: Tensor, config: DecodingConfig) -> Candidates:
+        """The K best captions of each image by beam search; no gradient."""
+        ...
+
+    def greedy(self, memory: Tensor, config: DecodingConfig) -> Candidates:
+        """The caption (K = 1) of each image whose every token is the likeliest; no gradient."""
+        ...
+
+    def sample(
+        self, memory: Tensor, config: DecodingConfig, generator: torch.Generator
+    ) -> Candidates:
+        """K captions of each image, drawn independently; no gradient."""
+        ...
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the folder that `load_policy` reads; training is over then."""
+        ...
