@@ -1,0 +1,168 @@
+"""Step: captions of a whole folder, bucket or dataset by a registered version.
+
+Work is cut into parts. A part is kept at the destination when it is done, under a name made from
+its pictures and the model, so a job that was killed goes on where it was, and one that is asked for
+again does only what is new. A picture that cannot be read gets a reason instead of a caption.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+
+from dico.captioning import caption_features
+from dico.data.formats import detect, read_entries
+from dico.data.images import load_image
+from dico.data.sources import PICTURE_SUFFIXES, list_files
+from dico.errors import DataError, UsageError
+from dico.progress import progress
+from dico.registry import cache_folder, open_registry
+from dico.steps.bundle import Bundle, load_version
+from dico.storage import Store, atomic_write, open_store
+
+NUM_READERS = 8
+BATCH_SIZE = 32
+
+
+class Outputs(NamedTuple):
+    """How many pictures have a caption, and how many could not be read."""
+
+    num_captions: int
+    num_failed: int
+
+
+class Picture(NamedTuple):
+    """A picture to caption."""
+
+    image_id: str
+    """Its id in the dataset, or its path below the folder."""
+    uri: str
+    """Where it is."""
+
+
+def caption_batch(
+    pictures: str,
+    images: str,
+    registry: str,
+    model_name: str,
+    version: str,
+    destination: str,
+    part_size: int,
+    output_captions: str,
+) -> Outputs:
+    """Captions all pictures; see above for what happens when it is asked for twice.
+
+    Args:
+        pictures: folder or s3:// prefix of pictures, or a dataset of any known format.
+        images: folder of a dataset's pictures; empty where its annotations know.
+        registry: folder or s3:// prefix of the registry.
+        model_name: name of the registered model.
+        version: number of the version.
+        destination: folder or s3:// prefix that the parts are kept below.
+        part_size: pictures of a part.
+        output_captions: JSONL file to write, all parts together, in the order of the pictures.
+
+    Raises:
+        UsageError: no version, no destination or an empty part.
+        DataError: there are no pictures.
+    """
+    if not version:
+        raise UsageError(f"version: {model_name} has no champion in {registry}; name a version")
+    if not destination or part_size < 1:
+        raise UsageError(f"destination {destination!r}, part_size {part_size}: give both")
+    found = list_pictures(pictures, images)
+    opened = open_registry(registry)
+    registered = opened.get(model_name, int(version))
+    bundle = load_version(opened.fetch(registered, cache_folder()))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bundle.captioner.to(device)
+    store = open_store(destination)
+    Path(output_captions).parent.mkdir(parents=True, exist_ok=True)
+    num_failed = 0
+    with (
+        progress("captioning", total=len(found), unit="picture") as bar,
+        atomic_write(output_captions) as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
+        for start in range(0, len(found), part_size):
+            part = found[start : start + part_size]
+            rows = _part(part, bundle, store, registered.digest)
+            num_failed += sum("reason" in row for row in rows)
+            file.writelines(_line(row) for row in rows)
+            bar.advance(len(part))
+    store.upload(Path(output_captions), "captions.jsonl")
+    return Outputs(len(found) - num_failed, num_failed)
+
+
+def list_pictures(pictures: str, images: str = "") -> list[Picture]:
+    """The pictures of a dataset, or all below a folder or prefix, in a fixed order.
+
+    Raises:
+        DataError: there are none.
+    """
+    root = f"{pictures.rstrip('/')}/"
+    names = [] if images else [u for u in _files(pictures) if u.lower().endswith(PICTURE_SUFFIXES)]
+    found = [Picture(uri.removeprefix(root), uri) for uri in names]
+    if not found:
+        entries = read_entries(detect(pictures, images))
+        found = [Picture(entry.image_id or entry.uri, entry.uri) for entry in entries if entry.uri]
+    if not found:
+        raise DataError(f"{pictures}: there are no pictures")
+    return found
+
+
+def _files(place: str) -> list[str]:
+    is_folder = ("://" in place and not Path(place).suffix) or Path(place).is_dir()
+    return list_files(place) if is_folder else []
+
+
+def _part(
+    part: Sequence[Picture], bundle: Bundle, store: Store, digest: str
+) -> list[dict[str, Any]]:
+    text = "\n".join([digest, *(f"{picture.image_id}\t{picture.uri}" for picture in part)])
+    key = f"parts/{hashlib.sha256(text.encode()).hexdigest()[:32]}.jsonl"
+    if store.exists(key):
+        return [json.loads(line) for line in store.read_bytes(key).decode().splitlines()]
+    rows: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(NUM_READERS) as readers:
+        for start in range(0, len(part), BATCH_SIZE):
+            batch = part[start : start + BATCH_SIZE]
+            rows += _caption(batch, list(readers.map(_read, batch)), bundle)
+    store.write_bytes(key, "".join(map(_line, rows)).encode())
+    return rows
+
+
+def _read(picture: Picture) -> Image.Image | str:
+    """The picture, or why it cannot be read."""
+    try:
+        return load_image(picture.uri)
+    except DataError as error:
+        return str(error)
+
+
+def _caption(
+    batch: Sequence[Picture], read: Sequence[Image.Image | str], bundle: Bundle
+) -> Iterable[dict[str, Any]]:
+    good = [image for image in read if not isinstance(image, str)]
+    captions = iter(())
+    if good:
+        pixels = torch.stack([bundle.tower.preprocess(image) for image in good])
+        device = next(bundle.captioner.parameters()).device
+        tokens = bundle.tower.image_tokens(pixels)[0].float().to(device)
+        captions = iter(caption_features(bundle.captioner, tokens, bundle.decoding))
+    for picture, image in zip(batch, read, strict=True):
+        if isinstance(image, str):
+            yield {"image_id": picture.image_id, "uri": picture.uri, "reason": image}
+        else:
+            caption = next(captions)
+            row = {"image_id": picture.image_id, "uri": picture.uri, "caption": caption.text}
+            yield row | {"logp": round(caption.logp, 6)}
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
