@@ -1,0 +1,25 @@
+"""What torchrun and a pod start: ``python -m dico.launching rank FOLDER | node STORE KEY``."""
+
+import sys
+from pathlib import Path
+
+from dico.errors import UsageError
+from dico.exits import exit_codes
+from dico.launching.nodes import run_node
+from dico.launching.ranks import run_rank
+
+
+def main(arguments: list[str]) -> None:
+    """Runs one rank of a node, or one node of several."""
+    match arguments:
+        case ["rank", folder]:
+            run_rank(Path(folder))
+        case ["node", store, key]:
+            run_node(store, key)
+        case _:
+            raise UsageError("usage: python -m dico.launching rank FOLDER | node STORE KEY")
+
+
+if __name__ == "__main__":
+    with exit_codes():
+        main(sys.argv[1:])
