@@ -1,38 +1,37 @@
-"""Captions of many pictures by beam search: from stored features, in batches."""
+"""Captions of many pictures by beam search, in batches: from stored features or from pixels."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dico.data.features import FeatureStore
 from dico.data.images import load_image
-from dico.decoding import DecodingConfig, beam_search
+from dico.decoding import DecodingConfig
 from dico.errors import DataError
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
-from dico.models.tokenizer import Tokenizer
+from dico.policy import CaptionTokenizer, Policy, policy_of
 
 
 class Caption(NamedTuple):
     """The best caption of one picture."""
 
     text: str
-    """Lower-case words, single spaces."""
+    """Single spaces; lower-case words from the paper's captioner."""
     logp: float
     """Sum of the tokens' log-probabilities, EOS included."""
 
 
-def tokenizer_of(captioner: Captioner) -> Tokenizer:
+def tokenizer_of(captioner: Captioner | Policy) -> CaptionTokenizer:
     """The captioner's vocabulary.
 
     Raises:
         DataError: it was saved without one.
     """
-    if captioner.tokenizer is None:
-        raise DataError("captioner: it has no tokenizer/ folder, so its ids cannot be read")
-    return captioner.tokenizer
+    return policy_of(captioner).tokenizer
 
 
 def stored_tokens(features: FeatureStore, keys: Sequence[str], device: torch.device) -> Tensor:
@@ -45,41 +44,66 @@ def stored_embeddings(features: FeatureStore, keys: Sequence[str], device: torch
     return torch.from_numpy(features.read(keys, "pac_embedding")).to(device).float()
 
 
+def look(policy: Policy, tower: Evaluator | None, pictures: Sequence[Image.Image]) -> Tensor:
+    """What ``policy.encode`` takes of pictures: its own pixels, or the tower's image tokens.
+
+    Raises:
+        DataError: it needs a tower, and there is none.
+    """
+    device = next(policy.module.parameters()).device
+    if policy.preprocess is not None:
+        return torch.stack([policy.preprocess(picture) for picture in pictures]).to(device)
+    if tower is None:
+        raise DataError("captioner: it sees through a vision tower, and none is given")
+    pixels = torch.stack([tower.preprocess(picture) for picture in pictures])
+    return tower.image_tokens(pixels)[0].float().to(device)
+
+
 @torch.no_grad()
 def caption_features(
-    captioner: Captioner, features: Tensor, config: DecodingConfig
+    captioner: Captioner | Policy, images: Tensor, config: DecodingConfig
 ) -> list[Caption]:
-    """The best caption of each picture, from its image tokens (B, P, F); in eval mode."""
-    found = beam_search(captioner, captioner.encode(features), config)
-    texts = tokenizer_of(captioner).decode_batch(found.tokens[:, 0])
+    """The best caption of each picture, from what the captioner encodes, (B, ...); in eval mode."""
+    policy = policy_of(captioner)
+    found = policy.search(policy.encode(images), config)
+    texts = policy.tokenizer.decode_batch(found.tokens[:, 0])
     return [
         Caption(text, logp) for text, logp in zip(texts, found.logps[:, 0].tolist(), strict=True)
     ]
 
 
 def caption_stored(
-    captioner: Captioner,
+    captioner: Captioner | Policy,
     features: FeatureStore,
     keys: Sequence[str],
     config: DecodingConfig,
     batch_size: int = 64,
 ) -> Iterator[Caption]:
     """Captions of stored pictures in the order of ``keys``, ``batch_size`` at a time."""
-    device = next(captioner.parameters()).device
+    policy = policy_of(captioner)
+    device = next(policy.module.parameters()).device
     for start in range(0, len(keys), batch_size):
         batch = keys[start : start + batch_size]
-        yield from caption_features(captioner, stored_tokens(features, batch, device), config)
+        yield from caption_features(policy, stored_tokens(features, batch, device), config)
 
 
 def caption_pictures(
-    captioner: Captioner,
-    tower: Evaluator,
+    captioner: Captioner | Policy,
+    tower: Evaluator | None,
     uris: Sequence[str],
     config: DecodingConfig,
     batch_size: int = 64,
 ) -> Iterator[Caption]:
-    """Captions of picture files in the order of ``uris``, through the captioner's vision tower."""
+    """Captions of picture files in the order of ``uris``.
+
+    Args:
+        captioner: in eval mode.
+        tower: the vision tower that the captioner sees through; none where it sees pixels itself.
+        uris: where the pictures are.
+        config: the search.
+        batch_size: pictures at a time.
+    """
+    policy = policy_of(captioner)
     for start in range(0, len(uris), batch_size):
         pictures = [load_image(uri) for uri in uris[start : start + batch_size]]
-        pixels = torch.stack([tower.preprocess(picture) for picture in pictures])
-        yield from caption_features(captioner, tower.image_tokens(pixels)[0].float(), config)
+        yield from caption_features(policy, look(policy, tower, pictures), config)

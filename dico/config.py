@@ -5,6 +5,7 @@ section's defaults. Overrides are ``section.setting=value`` with TOML values; ba
 """
 
 import dataclasses
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from dico.errors import ConfigError
 from dico.evaluation import EvaluationConfig
 from dico.extraction import FeaturesConfig
 from dico.gate import GateConfig
-from dico.models.captioner_config import CaptionerConfig
+from dico.models.captioner_config import CaptionerSettings
 from dico.training.configs import EvaluatorTrainingConfig, FinetuneConfig, XEConfig
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
+_OVERRIDE = r'(?:[^\s"]|"[^"]*"?)+'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Config:
     """The evaluator and its training."""
     features: FeaturesConfig = dataclasses.field(default_factory=FeaturesConfig)
     """Feature extraction."""
-    captioner: CaptionerConfig = dataclasses.field(default_factory=CaptionerConfig)
-    """Sizes of the captioner; what depends on tower and vocabulary is filled in when it is made."""
+    captioner: CaptionerSettings = dataclasses.field(default_factory=CaptionerSettings)
+    """Which captioner, and its sizes; what depends on tower and vocabulary is filled in later."""
     decoding: DecodingConfig = dataclasses.field(default_factory=DecodingConfig)
     """Beam search."""
     xe: XEConfig = dataclasses.field(default_factory=XEConfig)
@@ -60,7 +62,7 @@ def resolve(preset: str, overrides: str = "") -> Config:
     Args:
         preset: name of a preset.
         overrides: ``section.setting=value`` separated by white space, such as
-            ``xe.num_steps=200 finetune.beta=0.1``.
+            ``xe.num_steps=200 finetune.beta=0.1``; a value with spaces is in double quotes.
 
     Raises:
         ConfigError: unknown preset, section or setting, wrong type or value out of range.
@@ -68,7 +70,7 @@ def resolve(preset: str, overrides: str = "") -> Config:
     if preset not in presets():
         raise ConfigError(f"preset: {preset!r} is unknown; presets are {', '.join(presets())}")
     settings = tomllib.loads((PRESETS_FOLDER / f"{preset}.toml").read_text(encoding="utf-8"))
-    for override in overrides.split():
+    for override in re.findall(_OVERRIDE, overrides):
         section, setting, value = _parse_override(override)
         settings.setdefault(section, {})[setting] = value
     return from_dict(Config, settings, "")

@@ -4,11 +4,13 @@ from dico.rewards.build import RewardContext, WeightedReward, build_reward
 from dico.rewards.cider import CiderReward
 from dico.rewards.clip import ClipReward, RefClipReward
 from dico.rewards.protocol import Reward
+from dico.rewards.retokenised import RetokenisedReward
 
 __all__ = [
     "CiderReward",
     "ClipReward",
     "RefClipReward",
+    "RetokenisedReward",
     "Reward",
     "RewardContext",
     "WeightedReward",

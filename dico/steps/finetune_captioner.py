@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-from dico.captioning import tokenizer_of
 from dico.config_schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest
 from dico.decoding import DecodingConfig
-from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
-from dico.rewards import RewardContext, build_reward
+from dico.policy import Policy, load_policy
+from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
 from dico.steps.checkpoints import checkpoints_of
 from dico.steps.model_folder import describe_training
 from dico.steps.stored_features import features_digest, open_features, read_pointer
@@ -19,6 +18,7 @@ from dico.training.data import CaptioningData
 from dico.training.determinism import use_deterministic_kernels
 from dico.training.distributed import join_world
 from dico.training.finetune import finetune
+from dico.training.pictures import picture_bank
 from dico.training.validation import Validator
 
 
@@ -58,18 +58,16 @@ def finetune_captioner(
     checkpoints = checkpoints_of("finetune-captioner", store, run_key, *inputs)
     stored = open_features(features)
     with join_world() as world:
-        policy = Captioner.load(captioner, world.device)
+        policy = load_policy(captioner, world.device)
         judge = Evaluator.load(evaluator, "pac", world.device)
         train = read_manifest(manifest, "train")
-        data = CaptioningData(train, stored, world.device)
-        corpus = [record.captions for record in train]
-        context = RewardContext(judge, tokenizer_of(policy), corpus)
+        data = CaptioningData(train, stored, world.device, picture_bank(policy))
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
         validator = Validator(validation, stored, search, judge)
         state = finetune(
             policy,
             data,
-            build_reward(settings.reward, context),
+            _reward(settings.reward, judge, policy, [record.captions for record in train]),
             validator,
             settings,
             search,
@@ -90,3 +88,14 @@ def finetune_captioner(
                 "best_step": state.best_step,
             }
             describe_training(Path(output_captioner), state.history, facts)
+
+
+def _reward(
+    expression: str, judge: Evaluator, policy: Policy, corpus: list[tuple[str, ...]]
+) -> Reward:
+    """The reward on the policy's ids, which go through their text where the judge has others."""
+    reward = build_reward(expression, RewardContext(judge, judge.tokenizer, corpus))
+    if policy.tokenizer == judge.tokenizer:
+        return reward
+    limit = judge.config.clip.text_cfg.context_length
+    return RetokenisedReward(reward, policy.tokenizer.decode_batch, judge.tokenizer, limit)

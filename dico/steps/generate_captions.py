@@ -1,10 +1,10 @@
-"""Step: captions of one split by a captioner, from stored features."""
+"""Step: captions of one split by a captioner, from stored features or from pixels."""
 
-from dico.captioning import caption_stored
+from dico.captioning import caption_pictures, caption_stored
 from dico.config_schema import from_json
 from dico.data.manifest import read_manifest
 from dico.decoding import DecodingConfig
-from dico.models.captioner import Captioner
+from dico.policy import load_policy
 from dico.steps.captions_file import write_captions
 from dico.steps.stored_features import open_features
 from dico.training.determinism import use_deterministic_kernels
@@ -26,6 +26,10 @@ def generate_captions(
     search = from_json(DecodingConfig, decoding, "decoding")
     use_deterministic_kernels()
     records = read_manifest(manifest, split)
-    keys = [record.sha256 for record in records]
-    captions = caption_stored(Captioner.load(captioner), open_features(features), keys, search)
+    policy = load_policy(captioner)
+    if policy.preprocess is None:
+        keys = [record.sha256 for record in records]
+        captions = caption_stored(policy, open_features(features), keys, search)
+    else:
+        captions = caption_pictures(policy, None, [record.uri for record in records], search)
     write_captions(output_captions, (record.image_id for record in records), captions)

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 
 from dico.config_schema import from_json, to_dict
-from dico.data.features import FeatureSpec
+from dico.data.features import FeatureStore
 from dico.data.manifest import fingerprint, read_manifest
 from dico.decoding import DecodingConfig
 from dico.models.captioner import Captioner
-from dico.models.captioner_config import CaptionerConfig
-from dico.models.tokenizer import Tokenizer
+from dico.models.captioner_config import CaptionerSettings
+from dico.policy import HuggingFacePolicy, PaperPolicy, Policy
 from dico.steps.checkpoints import checkpoints_of
 from dico.steps.model_folder import describe_training
 from dico.steps.stored_features import (
@@ -21,10 +21,12 @@ from dico.steps.stored_features import (
     open_features,
     read_pointer,
 )
+from dico.storage import sha256_file
 from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import step_seed, use_deterministic_kernels
 from dico.training.distributed import join_world
+from dico.training.pictures import picture_bank
 from dico.training.validation import Validator
 from dico.training.xe import pretrain
 
@@ -40,12 +42,12 @@ def pretrain_captioner(
     store: str,
     output_captioner: str,
 ) -> None:
-    """Trains a captioner from random weights by cross-entropy.
+    """Trains a captioner by cross-entropy: the paper's from random weights, others from theirs.
 
     Args:
         manifest: Parquet file.
         features: pointer written by extract_features.
-        captioner_config: `CaptionerConfig` as JSON; tower and vocabulary fill in their sizes.
+        captioner_config: `CaptionerSettings` as JSON; tower and vocabulary fill in their sizes.
         config: `XEConfig` as JSON.
         decoding: `DecodingConfig` as JSON, for validation.
         seed: seed of the weights, the order and dropout.
@@ -53,30 +55,33 @@ def pretrain_captioner(
         store: folder or s3:// prefix of the checkpoints.
         output_captioner: folder to write.
     """
+    captioner = from_json(CaptionerSettings, captioner_config, "captioner")
     settings = from_json(XEConfig, config, "xe")
     search = from_json(DecodingConfig, decoding, "decoding")
     use_deterministic_kernels()
     dataset = fingerprint(manifest)
     digest = features_digest(features)
-    inputs = (dataset, digest, captioner_config, config, decoding, seed)
+    start = _start_digest(captioner)
+    inputs = (dataset, digest, captioner_config, *start, config, decoding, seed)
     checkpoints = checkpoints_of("pretrain-captioner", store, run_key, *inputs)
     stored = open_features(features)
     with join_world() as world:
-        tokenizer = features_tokenizer(features)
-        sizes = _sizes(captioner_config, stored.spec, tokenizer)
         torch.manual_seed(step_seed(seed, 0, "captioner"))
-        captioner = Captioner(sizes, tokenizer).to(world.device)
-        data = CaptioningData(read_manifest(manifest, "train"), stored, world.device)
+        policy = _start(captioner, features, stored)
+        policy.module.to(world.device)
+        train = read_manifest(manifest, "train")
+        data = CaptioningData(train, stored, world.device, picture_bank(policy))
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
         validator = Validator(validation, stored, search)
-        state = pretrain(captioner, data, validator, settings, seed, checkpoints, world)
+        state = pretrain(policy, data, validator, settings, seed, checkpoints, world)
         if world.is_main:
-            captioner.save(output_captioner)
+            policy.save(output_captioner)
             facts = {
                 "dataset_fingerprint": dataset,
                 "features_sha256": digest,
                 "seed": seed,
                 "tower": read_pointer(features)["tower"],
+                "captioner": to_dict(captioner),
                 "config": json.loads(config),
                 "decoding": to_dict(search),
                 "best_step": state.best_step,
@@ -84,11 +89,25 @@ def pretrain_captioner(
             describe_training(Path(output_captioner), state.history, facts)
 
 
-def _sizes(config: str, spec: FeatureSpec, tokenizer: Tokenizer) -> CaptionerConfig:
-    (num_tokens, width), _ = spec.arrays["tokens"]
-    return dataclasses.replace(
-        from_json(CaptionerConfig, config, "captioner"),
+def _start(settings: CaptionerSettings, features: str, stored: FeatureStore) -> Policy:
+    """The policy before training, on the CPU."""
+    if settings.architecture == "huggingface":
+        from dico.models.huggingface import open_checkpoint
+
+        return HuggingFacePolicy(open_checkpoint(settings.huggingface()))
+    tokenizer = features_tokenizer(features)
+    (num_tokens, width), _ = stored.spec.arrays["tokens"]
+    sizes = dataclasses.replace(
+        settings.sizes(),
         feature_width=width,
         num_image_positions=num_tokens,
         vocab_size=tokenizer.vocab_size,
     )
+    return PaperPolicy(Captioner(sizes, tokenizer))
+
+
+def _start_digest(settings: CaptionerSettings) -> list[str]:
+    """Digests of the weights that training starts from, other than random ones."""
+    if settings.architecture == "paper":
+        return []
+    return [sha256_file(path) for path in sorted(Path(settings.checkpoint).glob("*.safetensors"))]

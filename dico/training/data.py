@@ -1,4 +1,4 @@
-"""What the captioner's training reads: captions of a split, and features by picture."""
+"""What the captioner's training reads: captions of a split, and features or pixels by picture."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,18 @@ from dico.captioning import stored_embeddings, stored_tokens
 from dico.data.features import FeatureStore
 from dico.data.manifest import Record
 from dico.errors import DataError
+from dico.training.pictures import PictureBank
 
 
 class CaptioningData:
-    """One split: its records, and their stored features."""
+    """One split: its records, their stored features, and their pixels where a bank gives them."""
 
     def __init__(
-        self, records: Sequence[Record], features: FeatureStore, device: torch.device
+        self,
+        records: Sequence[Record],
+        features: FeatureStore,
+        device: torch.device,
+        pictures: PictureBank | None = None,
     ) -> None:
         if not records:
             raise DataError("training: the manifest has no pictures in this split")
@@ -27,6 +32,7 @@ class CaptioningData:
                 "extract them from the same manifest"
             )
         self.records, self.features, self.device = records, features, device
+        self.pictures = pictures
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -39,6 +45,12 @@ class CaptioningData:
     def tokens(self, indices: Sequence[int]) -> Tensor:
         """Image tokens (B, P, F), float32."""
         return stored_tokens(self.features, self.keys(indices), self.device)
+
+    def images(self, indices: Sequence[int]) -> Tensor:
+        """What the captioner encodes: pixels (B, 3, H, W) of a bank, else stored image tokens."""
+        if self.pictures is None:
+            return self.tokens(indices)
+        return self.pictures.pixels([self.records[i].uri for i in indices]).to(self.device)
 
     def embeddings(self, indices: Sequence[int]) -> Tensor:
         """The evaluator's image embeddings (B, E), float32."""

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from dico.data.images import load_image
-from dico.models.evaluator import Evaluator
+from dico.policy import Policy
 
 DEFAULT_BUDGET_BYTES = 1 << 30
 
@@ -15,8 +16,12 @@ DEFAULT_BUDGET_BYTES = 1 << 30
 class PictureBank:
     """Preprocessed pictures by URI; kept until ``budget_bytes`` are used, then decoded each time."""
 
-    def __init__(self, evaluator: Evaluator, budget_bytes: int = DEFAULT_BUDGET_BYTES) -> None:
-        self._preprocess: Callable[..., Tensor] = evaluator.preprocess
+    def __init__(
+        self,
+        preprocess: Callable[[Image.Image], Tensor],
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    ) -> None:
+        self._preprocess = preprocess
         self._kept: dict[str, Tensor] = {}
         self._free_bytes = budget_bytes
 
@@ -33,6 +38,11 @@ class PictureBank:
             self._free_bytes -= size
             self._kept[uri] = pixels
         return pixels
+
+
+def picture_bank(policy: Policy) -> PictureBank | None:
+    """The pixels that ``policy`` sees; None where it reads stored features."""
+    return None if policy.preprocess is None else PictureBank(policy.preprocess)
 
 
 def random_crops(pixels: Tensor, generator: torch.Generator, least_area: float = 0.5) -> Tensor:

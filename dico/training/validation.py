@@ -1,8 +1,8 @@
 """How well a captioner does while it trains: captions of validation pictures, scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from dico.captioning import caption_stored
+from dico.captioning import Caption, caption_pictures, caption_stored
 from dico.data.features import FeatureStore
 from dico.data.manifest import Record
 from dico.decoding import DecodingConfig
@@ -17,6 +17,7 @@ from dico.metrics import (
 )
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
+from dico.policy import Policy, policy_of
 
 
 class Validator:
@@ -34,6 +35,7 @@ class Validator:
         evaluator: Evaluator | None = None,
     ) -> None:
         self.keys = [record.sha256 for record in records]
+        self.uris = [record.uri for record in records]
         self.features, self.decoding, self.evaluator = features, decoding, evaluator
         self.references = [record.captions for record in records]
         self.prepared = PreparedReferences(self.references)
@@ -42,13 +44,13 @@ class Validator:
             embedded = evaluator.embed_texts(flat, evaluator.config.prompt)
             self._reference_embeddings = embedded.cpu().numpy()
 
-    def __call__(self, captioner: Captioner) -> dict[str, float]:
+    def __call__(self, captioner: Captioner | Policy) -> dict[str, float]:
         """Scores: cider, num_words, rep_2, bad_endings; with an evaluator PAC-S and RefPAC-S."""
-        was_training = captioner.training
-        captioner.eval()
-        captions = caption_stored(captioner, self.features, self.keys, self.decoding)
-        texts = [caption.text for caption in captions]
-        captioner.train(was_training)
+        policy = policy_of(captioner)
+        was_training = policy.module.training
+        policy.module.eval()
+        texts = [caption.text for caption in self._captions(policy)]
+        policy.module.train(was_training)
         scores = {
             "cider": cider(texts, self.prepared).total,
             "num_words": num_words(texts).total,
@@ -65,3 +67,8 @@ class Validator:
                 images, ours, self._reference_embeddings, num_references, w=w
             ).total
         return {name: float(value) for name, value in scores.items()}
+
+    def _captions(self, policy: Policy) -> Iterator[Caption]:
+        if policy.preprocess is None:
+            return caption_stored(policy, self.features, self.keys, self.decoding)
+        return caption_pictures(policy, None, self.uris, self.decoding)

@@ -21,7 +21,7 @@ def pictures(tmp_path):
 
 def test_pixels_are_those_of_the_evaluator(world, pictures):
     evaluator = tiny.evaluator(world)
-    bank = PictureBank(evaluator)
+    bank = PictureBank(evaluator.preprocess)
     expected = torch.stack([evaluator.preprocess(load_image(uri)) for uri in pictures])
     assert torch.equal(bank.pixels(pictures), expected)
     assert torch.equal(bank.pixels(pictures[::-1]), expected.flip(0))
@@ -30,7 +30,7 @@ def test_pixels_are_those_of_the_evaluator(world, pictures):
 def test_only_what_the_budget_holds_is_kept(world, pictures):
     """Files are removed after the first look: what is kept still answers, the rest does not."""
     one_picture = 3 * 32 * 32 * 4
-    bank = PictureBank(tiny.evaluator(world), budget_bytes=2 * one_picture)
+    bank = PictureBank(tiny.evaluator(world).preprocess, budget_bytes=2 * one_picture)
     before = bank.pixels(pictures)
     for uri in pictures:
         Image.new("RGB", (32, 32), "red").save(uri)
@@ -40,7 +40,7 @@ def test_only_what_the_budget_holds_is_kept(world, pictures):
 
 
 def test_no_budget_keeps_nothing(world, pictures):
-    bank = PictureBank(tiny.evaluator(world), budget_bytes=0)
+    bank = PictureBank(tiny.evaluator(world).preprocess, budget_bytes=0)
     before = bank.pixels(pictures[:1])
     Image.new("RGB", (32, 32), "red").save(pictures[0])
     assert not torch.equal(bank.pixels(pictures[:1]), before)
