@@ -403,41 +403,6 @@ def test_real_photographs_raise_no_alarm(tmp_path: Path, real_data: Path) -> Non
     assert (result.ok, result.num_images, result.reasons) == (True, 217, [])
 
 
-def test_tar_bombs_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    path = tmp_path / "train-000000.tar"
-    with tarfile.open(path, "w") as tar:
-        for name, kind in [("../evil.jpg", b"0"), ("/etc/evil.jpg", b"0"), ("link.jpg", b"2"),
-                           ("a/../../b.jpg", b"0"), ("device.jpg", b"3")]:  # fmt: skip
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = kind, "/etc/passwd"
-            tar.addfile(info)
-        photo = tarfile.TarInfo("good.jpg")
-        data = encoded(picture(0))
-        photo.size = len(data)
-        tar.addfile(photo, io.BytesIO(data))
-        text = tarfile.TarInfo("good.txt")
-        text.size = 16
-        tar.addfile(text, io.BytesIO(b"a dog on a beach"))
-    before = sorted(tmp_path.iterdir())
-    entries = list(read_entries(detect(str(path))))
-    assert [c for e in entries for c, _ in e.findings] == ["member_unsafe"] * 5
-    assert [e.captions for e in entries if not e.findings] == [["a dog on a beach"]]
-    assert sorted(tmp_path.iterdir()) == before
-
-
-def test_a_tar_of_very_many_members_is_refused_in_time(tmp_path: Path) -> None:
-    path = tmp_path / "many.tar"
-    header = tarfile.TarInfo("empty.txt").tobuf()
-    with open(path, "wb") as file:
-        for _ in range(1_000):
-            file.write(header * 1_000)
-    start = time.process_time()
-    with pytest.raises(TarError, match="more than"):
-        for _ in iter_members(path):
-            pass
-    assert time.process_time() - start < 4
-
-
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_truncated_tar_fails(tmp_path: Path, share: float) -> None:
     path = tmp_path / "train.tar"
