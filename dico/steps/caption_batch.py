@@ -7,7 +7,7 @@ again does only what is new. A picture that cannot be read gets a reason instead
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from dico.captioning import caption_features
+from dico.captioning import Caption, caption_features
 from dico.data.formats import detect, read_entries
 from dico.data.images import load_image
 from dico.data.sources import PICTURE_SUFFIXES, list_files
@@ -149,7 +149,7 @@ def _caption(
     batch: Sequence[Picture], read: Sequence[Image.Image | str], bundle: Bundle
 ) -> Iterable[dict[str, Any]]:
     good = [image for image in read if not isinstance(image, str)]
-    captions = iter(())
+    captions: Iterator[Caption] = iter([])
     if good:
         pixels = torch.stack([bundle.tower.preprocess(image) for image in good])
         device = next(bundle.captioner.parameters()).device

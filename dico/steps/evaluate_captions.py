@@ -32,8 +32,10 @@ def evaluate_captions(
         features: pointer written by extract_features.
         evaluator: folder of the evaluator.
         captions: the candidate's captions, JSONL.
-        baseline_captions: captions of the model that fine-tuning started from, JSONL.
-        champion_captions: captions of the champion, JSONL; empty where there is none.
+        baseline_captions: captions of the model that fine-tuning started from, JSONL; empty where
+            there is none.
+        champion_captions: captions of the champion, JSONL; empty, or an empty file, where there is
+            none.
         split: the split that was captioned.
         config: `EvaluationConfig` as JSON.
         output_evaluation: folder to write.
@@ -41,10 +43,10 @@ def evaluate_captions(
     settings = from_json(EvaluationConfig, config, "evaluation")
     use_deterministic_kernels()
     records = read_manifest(manifest, split)
-    systems = {"dico": read_captions(captions), "xe": read_captions(baseline_captions)}
-    champion = read_captions(champion_captions)
-    if champion:
-        systems["champion"] = champion
+    others = {"xe": baseline_captions, "champion": champion_captions}
+    systems = {"dico": read_captions(captions)}
+    systems |= {name: read_captions(path) for name, path in others.items() if path}
+    systems = {name: texts for name, texts in systems.items() if texts}
     stored = open_features(features)
     keys = [record.sha256 for record in records]
     image_ids = [record.image_id for record in records]

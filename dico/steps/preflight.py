@@ -27,6 +27,10 @@ class Outputs(NamedTuple):
     """Resource name of a training pod's GPUs; empty where it needs none."""
     gpus: str
     """GPUs of a training pod."""
+    cpu: str
+    """CPU limit of a pod that computes."""
+    memory: str
+    """Memory limit of a pod that computes."""
     pod: str
     """Resources, tolerations and node selector of each node of a training, JSON."""
 
@@ -90,6 +94,8 @@ def preflight(
         places["registry"],
         gpu_type if own else "",
         str(own),
+        cpu,
+        memory,
         json.dumps(pod, sort_keys=True),
     )
 

@@ -12,7 +12,7 @@ from dico.data.manifest import fingerprint, read_manifest
 from dico.decoding import DecodingConfig
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerSettings
-from dico.policy import HuggingFacePolicy, PaperPolicy, Policy
+from dico.policy import HuggingFacePolicy, PaperPolicy, Policy, load_policy
 from dico.steps.checkpoints import checkpoints_of
 from dico.steps.model_folder import describe_training
 from dico.steps.stored_features import (
@@ -41,6 +41,7 @@ def pretrain_captioner(
     run_key: str,
     store: str,
     output_captioner: str,
+    start_from: str = "",
 ) -> None:
     """Trains a captioner by cross-entropy: the paper's from random weights, others from theirs.
 
@@ -54,6 +55,8 @@ def pretrain_captioner(
         run_key: name of the checkpoints; empty to derive it.
         store: folder or s3:// prefix of the checkpoints.
         output_captioner: folder to write.
+        start_from: folder of a captioner trained before, which goes on learning with its own sizes
+            and words; empty for a new one.
     """
     captioner = from_json(CaptionerSettings, captioner_config, "captioner")
     settings = from_json(XEConfig, config, "xe")
@@ -61,13 +64,13 @@ def pretrain_captioner(
     use_deterministic_kernels()
     dataset = fingerprint(manifest)
     digest = features_digest(features)
-    start = _start_digest(captioner)
+    start = _digests(start_from) if start_from else _start_digest(captioner)
     inputs = (dataset, digest, captioner_config, *start, config, decoding, seed)
     checkpoints = checkpoints_of("pretrain-captioner", store, run_key, *inputs)
     stored = open_features(features)
     with join_world() as world:
         torch.manual_seed(step_seed(seed, 0, "captioner"))
-        policy = _start(captioner, features, stored)
+        policy = load_policy(start_from) if start_from else _start(captioner, features, stored)
         policy.module.to(world.device)
         train = read_manifest(manifest, "train")
         data = CaptioningData(train, stored, world.device, picture_bank(policy))
@@ -110,4 +113,8 @@ def _start_digest(settings: CaptionerSettings) -> list[str]:
     """Digests of the weights that training starts from, other than random ones."""
     if settings.architecture == "paper":
         return []
-    return [sha256_file(path) for path in sorted(Path(settings.checkpoint).glob("*.safetensors"))]
+    return _digests(settings.checkpoint)
+
+
+def _digests(folder: str) -> list[str]:
+    return [sha256_file(path) for path in sorted(Path(folder).glob("*.safetensors"))]

@@ -1,11 +1,14 @@
 """Step: checks a dataset and writes its manifest; ends well also where the dataset is bad."""
 
+import dataclasses
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from dico.config_schema import from_json
+from dico.data.sources import local_copy
 from dico.data.validation import ValidationConfig, validate
 
 
@@ -24,6 +27,7 @@ def validate_dataset(
     output_manifest: str,
     output_report: str,
     output_summary: str,
+    baseline: str = "",
 ) -> Outputs:
     """Checks ``dataset``; see `dico.data.validation.validate` for what is raised.
 
@@ -34,9 +38,15 @@ def validate_dataset(
         output_manifest: Parquet file to write.
         output_report: HTML file to write.
         output_summary: JSON file to write.
+        baseline: manifest that drift is measured from, a path or s3:// URI; empty for none, or for
+            the one that the settings name.
     """
     settings = from_json(ValidationConfig, config, "validation")
-    with tempfile.TemporaryDirectory(prefix="validation-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="validation-"))
+        if baseline:
+            path = stack.enter_context(local_copy(baseline))
+            settings = dataclasses.replace(settings, baseline=str(path))
         result = validate(dataset, images, settings, output_manifest, folder)
         for name, output in (("report.html", output_report), ("summary.json", output_summary)):
             Path(output).parent.mkdir(parents=True, exist_ok=True)
