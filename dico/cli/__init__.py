@@ -16,12 +16,16 @@ from dico.exits import INTERRUPTED, exit_codes
 # name, or for a verb with verbs of its own a typer.Typer called ``app``.
 VERBS = {
     "run": ("dico.cli.run", "Run a compiled pipeline on this machine, without a cluster."),
+    "submit": ("dico.cli.cluster", "Submit a compiled pipeline to a Kubeflow cluster."),
+    "schedule": ("dico.cli.cluster", "Run a compiled pipeline again and again on a cluster."),
+    "runs": ("dico.cli.cluster", "List the latest runs of a Kubeflow cluster."),
     "caption": ("dico.cli.caption", "Caption pictures with a registered model."),
     "validate": ("dico.cli.validate", "Check a dataset, and say all that is wrong with it."),
     "data": ("dico.cli.data", "Look at datasets, manifests and stored features."),
     "train": ("dico.cli.train", "Train one stage: evaluator, xe or dico."),
     "evaluate": ("dico.cli.evaluate", "Score captions against references."),
     "toy": ("dico.cli.toy", "Write the small world as a dataset to look at or to train on."),
+    "serve": ("dico.cli.serve", "Caption pictures over HTTP with a registered model."),
     "keys": ("dico.cli.keys", "Make keys, and sign or verify a registered version's folder."),
     "doctor": ("dico.cli.doctor", "Check what this machine has and lacks."),
 }

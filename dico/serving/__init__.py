@@ -1,0 +1,9 @@
+"""Captions over HTTP: decoding apart, dynamic batches, bounded queues, metrics, a page.
+
+A request's way: `app` reads a bounded body, `decoding` cuts the picture to a square in a child
+process, `batching` gathers squares, `model` captions them in one thread, `app` answers.
+"""
+
+from dico.serving.config import ServingConfig
+
+__all__ = ["ServingConfig"]

@@ -1,0 +1,281 @@
+"""The routes of a server: captions, the Open Inference Protocol, health, metrics and the page."""
+
+import asyncio
+import base64
+import hashlib
+import logging
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+import dico
+from dico.serving import inference_protocol as protocol
+from dico.serving.model import Caption
+from dico.serving.service import Refusal, Service
+
+Handler = Callable[[Request], Awaitable[Response]]
+CLIENT_GONE = 499
+_DISCARD_SECONDS = 5.0
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+logger = logging.getLogger("dico.serving")
+
+
+def build_app(service: Service) -> Starlette:
+    """The application around a service, which it starts and closes."""
+    routes = Routes(service)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    def route(path: str, handler: Handler, *methods: str) -> Route:
+        return Route(path, routes.guarded(path, handler), methods=methods or ("GET",))
+
+    model = "/v2/models/{name}"
+    paths = [
+        route("/", routes.page),
+        route("/caption", routes.caption, "POST"),
+        route("/metrics", routes.metrics),
+        route("/v2", routes.server),
+        route("/v2/health/live", routes.live),
+        route("/v2/health/ready", routes.ready),
+    ]
+    for prefix in (model, f"{model}/versions/{{version}}"):
+        paths += [
+            route(prefix, routes.model),
+            route(f"{prefix}/ready", routes.model_ready),
+            route(f"{prefix}/infer", routes.infer, "POST"),
+        ]
+    return Starlette(routes=paths, lifespan=lifespan, exception_handlers={HTTPException: _http})
+
+
+class Routes:
+    """The handlers; each answers with JSON, errors as ``{"error": reason, "code": code}``."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.source = service.model.source
+        self._page, self._policy = render_page(self.source.name, self.source.version)
+
+    def guarded(self, path: str, handler: Handler) -> Handler:
+        """The handler with its metrics, whose every error becomes an answer without a traceback."""
+        metrics = self.service.metrics
+
+        async def run(request: Request) -> Response:
+            started = time.perf_counter()
+            try:
+                response = await handler(request)
+            except Refusal as refusal:
+                await _discard(request)
+                response = _error(refusal.status, refusal.code, refusal.reason)
+            except ClientDisconnect:
+                response = Response(status_code=CLIENT_GONE)
+            except Exception:
+                logger.exception("%s: internal error", path)
+                response = _error(500, "internal", "internal error; see the server's log")
+            metrics.requests.labels(path, str(response.status_code)).inc()
+            metrics.request_seconds.labels(path).observe(time.perf_counter() - started)
+            return response
+
+        return run
+
+    async def page(self, _: Request) -> Response:
+        """The page where one drops a picture."""
+        return HTMLResponse(
+            self._page, headers={**_HEADERS, "Content-Security-Policy": self._policy}
+        )
+
+    async def live(self, _: Request) -> Response:
+        """Whether the process answers."""
+        return _json({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        """Whether requests should be routed here."""
+        return _json({"ready": self.service.ready}, 200 if self.service.ready else 503)
+
+    async def server(self, _: Request) -> Response:
+        """Who answers."""
+        extensions = ["binary_tensor_data"]
+        return _json({"name": "dico", "version": dico.__version__, "extensions": extensions})
+
+    async def model(self, request: Request) -> Response:
+        """The model's inputs and outputs."""
+        self._check_model(request)
+        return _json(protocol.metadata(self.source.name, self.source.version))
+
+    async def model_ready(self, request: Request) -> Response:
+        """Whether the model answers."""
+        self._check_model(request)
+        ready = self.service.ready
+        return _json({"name": self.source.name, "ready": ready}, 200 if ready else 503)
+
+    async def metrics(self, _: Request) -> Response:
+        """Prometheus' text format."""
+        text = generate_latest(self.service.metrics.registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST, headers=_HEADERS)
+
+    async def infer(self, request: Request) -> Response:
+        """Captions of a tensor of pictures."""
+        self._check_model(request)
+        service = self.service
+        with service.room(1), service.room_for_bytes() as held:
+            body = b"".join([chunk async for chunk in self._chunks(request, held.add)])
+            length = request.headers.get(protocol.HEADER_LENGTH)
+            wanted = await asyncio.to_thread(
+                protocol.read_request, body, length, service.config.max_pictures
+            )
+            with service.room(len(wanted.pictures) - 1):
+                captions = await service.caption(wanted.pictures)
+        return _json(protocol.answer(wanted, captions, self.source.name, self.source.version))
+
+    async def caption(self, request: Request) -> Response:
+        """Captions of one picture: the body, or the one file of a form."""
+        started = time.perf_counter()
+        num_captions = self._num_captions(request)
+        service = self.service
+        with service.room(1), service.room_for_bytes() as held:
+            data = await self._picture(request, held.add)
+            if not data:
+                raise Refusal(400, "no_picture", "the body is empty; send a picture's file")
+            (captions,) = await service.caption([data])
+        return _json(
+            {
+                "model": self.source.name,
+                "version": self.source.version,
+                "caption": captions[0].text,
+                "captions": [_plain(caption) for caption in captions[:num_captions]],
+                "seconds": round(time.perf_counter() - started, 4),
+            }
+        )
+
+    async def _picture(self, request: Request, count: Callable[[int], None]) -> bytes:
+        chunks = self._chunks(request, count)
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            return b"".join([chunk async for chunk in chunks])
+        parser = MultiPartParser(request.headers, chunks, max_files=1, max_fields=8)
+        parser.spool_max_size = self.service.config.max_body_bytes + 1  # never on the disk
+        try:
+            form = await parser.parse()
+        except (MultiPartException, KeyError, ValueError) as error:
+            reason = getattr(error, "message", "a form without a boundary")
+            raise Refusal(400, "bad_form", f"not a form with one file: {reason}") from None
+        async with form_closed(form):
+            files = [part for part in form.values() if not isinstance(part, str)]
+            if len(files) != 1:
+                raise Refusal(400, "bad_form", "the form has no file")
+            return await files[0].read()
+
+    async def _chunks(
+        self, request: Request, count: Callable[[int], None]
+    ) -> AsyncGenerator[bytes, None]:
+        """The body in pieces, counted, until its deadline."""
+        declared = request.headers.get("content-length", "")
+        limit = self.service.config.max_body_bytes
+        if declared.isdigit() and int(declared[:20]) > limit:
+            raise Refusal(413, "body_too_large", f"the body is above the limit of {limit} bytes")
+        stream = aiter(request.stream())
+        deadline = time.monotonic() + self.service.config.max_body_seconds
+        while True:
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    chunk = await anext(stream)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise Refusal(408, "body_timeout", "the body took too long to arrive") from None
+            count(len(chunk))
+            yield chunk
+
+    def _num_captions(self, request: Request) -> int:
+        most = self.service.model.decoding.num_beams
+        text = request.query_params.get("captions", "")
+        if not text:
+            return min(self.service.config.num_captions, most)
+        if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= most:
+            raise Refusal(400, "bad_request", f"captions: expected a number from 1 to {most}")
+        return int(text)
+
+    def _check_model(self, request: Request) -> None:
+        name = request.path_params["name"]
+        version = request.path_params.get("version", self.source.version)
+        if (name, version) != (self.source.name, self.source.version):
+            served = f"{self.source.name}, version {self.source.version}"
+            raise Refusal(404, "unknown_model", f"no such model here; served is {served}")
+
+
+@asynccontextmanager
+async def form_closed(form: Any) -> AsyncIterator[None]:
+    """Closes the files of a form."""
+    try:
+        yield
+    finally:
+        await form.close()
+
+
+def render_page(name: str, version: str) -> tuple[str, str]:
+    """The page, and the policy that lets its one script and its one style run, and nothing else."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    source = (resources.files("dico.serving") / "page.html").read_text(encoding="utf-8")
+    page = environment.from_string(source).render(name=name, version=version)
+    hashes = {
+        tag: [_hash(text) for text in re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)]
+        for tag in ("script", "style")
+    }
+    policy = (
+        "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'; "
+        f"script-src {' '.join(hashes['script'])}; style-src {' '.join(hashes['style'])}"
+    )
+    return page, policy
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+async def _discard(request: Request) -> None:
+    """Reads what is left of a refused body, so that its sender gets to read the answer."""
+    try:
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            async for _ in request.stream():
+                pass
+    except (TimeoutError, ClientDisconnect, RuntimeError):
+        pass
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.status_code, "not_found" if error.status_code == 404 else "bad_request",
+                  str(error.detail), error.headers)  # fmt: skip
+
+
+def _json(content: dict[str, Any], status: int = 200) -> Response:
+    return JSONResponse(content, status, headers=_HEADERS)
+
+
+def _error(status: int, code: str, reason: str, headers: Any = None) -> Response:
+    retry = {"Retry-After": "1"} if status in (429, 503) else {}
+    content = {"error": " ".join(reason.split()), "code": code}
+    return JSONResponse(content, status, headers={**(headers or {}), **_HEADERS, **retry})
+
+
+def _plain(caption: Caption) -> dict[str, Any]:
+    return {"text": caption.text, "logp": round(caption.logp, 4)}

@@ -1,0 +1,331 @@
+"""``dico serve`` as a process: captions, protocol, limits, bad pictures, shutdown."""
+
+import base64
+import io
+import json
+import re
+import socket
+import threading
+import time
+
+import pytest
+from PIL import Image
+
+from dico.data.images import load_image_bytes
+from dico.decoding import DecodingConfig, beam_search
+from dico.models.captioner import Captioner
+from dico.models.evaluator import Evaluator
+from tests.serving import tiny
+
+LIMITS = "max_body_bytes=200000 max_pixels=100000 max_pictures=4 max_queue=8 max_body_seconds=2"
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory):
+    return tiny.make_version(tmp_path_factory.mktemp("served") / "version")
+
+
+@pytest.fixture(scope="module")
+def server(version):
+    server = tiny.Server(version, "--name", "tiny", settings=LIMITS).wait_ready()
+    yield server
+    code, errors = server.stop()
+    assert code == 0, errors
+    assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="module")
+def expected(version):
+    """The library's captions of pictures 0 to 7, one at a time."""
+    captioner = Captioner.load(version / "captioner")
+    tower = Evaluator.load(version / "evaluator", "clip")
+    texts = []
+    for seed in range(8):
+        pixels = tower.preprocess(load_image_bytes(tiny.picture(seed), ""))[None]
+        memory = captioner.encode(tower.image_tokens(pixels)[0])
+        found = beam_search(captioner, memory, DecodingConfig(max_tokens=8))
+        texts.append(captioner.tokenizer.decode_batch(found.tokens[0]))
+    assert len({tuple(text) for text in texts}) > 1
+    return texts
+
+
+def test_caption_of_a_body(server, expected):
+    status, answer = server.request("POST", "/caption", tiny.picture(0))
+    assert status == 200
+    assert answer["caption"] == expected[0][0]
+    assert [caption["text"] for caption in answer["captions"]] == expected[0][:3]
+    assert answer["captions"][0]["logp"] < 0
+    assert answer["model"] == "tiny"
+
+
+def test_caption_of_a_form(server, expected):
+    head = b'--edge\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n'
+    body = head + tiny.picture(1) + b"\r\n--edge--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=edge"}
+    status, answer = server.request("POST", "/caption?captions=5", body, headers)
+    assert status == 200
+    assert [caption["text"] for caption in answer["captions"]] == expected[1]
+
+
+def infer(server, pictures, **more):
+    data = [base64.b64encode(picture).decode() for picture in pictures]
+    tensor = {"name": "image", "shape": [len(data)], "datatype": "BYTES", "data": data}
+    body = json.dumps({"id": "7", "inputs": [tensor], **more})
+    return server.request("POST", "/v2/models/tiny/infer", body)
+
+
+def test_inference_protocol(server, expected):
+    status, answer = infer(server, [tiny.picture(2), tiny.picture(3)])
+    assert status == 200
+    assert (answer["model_name"], answer["id"]) == ("tiny", "7")
+    caption, logp = answer["outputs"]
+    assert caption == {
+        "name": "caption",
+        "datatype": "BYTES",
+        "shape": [2],
+        "data": [expected[2][0], expected[3][0]],
+    }
+    assert (logp["name"], logp["datatype"], logp["shape"]) == ("logp", "FP32", [2])
+
+
+def test_inference_protocol_with_raw_pictures(server, expected):
+    pictures = [tiny.picture(4), tiny.picture(5)]
+    raw = b"".join(len(data).to_bytes(4, "little") + data for data in pictures)
+    tensor = {
+        "name": "image",
+        "shape": [2, 1],
+        "datatype": "BYTES",
+        "parameters": {"binary_data_size": len(raw)},
+    }
+    head = json.dumps({"inputs": [tensor], "outputs": [{"name": "caption"}]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head))}
+    path = f"/v2/models/tiny/versions/{version_of(server)}/infer"
+    status, answer = server.request("POST", path, head + raw, headers)
+    assert status == 200
+    (caption,) = answer["outputs"]
+    assert caption["data"] == [expected[4][0], expected[5][0]]
+    assert caption["shape"] == [2, 1]
+
+
+def version_of(server):
+    return server.request("GET", "/v2/models/tiny")[1]["versions"][0]
+
+
+def test_what_it_says_of_itself(server):
+    assert server.request("GET", "/v2/health/live") == (200, {"live": True})
+    assert server.request("GET", "/v2/health/ready") == (200, {"ready": True})
+    assert server.request("GET", "/v2/models/tiny/ready") == (200, {"name": "tiny", "ready": True})
+    _, model = server.request("GET", "/v2/models/tiny")
+    assert [tensor["name"] for tensor in model["inputs"] + model["outputs"]] == [
+        "image",
+        "caption",
+        "logp",
+    ]
+    assert server.request("GET", "/v2")[1]["name"] == "dico"
+    assert server.request("GET", "/v2/models/other")[0] == 404
+    assert server.request("GET", "/v2/models/tiny/versions/9")[0] == 404
+    assert server.request("GET", "/caption") == (
+        405,
+        {"error": "Method Not Allowed", "code": "bad_request"},
+    )
+    assert server.request("GET", "/etc/passwd")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "no_picture"),
+        (b"not a picture", 415, "image_format"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "image_format"),
+        (tiny.picture(0)[:400], 422, "image_truncated"),
+        (tiny.picture(0, kind="JPEG")[:700], 422, "image_truncated"),
+        (tiny.picture(0, (400, 400)), 413, "body_too_large"),
+        (tiny.picture(0, (1, 60)), 422, "image_too_narrow"),
+    ],
+)
+def test_bad_pictures(server, body, status, code):
+    found, answer = server.request("POST", "/caption", body)
+    assert (found, answer["code"]) == (status, code)
+    assert len(answer["error"]) > 10
+    assert not re.search(r"Traceback|/tmp|/home|\.py|0x", answer["error"])
+
+
+def test_too_many_pixels(server):
+    file = io.BytesIO()
+    Image.new("L", (400, 400)).save(file, "PNG")
+    status, answer = server.request("POST", "/caption", file.getvalue())
+    assert (status, answer["code"]) == (413, "image_too_large")
+    assert "100000" in answer["error"]
+
+
+def test_a_bad_picture_in_a_tensor_is_named(server):
+    status, answer = infer(server, [tiny.picture(0), b"no", tiny.picture(1)])
+    assert status == 415
+    assert answer["error"].startswith("picture 1: not a picture")
+
+
+TENSOR = {"name": "image", "shape": [1], "datatype": "BYTES", "data": ["AAAA"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("{", "the body is not JSON"),
+        ("[" * 100_000, "the body is not JSON"),
+        ("[]", "inputs: expected one tensor"),
+        ('{"inputs": []}', "inputs: expected one tensor"),
+        ({"inputs": [TENSOR, TENSOR]}, "inputs: expected one tensor"),
+        ({"inputs": [TENSOR | {"name": "text"}]}, r"inputs\[0\]: expected the name"),
+        ({"inputs": [TENSOR | {"datatype": "FP32"}]}, r"inputs\[0\]: expected the name"),
+        ({"inputs": [TENSOR | {"shape": [2]}]}, r"does not hold 1 pictures"),
+        ({"inputs": [TENSOR | {"shape": [-1]}]}, r"expected a list of sizes"),
+        ({"inputs": [TENSOR | {"shape": [True]}]}, r"expected a list of sizes"),
+        ({"inputs": [TENSOR | {"shape": 1}]}, r"expected a list of sizes"),
+        ({"inputs": [TENSOR | {"shape": [0], "data": []}]}, "no pictures"),
+        ({"inputs": [TENSOR | {"data": ["%"]}]}, "not base64"),
+        ({"inputs": [TENSOR | {"data": [1]}]}, "expected pictures in base64"),
+        ({"inputs": [TENSOR | {"data": None}]}, "expected pictures in base64"),
+        ({"inputs": [TENSOR], "outputs": [{"name": "x"}]}, "outputs: known are caption, logp"),
+        ({"inputs": [TENSOR], "outputs": [3]}, "outputs: known are caption, logp"),
+    ],
+)
+def test_bad_tensors(server, body, reason):
+    text = body if isinstance(body, str) else json.dumps(body)
+    status, answer = server.request("POST", "/v2/models/tiny/infer", text)
+    assert status == 400
+    assert re.search(reason, answer["error"])
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "9" * 30, "999999", "²"])
+def test_bad_binary_headers(server, length):
+    headers = {"Inference-Header-Content-Length": length.encode("utf-8")}
+    status, answer = server.request("POST", "/v2/models/tiny/infer", b"{}", headers)
+    assert status == 400
+    assert "Inference-Header-Content-Length" in answer["error"]
+
+
+def test_too_many_pictures(server):
+    status, answer = infer(server, [tiny.picture(0)] * 5)
+    assert (status, answer["code"]) == (413, "too_many_pictures")
+
+
+@pytest.mark.parametrize("captions", ["0", "6", "-1", "x", "1e9", "9" * 5000])
+def test_bad_number_of_captions(server, captions):
+    status, answer = server.request("POST", f"/caption?captions={captions}", tiny.picture(0))
+    assert status == 400
+    assert answer["error"] == "captions: expected a number from 1 to 5"
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=a"])
+def test_bad_forms(server, content_type):
+    headers = {"Content-Type": content_type}
+    status, answer = server.request("POST", "/caption", b"not a form", headers)
+    assert (status, answer["code"]) == (400, "bad_form")
+
+
+def test_a_chunked_body_has_the_same_limit(server):
+    status, answer = server.request("POST", "/caption", iter([bytes(50_000)] * 5))
+    assert (status, answer["code"]) == (413, "body_too_large")
+
+
+def test_a_slow_body_is_given_up(server):
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"POST /caption HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
+        connection.settimeout(60)
+        assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_a_client_that_leaves_frees_its_place(server):
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"POST /caption HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
+    deadline = time.monotonic() + 30
+    while server.metric("dico_pictures_under_way") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert server.request("POST", "/caption", tiny.picture(0))[0] == 200
+    assert server.metric("dico_pictures_under_way") == 0
+
+
+def in_threads(number, work):
+    results = [None] * number
+
+    def run(index):
+        results[index] = work(index)
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def test_requests_share_batches_and_each_gets_its_own(server, expected):
+    before = server.metric("dico_batch_size_count"), server.metric("dico_batch_size_sum")
+    for _ in range(4):
+        answers = in_threads(8, lambda i: server.request("POST", "/caption", tiny.picture(i)))
+        assert [status for status, _ in answers] == [200] * 8
+        assert [answer["caption"] for _, answer in answers] == [text[0] for text in expected]
+    num_batches = server.metric("dico_batch_size_count") - before[0]
+    assert server.metric("dico_batch_size_sum") - before[1] == 32
+    assert num_batches < 32
+
+
+def test_a_full_queue_is_429_and_recovers(server):
+    halves = []
+    for _ in range(8):
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.sendall(b"POST /caption HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
+        halves.append(connection)
+    deadline = time.monotonic() + 10
+    while server.metric("dico_pictures_under_way") < 8 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    status, answer, headers = server.request_with_headers("POST", "/caption", tiny.picture(0))
+    for connection in halves:
+        connection.close()
+    assert (status, answer["code"], headers["retry-after"]) == (429, "busy", "1")
+    while server.metric("dico_pictures_under_way"):
+        time.sleep(0.02)
+    assert server.request("POST", "/caption", tiny.picture(0))[0] == 200
+
+
+def test_the_page_is_whole_and_may_call_nobody(server):
+    status, page, headers = server.request_with_headers("GET", "/")
+    assert status == 200
+    assert "Drop a picture" in page
+    assert "tiny" in page
+    assert not re.findall(r'(?:src|href)="https?://', page)
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert policy.count("sha256-") == 2
+    assert "unsafe" not in policy
+
+
+def test_metrics_are_prometheus_text(server):
+    server.request("POST", "/caption", b"not a picture")
+    assert server.metric('dico_refused_pictures_total{code="image_format"}') >= 1
+    assert server.metric('dico_requests_total{route="/caption",status="200"}') >= 1
+    assert server.metric('dico_model{digest="') == 1
+    assert server.metric("process_resident_memory_bytes") > 1e7
+
+
+def test_sigterm_answers_what_is_under_way(version):
+    server = tiny.Server(version, settings="linger_seconds=1").wait_ready()
+    connection = socket.create_connection(("127.0.0.1", server.port))
+    data = tiny.picture(0)
+    head = f"POST /caption HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n"
+    connection.sendall(head.encode() + data[:100])
+    time.sleep(0.3)
+    server.process.terminate()
+    time.sleep(0.3)
+    assert server.request("GET", "/v2/health/ready")[0] == 503
+    assert server.request("GET", "/v2/health/live")[0] == 200
+    assert server.request("POST", "/caption", data)[0] == 200
+    time.sleep(1.5)
+    connection.sendall(data[100:])
+    connection.settimeout(60)
+    answer = connection.recv(1000)
+    connection.close()
+    code, errors = server.stop()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert (code, errors) == (0, "")
