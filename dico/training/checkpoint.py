@@ -1,176 +1,169 @@
-"""Checkpoints of a training run: safetensors and JSON in a store, verified before use.
+"""Checkpoints of a training run: safetensors and JSON, whole or absent, verified before use.
 
-A checkpoint is a published folder ``<prefix>/step-00000100``: ``tensors.safetensors`` (model,
-optimiser and best weights so far), ``state.json`` and the digests of both. All randomness follows
-from seed and step (`dico.training.determinism`), so nothing else is needed to go on to the same
-bits.
+A checkpoint is a folder ``<prefix>/step-00000100``: ``tensors.safetensors`` (model, optimiser, best
+weights so far, torch's generators), ``state.json`` (everything else) and the digests of both. It is
+written beside its place, flushed to the disk and renamed. In a store on a file system it is written
+there; for a remote store it is written to the local disk first and copied in the background
+(`dico.training.mirror`).
+
+The newest checkpoint that is whole counts, wherever it is. Each holds the best weights too, so
+keeping the newest few keeps the best.
 """
 
+import hashlib
 import json
 import logging
+import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save, save_file
+from torch import Tensor
 
 from dico.errors import DataError
-from dico.storage import Store
-from dico.training.history import History
+from dico.storage import (
+    Store,
+    atomic_folder,
+    require_space,
+    verify_digests,
+    write_digests,
+)
+from dico.storage.local import LocalStore
+from dico.training.distributed import World
+from dico.training.mirror import Mirror
+from dico.training.state import TrainingState, parse_summary
 
-FORMAT = 1
+LOCAL_FOLDER_VARIABLE = "DICO_CHECKPOINTS"
+"""Environment variable: folder of the local copies where the store is remote."""
 _NAME = re.compile(r"step-\d{8}")
+_ONE_RANK = World()
 
+Loaded = tuple[dict[str, Tensor], dict[str, Any]]
 logger = logging.getLogger(__name__)
-
-
-class TrainingState:
-    """What changes while a model trains, apart from what seed and step determine.
-
-    Attributes:
-        step: optimiser steps done.
-        best_score: highest validation score so far.
-        best_step: the step that had it.
-        best_weights: the model's state dict at that step; empty before any was kept.
-        history: logged values.
-    """
-
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self.model, self.optimizer = model, optimizer
-        self.step = 0
-        self.best_score = float("-inf")
-        self.best_step = 0
-        self.best_weights: dict[str, Tensor] = {}
-        self.history = History()
-
-    def keep_if_best(self, score: float) -> None:
-        """Remembers the weights when ``score`` (higher is better) is the best so far."""
-        if score > self.best_score:
-            self.best_score = score
-            self.keep()
-
-    def keep(self) -> None:
-        """Remembers the weights as they are now."""
-        self.best_step = self.step
-        weights = self.model.state_dict()
-        self.best_weights = {name: value.detach().clone() for name, value in weights.items()}
-
-    def restore_best(self) -> None:
-        """Puts the best weights back into the model."""
-        if self.best_weights:
-            self.model.load_state_dict(self.best_weights)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors under flat names, ready for safetensors."""
-        named = {f"model/{k}": v for k, v in self.model.state_dict().items()}
-        named |= {f"best/{k}": v for k, v in self.best_weights.items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            named |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in moments.items()}
-        return {
-            name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, value in named.items()
-        }
-
-    def load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """The inverse of `tensors` and `summary`.
-
-        Raises:
-            DataError: of another format, or tensors of another model; nothing is changed.
-        """
-        if state.get("format") != FORMAT:
-            raise DataError(
-                f"checkpoint: format {state.get('format')!r}, and this version reads {FORMAT}; "
-                "go on with the version that wrote it, or choose another run_key"
-            )
-        self._require_fit(tensors)
-        self.model.load_state_dict(_below("model/", tensors))
-        self.best_weights = _below("best/", tensors)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("optimizer/", tensors).items():
-            index, key = name.split("/")
-            moments.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        self.step, self.best_step = state["step"], state["best_step"]
-        self.best_score = float(state["best_score"])
-        self.history = History(state["history"])
-
-    def _require_fit(self, tensors: dict[str, Tensor]) -> None:
-        """Refuses tensors that are not this model's, naming the first."""
-        wanted = {k: v.shape for k, v in self.model.state_dict().items()}
-        found = {k: v.shape for k, v in _below("model/", tensors).items()}
-        for name in sorted(wanted.keys() | found.keys()):
-            if wanted.get(name) != found.get(name):
-                here, there = wanted.get(name), found.get(name)
-                raise DataError(
-                    f"checkpoint: {name} is {_shape(there)}, and this model's is {_shape(here)}; "
-                    "it is of another model, choose another run_key"
-                )
-
-    def summary(self) -> dict[str, Any]:
-        """The rest of the state, as JSON values."""
-        return {
-            "format": FORMAT,
-            "step": self.step,
-            "best_score": repr(self.best_score),
-            "best_step": self.best_step,
-            "history": self.history.rows,
-        }
 
 
 class Checkpoints:
     """The checkpoints of one training run below ``prefix`` of a store."""
 
     def __init__(self, store: Store, prefix: str, num_kept: int = 2) -> None:
-        self.store, self.prefix, self.num_kept = store, prefix, num_kept
+        self.num_kept = num_kept
+        self.mirror: Mirror | None = None
+        if isinstance(store, LocalStore):
+            self.folder = store.root / prefix
+        else:
+            self.folder = _local_folder(store.uri) / prefix
+            self.mirror = Mirror(store, prefix, num_kept)
 
     def save(self, state: TrainingState) -> None:
-        """Publishes the state as a whole, then drops all but the newest ``num_kept``.
+        """Writes the state, then drops all but the newest ``num_kept``.
 
-        What is there of later steps was passed over when this run resumed: it is dropped first,
-        so that it never counts as newest.
+        What is there of later steps was passed over when this run resumed: it is dropped too, so
+        that it never counts as newest.
+
+        Raises:
+            StorageError: no space or an I/O error; what was there before is still there.
+            AccessError: the folder or the remote store may not be written.
         """
         name = f"step-{state.step:08d}"
-        with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
-            save_file(state.tensors(), Path(folder) / "tensors.safetensors")
-            text = json.dumps(state.summary())
-            (Path(folder) / "state.json").write_text(text, encoding="utf-8")
-            self.store.publish(folder, f"{self.prefix}/{name}")
-        whole = [other for other in self._names() if _NAME.fullmatch(other) and other <= name]
-        for other in set(self._names()) - set(whole[-self.num_kept :]):
-            self.store.delete(f"{self.prefix}/{other}")
+        with atomic_folder(self.folder / name) as folder:
+            save_file(state.tensors(), folder / "tensors.safetensors")
+            (folder / "state.json").write_text(json.dumps(state.summary()), encoding="utf-8")
+            write_digests(folder)
+        if self.mirror is not None:
+            self.mirror.push(self.folder / name)
+        self._drop_others(name)
 
-    def resume(self, state: TrainingState) -> bool:
+    def resume(self, state: TrainingState, world: World = _ONE_RANK) -> bool:
         """Loads the newest checkpoint that is whole; False where there is none.
+
+        The first rank reads it and hands it to the others, which may be on other machines.
 
         Raises:
             DataError: it is whole, but of another format or another model.
+            StorageError: the disk has too little space for the checkpoints to come.
         """
-        for name in reversed(self._names()):
-            with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
-                try:
-                    path = self.store.fetch(f"{self.prefix}/{name}", Path(folder) / name)
-                except DataError as error:
-                    logger.warning("checkpoint passed over: %s", error)
-                    continue
-                summary = json.loads((path / "state.json").read_text(encoding="utf-8"))
-                state.load(load_file(path / "tensors.safetensors"), summary)
-                return True
-        return False
+        found = None
+        if world.is_main:
+            require_space(self.folder, state.num_bytes())
+            found = self._newest()
+        if world.size > 1:
+            found = _unpacked(world.broadcast(_packed(found)))
+        if found is None:
+            return False
+        state.load(*found)
+        return True
+
+    def flush(self, seconds: float) -> bool:
+        """Waits at most ``seconds`` for copies under way; whether the newest is in the store."""
+        return self.mirror is None or self.mirror.flush(seconds)
+
+    def _newest(self) -> Loaded | None:
+        """The newest whole checkpoint, of this disk first; one from the store is copied here."""
+        local = self._names()
+        remote = self.mirror.names() if self.mirror is not None else []
+        places = [(name, True) for name in local] + [(name, False) for name in remote]
+        for name, is_local in sorted(places, reverse=True):
+            if not _NAME.fullmatch(name):
+                continue
+            try:
+                if not is_local and self.mirror is not None:
+                    self.mirror.fetch(name, self.folder / name)
+                return read_checkpoint(self.folder / name)
+            except DataError as error:
+                logger.warning("checkpoint passed over: %s", error)
+        return None
+
+    def _drop_others(self, name: str) -> None:
+        """Drops all but ``num_kept`` up to ``name``, once that one is known to be whole."""
+        names = self._names()
+        kept = [other for other in names if _NAME.fullmatch(other) and other <= name]
+        in_use = self.mirror.in_use() if self.mirror is not None else set()
+        dropped = set(names) - set(kept[-self.num_kept :]) - in_use
+        if dropped:
+            verify_digests(self.folder / name)
+        for other in dropped:
+            shutil.rmtree(self.folder / other, ignore_errors=True)
 
     def _names(self) -> list[str]:
-        """Names below the prefix, by step; what a killed writer left behind comes first."""
-        keys = self.store.list(self.prefix)
-        names = {key.removeprefix(f"{self.prefix}/").split("/")[0] for key in keys}
-        return sorted(names, key=lambda name: (bool(_NAME.fullmatch(name)), name))
+        """Names in the local folder, of what a killed writer left behind too."""
+        return sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
 
 
-def _shape(shape: torch.Size | None) -> str:
-    return "missing" if shape is None else str(tuple(shape))
+def read_checkpoint(folder: Path) -> Loaded:
+    """Tensors and summary of a checkpoint.
+
+    Raises:
+        DataError: not whole, or not the bytes that were written.
+    """
+    verify_digests(folder)
+    try:
+        tensors = load_file(folder / "tensors.safetensors")
+        summary = (folder / "state.json").read_bytes()
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{folder}: not a checkpoint ({error}); remove it") from None
+    return tensors, parse_summary(summary, str(folder / "state.json"))
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def _local_folder(uri: str) -> Path:
+    root = os.environ.get(LOCAL_FOLDER_VARIABLE) or f"{tempfile.gettempdir()}/dico-checkpoints"
+    return Path(root).absolute() / hashlib.sha256(uri.encode()).hexdigest()[:16]
+
+
+def _packed(found: Loaded | None) -> bytes:
+    """A checkpoint as bytes: the length of its JSON, the JSON, the tensors; empty for none."""
+    if found is None:
+        return b""
+    text = json.dumps(found[1]).encode()
+    tensors: bytes = save(found[0])
+    return len(text).to_bytes(8, "big") + text + tensors
+
+
+def _unpacked(data: bytes) -> Loaded | None:
+    if not data:
+        return None
+    end = 8 + int.from_bytes(data[:8], "big")
+    return load(data[end:]), json.loads(data[8:end])

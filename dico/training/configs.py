@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from dico.config_schema import check
+from dico.training.limits import GuardConfig, RewardHackingConfig
 
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["float32", "bfloat16"]
@@ -61,6 +62,8 @@ class EvaluatorTrainingConfig:
     """Steps between checkpoints."""
     validate_every_steps: int = 50
     """Steps between measurements of retrieval on validation pictures."""
+    guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
+    """When a run goes back to its last checkpoint, or gives up."""
 
     def __post_init__(self) -> None:
         """Checks the ranges that the model's own configs do not."""
@@ -96,12 +99,19 @@ class XEConfig:
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
     precision: Precision = "float32"
     """``float32`` or ``bfloat16`` for matrix products; losses are float32."""
+    activation_checkpointing: bool = False
+    """Computes the activations of each layer again in the backward pass: less memory, more time."""
+    compile_blocks: bool = False
+    """Compiles each layer by torch.compile: for long runs on GPUs, where it may help. Values, and
+    DiCO's Delta at the first step, are then equal up to rounding."""
     validate_every_steps: int = 1000
     """Steps between validations; the best weights by CIDEr are kept."""
     num_validation_images: int = 500
     """Validation pictures captioned each time."""
     checkpoint_every_steps: int = 500
     """Steps between checkpoints."""
+    guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
+    """When a run goes back to its last checkpoint, or gives up."""
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -109,6 +119,12 @@ class XEConfig:
         periods = ("validate_every_steps", "num_validation_images", "checkpoint_every_steps")
         for name in (*counts, *periods):
             check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        check(
+            not (self.activation_checkpointing and self.compile_blocks),
+            "compile_blocks",
+            self.compile_blocks,
+            "not together with activation_checkpointing",
+        )
         check(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be positive")
         check(0 <= self.warmup_share <= 1, "warmup_share", self.warmup_share, "must be in [0, 1]")
         check(
@@ -157,12 +173,21 @@ class FinetuneConfig:
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
     precision: Precision = "float32"
     """``float32`` or ``bfloat16`` for matrix products; scores and losses are float32."""
+    activation_checkpointing: bool = False
+    """Computes the activations of each layer again in the backward pass: less memory, more time."""
+    compile_blocks: bool = False
+    """Compiles each layer by torch.compile: for long runs on GPUs, where it may help. Values, and
+    DiCO's Delta at the first step, are then equal up to rounding."""
     validate_every_steps: int = 1750
     """Steps between validations (a quarter epoch of COCO); the best by RefPAC-S is kept."""
     num_validation_images: int = 500
     """Validation pictures captioned each time."""
     checkpoint_every_steps: int = 250
     """Steps between checkpoints."""
+    guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
+    """When a run goes back to its last checkpoint, or gives up."""
+    reward_hacking: RewardHackingConfig = dataclasses.field(default_factory=RewardHackingConfig)
+    """When a run stops, because the reward rises at the cost of the captions."""
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -170,5 +195,11 @@ class FinetuneConfig:
             check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         for name in ("num_validation_images", "checkpoint_every_steps"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        check(
+            not (self.activation_checkpointing and self.compile_blocks),
+            "compile_blocks",
+            self.compile_blocks,
+            "not together with activation_checkpointing",
+        )
         for name in ("learning_rate", "beta", "tau"):
             check(getattr(self, name) > 0, name, getattr(self, name), "must be positive")

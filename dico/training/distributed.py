@@ -1,7 +1,10 @@
 """One training process or several: ranks, devices, precision and the sum of gradients.
 
 Every rank computes its share of one global batch, weighted so that the gradients add up to those of
-the whole batch; nothing depends on how many ranks there are but rounding.
+the whole batch. The batch is cut into micro-batches that are dealt to the ranks, and each
+micro-batch draws its own randomness (dropout, samples). So nothing depends on how many ranks there
+are but rounding, as long as a micro-batch is no larger than a rank's share; where it is, it is cut
+to the share, and a run on another number of ranks draws other masks.
 """
 
 import contextlib
@@ -9,6 +12,8 @@ import dataclasses
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +21,21 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import nn
 
-from dico.errors import ConfigError
+from dico.errors import ConfigError, TryAgainError
 from dico.training.configs import Precision
+
+RANK_TIMEOUT_VARIABLE = "DICO_RANK_TIMEOUT_SECONDS"
+"""Environment variable: how long a rank waits for another, seconds."""
+RANK_TIMEOUT_SECONDS = 600.0
+
+
+class MicroBatch(NamedTuple):
+    """A piece of a global batch that goes through the model at once."""
+
+    number: int
+    """Among the pieces of the whole batch, over all ranks, from 0."""
+    indices: NDArray[np.int64]
+    """Its items."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +56,12 @@ class World:
 
     def micro_batches(
         self, indices: NDArray[np.int64], micro_batch_size: int
-    ) -> Iterator[NDArray[np.int64]]:
+    ) -> Iterator[MicroBatch]:
         """This rank's share of a global batch, in pieces of at most ``micro_batch_size``."""
-        own = indices[self.rank :: self.size]
-        for start in range(0, len(own), micro_batch_size):
-            yield own[start : start + micro_batch_size]
+        size = min(micro_batch_size, len(indices) // self.size)
+        for number, start in enumerate(range(0, len(indices), size)):
+            if number % self.size == self.rank:
+                yield MicroBatch(number, indices[start : start + size])
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Adds the gradients of all ranks, in one message."""
@@ -50,7 +69,8 @@ class World:
             return
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(flat)
+        with lost_ranks():
+            dist.all_reduce(flat)
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
         for parameter, part in zip(parameters, parts, strict=True):
             parameter.grad = part.view_as(parameter)
@@ -60,8 +80,22 @@ class World:
         if self.size == 1:
             return values
         summed = values.to(self.device)
-        dist.all_reduce(summed)
+        with lost_ranks():
+            dist.all_reduce(summed)
         return summed
+
+    def broadcast(self, data: bytes) -> bytes:
+        """What the first rank calls ``data``, on every rank."""
+        if self.size == 1:
+            return data
+        length = int(self.sum(torch.tensor(len(data) if self.is_main else 0)))
+        sent = torch.zeros(length, dtype=torch.uint8)
+        if self.is_main and data:
+            sent = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        sent = sent.to(self.device)
+        with lost_ranks():
+            dist.broadcast(sent, 0)
+        return sent.cpu().numpy().tobytes()
 
     def any(self, condition: bool) -> bool:
         """Whether ``condition`` holds on at least one rank."""
@@ -86,8 +120,29 @@ class World:
 
 
 @contextlib.contextmanager
+def lost_ranks() -> Iterator[None]:
+    """Turns what torch raises when another rank died or is silent into one line.
+
+    Raises:
+        TryAgainError: the ranks can go on from the last checkpoint when all are started again.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TryAgainError(
+            f"rank {os.environ.get('RANK', '0')}: another rank is gone or silent ({reason}); "
+            "the same command goes on from the last checkpoint"
+        ) from None
+
+
+@contextlib.contextmanager
 def join_world() -> Iterator[World]:
-    """The world that torchrun's environment describes; a world of one without torchrun."""
+    """The world that torchrun's environment describes; a world of one without torchrun.
+
+    Raises:
+        TryAgainError: the other ranks did not appear in time.
+    """
     has_gpu = torch.cuda.is_available()
     size = int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
@@ -95,7 +150,9 @@ def join_world() -> Iterator[World]:
     if size == 1:
         yield World(device=device)
         return
-    dist.init_process_group("nccl" if has_gpu else "gloo")
+    seconds = float(os.environ.get(RANK_TIMEOUT_VARIABLE, RANK_TIMEOUT_SECONDS))
+    with lost_ranks():
+        dist.init_process_group("nccl" if has_gpu else "gloo", timeout=timedelta(seconds=seconds))
     try:
         yield World(dist.get_rank(), size, device)
     finally:

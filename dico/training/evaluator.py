@@ -13,20 +13,22 @@ import torch
 from torch import Tensor
 
 from dico.data.manifest import Record
-from dico.errors import DataError, NonFiniteError
+from dico.errors import DataError
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig
 from dico.models.tokenizer import Tokenizer
 from dico.progress import progress
-from dico.training.checkpoint import Checkpoints, TrainingState
+from dico.training.checkpoint import Checkpoints
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.contrastive import clip_loss, pac_loss
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
-from dico.training.interruption import stopping_on_sigterm
 from dico.training.order import DataOrder
 from dico.training.pictures import PictureBank, random_crops
 from dico.training.schedule import learning_rate
+from dico.training.state import TrainingState
+from dico.training.supervision import supervised
+from dico.training.xe import clip_gradients
 
 MAX_LOGIT_SCALE = 100.0
 """CLIP's own bound on the inverse temperature."""
@@ -59,7 +61,7 @@ def train_evaluator(
 
     Raises:
         DataError: no training pictures.
-        NonFiniteError: the loss became NaN or infinite.
+        NonFiniteError: the loss or a gradient was NaN or infinite, or the loss ran away, again.
         TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
     if not train:
@@ -117,7 +119,7 @@ class _Trainer:
         self.train, self.validation = train, validation
         self.evaluator, self.config, self.seed = evaluator, config, seed
         self.model, self.checkpoints = evaluator.model, checkpoints
-        self.pictures = PictureBank(evaluator)
+        self.pictures = PictureBank(evaluator.preprocess)
         self.order = DataOrder(len(train), config.batch_size, seed)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
@@ -133,76 +135,82 @@ class _Trainer:
         if state.step == config.num_clip_steps == 0:
             state.keep()
         with (
-            stopping_on_sigterm(World()) as stop_if_asked,
+            supervised(state, self.checkpoints, config.guards, World()) as supervisor,
             progress("evaluator", total=num_steps, unit="step") as bar,
         ):
             bar.advance(state.step)
             while state.step < num_steps:
-                loss = self._step(state.step)
+                loss = self._backward(state.step, state.draw)
+                norm = clip_gradients(list(self.model.parameters()), 0.0)
+                tuned = state.step >= config.num_clip_steps
+                if supervisor.refuses(loss, norm, config.num_clip_steps if tuned else 0):
+                    continue
+                self._update(state.step)
                 state.step += 1
                 state.history.log(state.step, loss=loss)
                 if state.step == config.num_clip_steps:
                     state.keep()
                 if state.step % config.validate_every_steps == 0 or state.step == num_steps:
                     state.history.log(state.step, validation_recall_at_1=self._recall_at_1())
-                if state.step % config.checkpoint_every_steps == 0 or state.step == num_steps:
-                    self.checkpoints.save(state)
-                stop_if_asked(lambda: self.checkpoints.save(state))
-                bar.advance(1, loss=loss)
+                last = state.step == num_steps
+                supervisor.step_done(last or state.step % config.checkpoint_every_steps == 0)
+                bar.advance(state.step - bar.done, loss=loss)
         self.model.eval().requires_grad_(False)
         return state
 
-    def _step(self, step: int) -> float:
+    def _backward(self, step: int, draw: int) -> float:
+        """Gradients of ``step`` on the batch ``draw``; returns the loss."""
         config = self.config
-        seed_step(self.seed, step)
-        rng = np.random.default_rng((self.seed, step))
-        records = [self.train[i] for i in self.order.batch(step)]
+        seed_step(self.seed, draw)
+        rng = np.random.default_rng((self.seed, draw))
+        records = [self.train[i] for i in self.order.batch(draw)]
         captions = [str(rng.choice(record.captions)) for record in records]
         scale = self.model.logit_scale.exp()
         images = self.model.encode_image(self.pictures.pixels([r.uri for r in records]))
         if step < config.num_clip_steps:
-            stage_step, stage_steps = step, config.num_clip_steps
             loss = clip_loss(images, self._embed_texts(captions), scale)
         else:
-            stage_step, stage_steps = step - config.num_clip_steps, config.num_pac_steps
             others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
             texts = self._embed_texts([*captions, *others])
             loss = pac_loss(
                 images,
                 texts[: len(records)],
-                self.model.encode_image(self._other_pictures(records, step, rng)),
+                self.model.encode_image(self._other_pictures(records, draw, rng)),
                 texts[len(records) :],
                 scale,
                 config.lambda_visual,
                 config.lambda_text,
             )
-        if not torch.isfinite(loss):
-            raise NonFiniteError(
-                f"evaluator: the loss is {loss.item()} at step {step}; lower evaluator.learning_rate"
-            )
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        return float(loss.item())
+
+    def _update(self, step: int) -> None:
+        """One step of the optimiser, at the rate of the stage that ``step`` is in."""
+        config = self.config
+        stage_step, stage_steps = step, config.num_clip_steps
+        if step >= config.num_clip_steps:
+            stage_step, stage_steps = step - config.num_clip_steps, config.num_pac_steps
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(
                 config.learning_rate, stage_step, stage_steps, config.warmup_share, "cosine"
             )
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
         self.optimizer.step()
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
-        return float(loss.item())
 
     def _embed_texts(self, captions: Sequence[str]) -> Tensor:
         tokenizer, limit = self.evaluator.tokenizer, self.config.context_tokens
         return self.model.encode_text(tokenizer.encode_batch(captions, limit))
 
     def _other_pictures(
-        self, records: Sequence[Record], step: int, rng: np.random.Generator
+        self, records: Sequence[Record], draw: int, rng: np.random.Generator
     ) -> Tensor:
         uris = [str(rng.choice(r.positive_uris)) if r.positive_uris else r.uri for r in records]
         pixels = self.pictures.pixels(uris)
         own = [i for i, record in enumerate(records) if not record.positive_uris]
         if own:
-            generator = torch.Generator().manual_seed(step_seed(self.seed, step, "crops"))
+            generator = torch.Generator().manual_seed(step_seed(self.seed, draw, "crops"))
             pixels[own] = random_crops(pixels[own], generator)
         return pixels
 

@@ -8,25 +8,25 @@ share one encoder pass, and the rate may fall along a cosine.
 import numpy as np
 import torch
 
-from dico.captioning import tokenizer_of
-from dico.errors import NonFiniteError
 from dico.losses import xe_loss
 from dico.models.captioner import Captioner
-from dico.models.scoring import caption_logits
+from dico.policy import Policy, policy_of
 from dico.progress import progress
-from dico.training.checkpoint import Checkpoints, TrainingState
+from dico.training.blocks import compile_blocks, recomputing
+from dico.training.checkpoint import Checkpoints
 from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
-from dico.training.determinism import seed_step
+from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
-from dico.training.interruption import stopping_on_sigterm
 from dico.training.order import DataOrder
 from dico.training.schedule import learning_rate
+from dico.training.state import TrainingState
+from dico.training.supervision import supervised
 from dico.training.validation import Validator
 
 
 def pretrain(
-    captioner: Captioner,
+    captioner: Captioner | Policy,
     data: CaptioningData,
     validator: Validator,
     config: XEConfig,
@@ -37,27 +37,32 @@ def pretrain(
     """Trains ``captioner`` in place; afterwards it holds its best weights by validation CIDEr.
 
     Raises:
-        NonFiniteError: the loss or a gradient became NaN or infinite.
+        NonFiniteError: the loss or a gradient was NaN or infinite, or the loss ran away, again.
         TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
-    parameters = list(captioner.parameters())
+    policy = policy_of(captioner)
+    policy.begin_training(step_seed(seed, 0, "adapters"))
+    parameters = trainable(policy)
     optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.999))
-    state = TrainingState(captioner, optimizer)
-    checkpoints.resume(state)
+    state = TrainingState(policy.trained, optimizer)
+    checkpoints.resume(state, world)
     images_per_step = config.batch_size // config.captions_per_image
     world.require_share(images_per_step)
     order = DataOrder(len(data), images_per_step, seed)
-    captioner.train()
+    policy.module.train()
+    if config.compile_blocks:
+        compile_blocks(policy.module)
     with (
-        stopping_on_sigterm(world) as stop_if_asked,
+        recomputing(policy.module, config.activation_checkpointing),
+        supervised(state, checkpoints, config.guards, world) as supervisor,
         progress("pre-training", total=config.num_steps, unit="step") as bar,
     ):
         bar.advance(state.step)
         while state.step < config.num_steps:
-            loss = _backward(
-                captioner, data, order.batch(state.step), config, seed, state.step, world
-            )
-            clip_gradients(parameters, config.max_gradient_norm, loss, state.step)
+            draw = state.draw
+            loss = _backward(policy, data, order.batch(draw), config, seed, draw, world)
+            if supervisor.refuses(loss, clip_gradients(parameters, config.max_gradient_norm)):
+                continue
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(
                     config.learning_rate,
@@ -71,20 +76,23 @@ def pretrain(
             state.history.log(state.step, loss=loss)
             last = state.step == config.num_steps
             if last or state.step % config.validate_every_steps == 0:
-                scores = validator(captioner)
+                scores = validator(policy)
                 state.keep_if_best(scores["cider"])
                 state.history.log(state.step, **{f"validation_{k}": v for k, v in scores.items()})
-            if world.is_main and (last or state.step % config.checkpoint_every_steps == 0):
-                checkpoints.save(state)
-            stop_if_asked(lambda: checkpoints.save(state))
-            bar.advance(1, loss=loss)
+            supervisor.step_done(last or state.step % config.checkpoint_every_steps == 0)
+            bar.advance(state.step - bar.done, loss=loss)
     state.restore_best()
-    captioner.eval()
+    policy.module.eval()
     return state
 
 
+def trainable(policy: Policy) -> list[torch.nn.Parameter]:
+    """The weights that training changes."""
+    return [parameter for parameter in policy.module.parameters() if parameter.requires_grad]
+
+
 def _backward(
-    captioner: Captioner,
+    policy: Policy,
     data: CaptioningData,
     images: np.ndarray,
     config: XEConfig,
@@ -93,39 +101,27 @@ def _backward(
     world: World,
 ) -> float:
     """Gradients of the step's loss over all ranks; returns the loss."""
-    seed_step(seed, step)
-    tokenizer, k = tokenizer_of(captioner), config.captions_per_image
+    k = config.captions_per_image
     texts = data.draw_captions(images.tolist(), k, np.random.default_rng((seed, step)))
-    limit = captioner.config.num_text_positions
-    tokens = tokenizer.encode_batch(texts, limit).view(len(images), k, -1).to(data.device)
-    num_tokens = int((tokens[:, :, 1:] != captioner.pad_id).sum())
-    captioner.zero_grad()
+    encoded = policy.tokenizer.encode_batch(texts, policy.max_tokens)
+    tokens = encoded.view(len(images), k, -1).to(data.device)
+    num_tokens = int((tokens[:, :, 1:] != policy.pad_id).sum())
+    policy.module.zero_grad()
     total = torch.zeros((), device=data.device)
     places = np.arange(len(images))
-    for part in world.micro_batches(places, config.micro_batch_size // k):
+    for number, part in world.micro_batches(places, config.micro_batch_size // k):
+        seed_step(seed, step, number)
         with world.autocast(config.precision):
-            memory = captioner.encode(data.tokens(images[part].tolist()))
-            logits, targets = caption_logits(captioner, memory, tokens[part].flatten(0, 1))
+            memory = policy.encode(data.images(images[part].tolist()))
+            logits, targets = policy.caption_logits(memory, tokens[part].flatten(0, 1))
         share = len(targets) / num_tokens
-        loss = share * xe_loss(logits, targets, captioner.pad_id, config.label_smoothing)
+        loss = share * xe_loss(logits, targets, policy.pad_id, config.label_smoothing)
         torch.autograd.backward(loss)
         total += loss.detach()
-    world.sum_gradients(list(captioner.parameters()))
+    world.sum_gradients(trainable(policy))
     return float(world.sum(total))
 
 
-def clip_gradients(
-    parameters: list[torch.nn.Parameter], max_norm: float, loss: float, step: int
-) -> float:
-    """Norm of the gradients, which are scaled down to ``max_norm`` where it is above 0.
-
-    Raises:
-        NonFiniteError: the loss or the norm is NaN or infinite; nothing was updated.
-    """
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, max_norm or float("inf")))
-    if not (np.isfinite(loss) and np.isfinite(norm)):
-        raise NonFiniteError(
-            f"step {step}: loss {loss}, gradient norm {norm}; the weights were not updated. "
-            "Lower the learning rate or set max_gradient_norm"
-        )
-    return norm
+def clip_gradients(parameters: list[torch.nn.Parameter], max_norm: float) -> float:
+    """Norm of the gradients, which are scaled down to ``max_norm`` where it is above 0."""
+    return float(torch.nn.utils.clip_grad_norm_(parameters, max_norm or float("inf")))

@@ -2,15 +2,18 @@
 
 import json
 import logging
+import random
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from dico.errors import DataError
 from dico.storage import write_digests
-from dico.training.checkpoint import TrainingState
+from dico.training.state import TrainingState
 from tests.training import tiny
 
 FOLDER = "checkpoints/run"
@@ -107,7 +110,7 @@ def test_a_whole_folder_and_its_digests_are_published(tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == [
         "digests.json", "state.json", "tensors.safetensors",
     ]  # fmt: skip
-    assert json.loads((folder / "state.json").read_text())["format"] == 1
+    assert json.loads((folder / "state.json").read_text())["format"] == 2
 
 
 @pytest.mark.parametrize("file", ["tensors.safetensors", "state.json", "digests.json"])
@@ -168,8 +171,44 @@ def edit(folder, **changes):
 
 def test_another_format_is_refused(tmp_path):
     checkpoints, _ = save_steps(tmp_path, 1)
-    edit(tmp_path / FOLDER / "step-00000001", format=2)
-    with pytest.raises(DataError, match="format 2, and this version reads 1"):
+    edit(tmp_path / FOLDER / "step-00000001", format=3)
+    with pytest.raises(DataError, match="format 3, and this version reads 1 to 2"):
+        checkpoints.resume(small_state())
+
+
+def test_the_first_format_still_loads(tmp_path):
+    """The fixture was written by the version of that format, at 3 steps of this same training."""
+    target = tmp_path / FOLDER / "step-00000003"
+    shutil.copytree(Path(__file__).parent / "format_1" / "step-00000003", target)
+    resumed, state = small_state(), small_state()
+    assert tiny.checkpoints(tmp_path).resume(resumed)
+    while state.step < 3:
+        advance(state)
+    assert torch.equal(weights(resumed), weights(state))
+    assert (resumed.best_step, resumed.best_score) == (2, 0.5)
+    assert (resumed.num_rewinds, resumed.draw) == (0, 3)
+    assert resumed.history.seconds() >= 7.5
+    advance(resumed)
+    advance(state)
+    assert torch.equal(weights(resumed), weights(state))
+
+
+def test_generators_go_on_where_they_were(tmp_path):
+    checkpoints, _ = save_steps(tmp_path, 1)
+    draws = [(random.random(), np.random.rand(), torch.rand(1).item())]
+    checkpoints.resume(small_state())
+    draws.append((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert draws[0] == draws[1]
+
+
+@pytest.mark.parametrize("changes", [
+    {"step": "4"}, {"step": -1}, {"history": {}}, {"history": [1]}, {"best_score": "high"},
+    {"best_step": None}, {"num_rewinds": 0.5},
+])  # fmt: skip
+def test_a_state_without_its_values_is_refused(tmp_path, changes):
+    checkpoints, _ = save_steps(tmp_path, 1)
+    edit(tmp_path / FOLDER / "step-00000001", **changes)
+    with pytest.raises(DataError, match="lacks values of a run"):
         checkpoints.resume(small_state())
 
 

@@ -111,23 +111,17 @@ def test_no_update_after_a_loss_that_is_not_finite(world, tmp_path):
     with torch.no_grad():
         captioner.decoder.norm.weight[3] = torch.nan
     before = {name: value.clone() for name, value in captioner.state_dict().items()}
-    with pytest.raises(NonFiniteError, match=r"step 0: loss nan.*not updated"):
+    with pytest.raises(NonFiniteError, match=r"step 0: loss nan.*not updated.*2 times already"):
         train(world, tmp_path, captioner)
     for name, value in captioner.state_dict().items():
         assert torch.equal(value, before[name]) or name == "decoder.norm.weight", name
-    assert not (tmp_path / "checkpoints").exists()
-
-
-def test_a_gradient_that_is_not_finite_is_refused():
-    parameter = torch.nn.Parameter(torch.zeros(2))
-    parameter.grad = torch.tensor([1.0, torch.inf])
-    with pytest.raises(NonFiniteError, match=r"step 7: loss 0\.5, gradient norm inf"):
-        clip_gradients([parameter], 1.0, 0.5, 7)
+    saved = (tmp_path / "checkpoints" / "run").iterdir()
+    assert [path.name for path in saved] == ["step-00000000"]
 
 
 @pytest.mark.parametrize(("max_norm", "expected"), [(0.0, [3.0, 4.0]), (1.0, [0.6, 0.8])])
 def test_gradients_are_scaled_to_the_norm(max_norm, expected):
     parameter = torch.nn.Parameter(torch.zeros(2))
     parameter.grad = torch.tensor([3.0, 4.0])
-    assert clip_gradients([parameter], max_norm, 0.5, 0) == 5.0
+    assert clip_gradients([parameter], max_norm) == 5.0
     assert parameter.grad.tolist() == pytest.approx(expected, rel=1e-5)
