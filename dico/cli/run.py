@@ -6,7 +6,7 @@ The library knows nothing of kfp: what runs pipelines registers itself under the
 
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,16 @@ def run(
 
     For example: dico run pipelines/dico.yaml preset=toy seed=2 overrides="finetune.beta=0.1"
     """
-    found = next(iter(entry_points(group="dico.commands", name="run")), None)
+    find_command("run")(pipeline, parameters or [], runs, name)
+
+
+def find_command(name: str) -> Any:
+    """What does the work of a verb that needs kfp.
+
+    Raises:
+        UsageError: nothing that does it is installed.
+    """
+    found = next(iter(entry_points(group="dico.commands", name=name)), None)
     if found is None:
-        raise UsageError("no runner of pipelines is installed; pip install 'dico[pipelines]'")
-    found.load()(pipeline, parameters or [], runs, name)
+        raise UsageError(f"dico {name} needs kfp; install it: pip install 'dico[pipelines]'")
+    return found.load()

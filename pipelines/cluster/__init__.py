@@ -1,0 +1,1 @@
+"""Kubeflow's side of dico: submitting, scheduling and listing runs, training on several nodes."""

@@ -1,0 +1,81 @@
+"""Lists the latest runs, one aligned line each."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from dico.errors import UsageError
+from dico.progress import format_seconds
+from pipelines.cluster.connection import asking, connection_from_environment, require_kfp
+
+HEADER = ("run", "name", "state", "started (UTC)", "took")
+
+
+def list_runs(
+    num_runs: int = 20,
+    experiment: str = "",
+    endpoint: str = "",
+    namespace: str = "",
+    token_file: str = "",
+    now: datetime | None = None,
+) -> list[tuple[str, ...]]:
+    """Prints the latest ``num_runs`` runs, newest first, and returns the lines' fields.
+
+    Raises:
+        UsageError: no such experiment.
+        AccessError: a token or a right is missing.
+        TryAgainError: the server cannot be reached.
+    """
+    require_kfp()
+    connection = connection_from_environment(endpoint, namespace, token_file)
+    with asking(connection) as client:
+        experiment_id = _experiment_id(client, experiment, connection.namespace)
+        runs = client.list_runs(
+            page_size=num_runs,
+            sort_by="created_at desc",
+            experiment_id=experiment_id,
+            namespace=connection.namespace or None,
+        ).runs
+    rows = [_row(run, now or datetime.now(UTC)) for run in runs or []]
+    print("\n".join(aligned([HEADER, *rows])) if rows else "no runs yet")
+    return rows
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines in which each column starts at one place."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def name_filter(name: str) -> str:
+    """The API's filter for one display name."""
+    predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    return json.dumps({"predicates": [predicate]})
+
+
+def _experiment_id(client: Any, name: str, namespace: str) -> str | None:
+    if not name:
+        return None
+    try:
+        return client.get_experiment(
+            experiment_name=name, namespace=namespace or None
+        ).experiment_id
+    except ValueError:
+        raise UsageError(f"experiment {name}: there is none of this name") from None
+
+
+def _row(run: Any, now: datetime) -> tuple[str, ...]:
+    started = run.created_at
+    unknown = started is None or started.year < 2000
+    ended = run.finished_at if run.finished_at and run.finished_at.year > 2000 else now
+    return (
+        run.run_id or "",
+        run.display_name or "",
+        (run.state or "pending").lower(),
+        "" if unknown else f"{started:%Y-%m-%d %H:%M}",
+        "" if unknown else format_seconds((ended - started).total_seconds()),
+    )

@@ -1,0 +1,47 @@
+"""The values that a submitted run gets, checked here as far as a laptop can."""
+
+from pathlib import Path
+from typing import Any
+
+from dico.errors import UsageError
+from pipelines.specification import Specification, parse_arguments, read_specification
+
+PLACES = ("dataset", "images", "store", "registry")
+"""Parameters that name a place, which pods must reach."""
+
+
+def read_values(pipeline: Path, arguments: list[str]) -> tuple[Specification, dict[str, Any]]:
+    """The pipeline, and the values that ``arguments`` give, each of its parameter's type.
+
+    What is not given is left to the pipeline's own defaults.
+
+    Raises:
+        UsageError: an argument is wrong, or names a place of this machine.
+        ConfigError: an unknown parameter, preset or setting, or a value of the wrong type.
+    """
+    specification = read_specification(pipeline)
+    every = parse_arguments(specification, arguments)
+    values = {key: every[key] for key in (text.partition("=")[0] for text in arguments)}
+    if "preset" in every:
+        from dico.steps.resolve_config import resolve_config
+
+        resolve_config(preset=every["preset"], overrides=every.get("overrides", ""))
+    for key in PLACES:
+        _require_shared(key, str(every.get(key, "")))
+    if every.get("store", "shared") == "":
+        raise UsageError(
+            "store: empty; pods share no folder, so give store=s3://bucket/prefix or a folder on a "
+            "mounted volume, such as store=/data/store"
+        )
+    return specification, values
+
+
+def _require_shared(key: str, value: str) -> None:
+    """Refuses what only this machine has: a relative path."""
+    for part in value.split(","):
+        place = part.rpartition("=")[2] if "://" not in part else part
+        if place and "://" not in place and not place.startswith("/"):
+            raise UsageError(
+                f"{key}: {place} is a path of this machine, which pods do not see; upload it and "
+                f"give {key}=s3://bucket/..., or the path on a mounted volume"
+            )

@@ -1,0 +1,82 @@
+"""Schedules a compiled pipeline: a recurring run that exists once by its name.
+
+Kubeflow cannot change a recurring run, so one of the same name is replaced. The new one is made
+before the old ones go: what fails on the way leaves the schedule that was there.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.cluster.connection import asking, connection_from_environment, require_kfp
+from pipelines.cluster.cron import parse_cron
+from pipelines.cluster.listing import name_filter
+from pipelines.cluster.parameters import read_values
+
+
+def schedule(
+    pipeline: Path,
+    arguments: list[str],
+    name: str,
+    cron: str,
+    experiment: str = "dico",
+    endpoint: str = "",
+    namespace: str = "",
+    token_file: str = "",
+    service_account: str = "",
+    pipeline_root: str = "",
+    enabled: bool = True,
+) -> str:
+    """Makes the recurring run ``name``, in place of any other of that name; returns its id.
+
+    One run works at a time, and runs that were missed are not caught up with.
+
+    Args:
+        pipeline: compiled YAML.
+        arguments: ``key=value`` texts.
+        name: name of the recurring run.
+        cron: six fields, UTC, such as ``0 0 3 * * 0``.
+        experiment: experiment that its runs are filed under.
+        endpoint: address of Kubeflow Pipelines.
+        namespace: profile to run in.
+        token_file: file with a bearer token.
+        service_account: account of the runs' pods; empty for the server's default.
+        pipeline_root: where artifacts go; empty for the server's default.
+        enabled: whether it fires.
+
+    Raises:
+        ConfigError: the expression is not one; nothing has been sent.
+        UsageError: a wrong argument; nothing has been sent.
+        AccessError: a token or a right is missing.
+        TryAgainError: the server cannot be reached.
+    """
+    times = parse_cron(cron)
+    _, values = read_values(pipeline, arguments)
+    require_kfp()
+    connection = connection_from_environment(endpoint, namespace, token_file)
+    with asking(connection) as client:
+        experiment_id = client.create_experiment(
+            experiment, namespace=connection.namespace or None
+        ).experiment_id
+        before = client.list_recurring_runs(
+            page_size=100, experiment_id=experiment_id, filter=name_filter(name)
+        ).recurring_runs
+        made = client.create_recurring_run(
+            experiment_id=experiment_id,
+            job_name=name,
+            description=f"made by dico schedule from {pipeline.name}",
+            cron_expression=cron,
+            max_concurrency="1",  # the API takes 64-bit numbers as texts
+            no_catchup=True,
+            params=values,
+            pipeline_package_path=str(pipeline),
+            enabled=enabled,
+            pipeline_root=pipeline_root or None,
+            service_account=service_account or None,
+        ).recurring_run_id
+        for old in before or []:
+            client.delete_recurring_run(old.recurring_run_id)
+    replaced = f", in place of {len(before)} of this name" if before else ""
+    print(f"scheduled: {name} ({made}){replaced}")
+    first = times.next_time(datetime.now(UTC))
+    print(f"  next run: {first:%A %Y-%m-%d %H:%M:%S} UTC" if enabled else "  disabled")
+    return made

@@ -1,0 +1,209 @@
+"""A server that records what the real kfp client sends, and refuses what the published API would.
+
+The operations are those of KFP's OpenAPI v2beta1 (Apache-2.0) that are used here: method, path,
+query parameters, model of the body. A body is checked against the model classes that KFP publishes
+as kfp-server-api: no unknown field, each of its type. Values are checked against the pipeline's
+parameters by the rules of KFP's own API server: a text where a number is declared is refused.
+"""
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from kfp_server_api import models
+
+PAGES = {"page_token", "page_size", "sort_by", "filter", "namespace"}
+OPERATIONS = {
+    ("GET", "healthz"): (set(), None),
+    ("GET", "experiments"): (PAGES, None),
+    ("POST", "experiments"): (set(), "V2beta1Experiment"),
+    ("GET", "runs"): (PAGES | {"experiment_id"}, None),
+    ("POST", "runs"): ({"experiment_id"}, "V2beta1Run"),
+    ("GET", "runs/{id}"): ({"experiment_id"}, None),
+    ("GET", "recurringruns"): (PAGES | {"experiment_id"}, None),
+    ("POST", "recurringruns"): (set(), "V2beta1RecurringRun"),
+    ("DELETE", "recurringruns/{id}"): ({"propagation_policy"}, None),
+}
+PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object}
+KINDS = {
+    "STRING": str, "NUMBER_INTEGER": (int, float), "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool,
+    "LIST": list, "STRUCT": dict,
+}  # fmt: skip
+
+
+class KfpServer:
+    """Experiments, runs and recurring runs in memory; ``refused`` holds what breaks the API."""
+
+    def __init__(self):
+        self.requests, self.refused = [], []
+        self.experiments, self.runs, self.recurring = [], [], []
+        self.tag, self.multi_user = "2.17.0", False
+        self.token = ""
+        self.answer = None
+        self.states = ["SUCCEEDED"]
+
+    def handle(self, method, url, headers, body):
+        """The answer to one request: status and JSON, or a page."""
+        parts = urlsplit(url)
+        path = parts.path.removeprefix("/apis/v2beta1/")
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        self.requests.append((method, path, query, body))
+        if self.answer is not None:
+            return self.answer
+        if self.token and headers.get("authorization") != f"Bearer {self.token}":
+            return 401, {"message": "unauthenticated"}
+        collection, _, name = path.partition("/")
+        operation = OPERATIONS.get((method, f"{collection}/{{id}}" if name else collection))
+        if operation is None:
+            return self._refuse(404, f"no operation {method} {parts.path}")
+        parameters, model = operation
+        wrong = [f"query parameter {key}" for key in query.keys() - parameters]
+        if model:
+            wrong += list(mistakes(body, model))
+            wrong += list(wrong_values(body))
+        if wrong:
+            return self._refuse(400, "; ".join(wrong))
+        return 200, getattr(self, f"_{method.lower()}_{collection}")(name, query, body)
+
+    def _refuse(self, status, message):
+        self.refused.append(message)
+        return status, {"message": message}
+
+    def _get_healthz(self, name, query, body):
+        return {"commit_sha": "0" * 40, "tag_name": self.tag, "multi_user": self.multi_user}
+
+    def _get_experiments(self, name, query, body):
+        return {"experiments": matching(self.experiments, query)}
+
+    def _post_experiments(self, name, query, body):
+        return add(self.experiments, "experiment_id", body)
+
+    def _post_runs(self, name, query, body):
+        return add(self.runs, "run_id", {**body, "created_at": "2026-11-23T03:00:00Z"})
+
+    def _get_runs(self, name, query, body):
+        if not name:
+            return {"runs": matching(self.runs, query)}
+        (run,) = [run for run in self.runs if run["run_id"] == name]
+        run["state"] = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return run
+
+    def _get_recurringruns(self, name, query, body):
+        return {"recurringRuns": matching(self.recurring, query)}
+
+    def _post_recurringruns(self, name, query, body):
+        return add(self.recurring, "recurring_run_id", body)
+
+    def _delete_recurringruns(self, name, query, body):
+        self.recurring = [run for run in self.recurring if run["recurring_run_id"] != name]
+        return {}
+
+
+def add(collection, key, body):
+    collection.append({**body, key: f"{key.split('_')[0]}-{len(collection) + 1}"})
+    return collection[-1]
+
+
+def matching(collection, query):
+    """Those that the filter's display name, the experiment and the namespace allow."""
+    found = collection
+    if query.get("filter"):
+        (predicate,) = json.loads(query["filter"])["predicates"]
+        assert predicate["operation"] in (1, "EQUALS"), predicate
+        assert predicate["key"] == "display_name", predicate
+        found = [item for item in found if item["display_name"] == predicate["stringValue"]]
+    if query.get("experiment_id"):
+        found = [item for item in found if item["experiment_id"] == query["experiment_id"]]
+    return found
+
+
+def mistakes(value, kind, where="body"):
+    """How ``value`` departs from one of KFP's published models."""
+    if kind == "datetime":
+        kind = "str"
+    if kind in PLAIN:
+        if not isinstance(value, PLAIN[kind]) or (kind == "int" and isinstance(value, bool)):
+            yield f"{where}: {value!r} is no {kind}"
+    elif kind.startswith("list["):
+        for index, item in enumerate(value):
+            yield from mistakes(item, kind[5:-1], f"{where}[{index}]")
+    elif kind.startswith("dict("):
+        for key, item in value.items():
+            yield from mistakes(item, kind[5:-1].split(", ")[1], f"{where}.{key}")
+    else:
+        yield from mistakes_of_model(value, getattr(models, kind), where)
+
+
+def mistakes_of_model(value, model, where):
+    if hasattr(model, "allowable_values") or not model.openapi_types:
+        if value not in getattr(model, "allowable_values", [value]):
+            yield f"{where}: {value!r} is none of {model.allowable_values}"
+        return
+    names = {json_name: name for name, json_name in model.attribute_map.items()}
+    for key, item in value.items():
+        if key not in names:
+            yield f"{where}.{key}: unknown field"
+        else:
+            yield from mistakes(item, model.openapi_types[names[key]], f"{where}.{key}")
+
+
+def wrong_values(body):
+    """Values that KFP's API server refuses for the pipeline in ``body``."""
+    spec = body.get("pipeline_spec") or {}
+    spec = spec.get("pipeline_spec", spec)
+    declared = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
+    given = body.get("runtime_config", {}).get("parameters", {})
+    for name, value in given.items():
+        if name not in declared:
+            yield f"parameter {name}: not declared"
+            continue
+        kind = declared[name]["parameterType"]
+        right = isinstance(value, KINDS[kind])
+        if not right or (isinstance(value, bool) and kind != "BOOLEAN"):
+            yield f"input parameter {name} requires type {kind}, got {value!r}"
+    for name, parameter in declared.items():
+        if (
+            name not in given
+            and "defaultValue" not in parameter
+            and not parameter.get("isOptional")
+        ):
+            yield f"parameter {name} has neither a default value nor a value"
+
+
+@contextmanager
+def serving(server):
+    """The address of ``server``, which answers until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self):
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            status, said = server.handle(self.command, self.path, self.headers, body)
+            page = isinstance(said, str)
+            data = said.encode() if page else json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html" if page else "application/json")
+            if 300 <= status < 400:
+                self.send_header("Location", "/dex/auth")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_DELETE = _answer
+
+        def log_message(self, *arguments):
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_address[1]}"
+    finally:
+        http.shutdown()
+        http.server_close()
+        thread.join()
