@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import torch
 
-from dico.captioning import tokenizer_of
-from dico.decoding import beam_search
+from dico.errors import DataError
 from dico.models.evaluator import normalise
+from dico.policy import policy_of
 from dico.registry.signing import verify_if_configured
 from dico.serving.source import Source
 from dico.steps.bundle import load_version
@@ -36,10 +36,15 @@ class ServedModel:
         verify_digests(source.folder)
         self.signed = verify_if_configured(source.folder)
         self.source, self.digest = source, source.digest
-        self.captioner, self.tower, self.decoding = load_version(source.folder)
-        self.captioner.to(device)
+        captioner, self.tower, self.decoding = load_version(source.folder)
+        self.policy = policy_of(captioner)
+        if self.policy.preprocess is not None:
+            raise DataError(
+                f"{source.name}: it prepares its own pixels; served are captioners that see "
+                "through the evaluator's tower"
+            )
+        self.policy.module.to(device).eval()
         self.tower.model.to(device)
-        self._tokenizer = tokenizer_of(self.captioner)
 
     @property
     def size_px(self) -> int:
@@ -62,8 +67,9 @@ class ServedModel:
         stacked = torch.frombuffer(bytearray(b"".join(squares)), dtype=torch.uint8)
         stacked = stacked.view(len(squares), size, size, 3).to(self.tower.device)
         tokens, _ = self.tower.image_tokens(normalise(stacked, self.tower.config))
-        found = beam_search(self.captioner, self.captioner.encode(tokens.float()), self.decoding)
+        found = self.policy.search(self.policy.encode(tokens.float()), self.decoding)
+        texts = [self.policy.tokenizer.decode_batch(rows) for rows in found.tokens]
         return [
-            [Caption(*pair) for pair in zip(self._tokenizer.decode_batch(rows), logps, strict=True)]
-            for rows, logps in zip(found.tokens, found.logps.tolist(), strict=True)
+            [Caption(*pair) for pair in zip(*columns, strict=True)]
+            for columns in zip(texts, found.logps.tolist(), strict=True)
         ]
