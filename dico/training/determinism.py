@@ -15,6 +15,10 @@ def step_seed(seed: int, step: int, stream: str) -> int:
     return int(words[0]) << 31 | int(words[1]) >> 1
 
 
-def seed_step(seed: int, step: int) -> None:
-    """Seeds torch's global generator (dropout, sampling) for one training step."""
-    torch.manual_seed(step_seed(seed, step, "step"))
+def seed_step(seed: int, step: int, part: int = 0) -> None:
+    """Seeds torch's global generator (dropout) for one micro-batch of a training step.
+
+    ``part`` numbers the micro-batches of the whole step, over all ranks: each has masks of its own,
+    and they are the same whichever rank computes it.
+    """
+    torch.manual_seed(step_seed(seed, step, f"step/{part}" if part else "step"))

@@ -35,7 +35,7 @@ DICO = FinetuneConfig(
 def main(stage: str, world: Path, store: Path, output: Path) -> None:
     torch.set_num_threads(1)
     with join_world() as ranks:
-        captioner = tiny.captioner(world, sharp=4.0)
+        captioner = tiny.captioner(world, dropout=0.1, sharp=4.0)
         data, checkpoints = tiny.data(world), tiny.checkpoints(store)
         validator = tiny.validator(world, judged=stage == "dico")
         if stage == "xe":

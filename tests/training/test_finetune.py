@@ -9,6 +9,7 @@ from dico.decoding import DecodingConfig, beam_search
 from dico.errors import ConfigError, NonFiniteError
 from dico.losses import dico_loss, scst_loss
 from dico.models.scoring import score_captions
+from dico.policy import policy_of
 from dico.training.configs import FinetuneConfig
 from dico.training.distributed import World
 from dico.training.finetune import _Step, finetune
@@ -50,7 +51,8 @@ def step_of(world, captioner, reference_model=None, **changes):
     reference_model = reference_model or tiny.captioner(world, sharp=4.0).eval()
     reward = tiny.reward(world)
     data = tiny.data(world)
-    return _Step(captioner, reference_model, data, reward, config, tiny.SEARCH, 1, World())
+    policy, reference = policy_of(captioner), policy_of(reference_model)
+    return _Step(policy, reference, data, reward, config, tiny.SEARCH, 1, World())
 
 
 def start(world, seed=1):
@@ -151,10 +153,12 @@ def test_scst_with_a_mean_baseline_is_equation_2(world):
 
 def test_samples_differ_by_step_and_repeat_by_seed(world):
     step = step_of(world, start(world), candidates="sample")
-    memory = step.captioner.encode(tiny.data(world).tokens([0, 1])).detach()
-    first, again, other = (step._candidates(memory, at) for at in (3, 3, 4))
+    memory = step.policy.encode(tiny.data(world).tokens([0, 1])).detach()
+    draws = [(3, 0), (3, 0), (4, 0), (3, 1)]
+    first, again, *others = (step._candidates(memory, at, part) for at, part in draws)
     assert torch.equal(first, again)
-    assert first.shape != other.shape or not torch.equal(first, other)
+    for other in others:
+        assert first.shape != other.shape or not torch.equal(first, other)
 
 
 def test_keeping_the_last_weights(world, tmp_path):

@@ -5,6 +5,7 @@ before, so the same weights serve as the reference model.
 """
 
 import importlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,7 +33,9 @@ def add_adapters(model: nn.Module, config: HuggingFaceConfig) -> None:
     )
     model.requires_grad_(False)
     try:
-        peft.inject_adapter_in_model(lora, model)
+        with warnings.catch_warnings():  # it mends the layout of GPT-2's matrices, and says so
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
+            peft.inject_adapter_in_model(lora, model)
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"captioner.lora_targets: {reason}") from None
@@ -42,7 +45,7 @@ def add_adapters(model: nn.Module, config: HuggingFaceConfig) -> None:
 def without_adapters(model: nn.Module) -> Iterator[None]:
     """``model`` as it was before its adapters."""
     layers = list(_layers(model))
-    for _, _, layer in layers:
+    for _, _, layer in layers:  # peft's own switch would freeze them too
         layer._disable_adapters = True
     try:
         yield

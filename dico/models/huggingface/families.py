@@ -55,7 +55,7 @@ class HuggingFaceCaptioner(nn.Module):
         config = self.text_config
         names = ("max_position_embeddings", "n_positions")
         found = [getattr(config, name) for name in names if getattr(config, name, None)]
-        return min([MOST_TOKENS, *found]) - len(self.prompt)
+        return min(MOST_TOKENS, *map(int, found)) - len(self.prompt)
 
     @cached_property
     def pixels(self) -> PixelConfig:

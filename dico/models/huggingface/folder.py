@@ -111,6 +111,7 @@ def _read_model(folder: Path) -> Any:
     ensure_torchvision_imports()
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **_LOCAL)
         if config.model_type not in CLASSES:
@@ -145,9 +146,9 @@ def _prompt(text: str, model: Any, tokenizer: Any) -> list[int]:
     if tokenizer is None:
         raise ConfigError("captioner.prompt: needs a tokenizer in the checkpoint's folder")
     ids: list[int] = tokenizer(text).input_ids
-    image = getattr(model.config, "image_token_id", None)
+    image: int = getattr(model.config, "image_token_id", -1)
     if ids.count(image) != 1:
-        name = tokenizer.convert_ids_to_tokens(image) if image is not None else "no image token"
+        name = tokenizer.convert_ids_to_tokens(image) if image >= 0 else "it has none"
         raise ConfigError(f"captioner.prompt: must hold the image's place ({name}) once: {text!r}")
     place = ids.index(image)
     return [*ids[:place], *[image] * _num_image_places(model.config), *ids[place + 1 :]]
@@ -156,4 +157,4 @@ def _prompt(text: str, model: Any, tokenizer: Any) -> list[int]:
 def _num_image_places(config: Any) -> int:
     vision = config.vision_config
     grid = (int(vision.image_size) // int(vision.patch_size)) ** 2
-    return grid + (config.vision_feature_select_strategy == "full")
+    return grid + int(config.vision_feature_select_strategy == "full")

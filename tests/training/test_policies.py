@@ -1,0 +1,142 @@
+"""Captioners of transformers as the policy: both stages, captioning and export, from pixels."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from dico.captioning import caption_pictures
+from dico.models.captioner_config import HuggingFaceConfig
+from dico.models.huggingface import has_adapters, open_checkpoint
+from dico.policy import HuggingFacePolicy, load_policy
+from dico.rewards import RetokenisedReward
+from dico.training.configs import FinetuneConfig, XEConfig
+from dico.training.data import CaptioningData
+from dico.training.distributed import World
+from dico.training.finetune import finetune
+from dico.training.pictures import picture_bank
+from dico.training.xe import pretrain
+from tests.policy.families import FAMILIES, PROMPT, blip, llava, write_checkpoint
+from tests.training import tiny
+
+XE = XEConfig(
+    num_steps=2,
+    batch_size=8,
+    captions_per_image=2,
+    micro_batch_size=4,
+    learning_rate=1e-2,
+    validate_every_steps=2,
+    num_validation_images=2,
+)
+DICO = FinetuneConfig(
+    num_steps=2, batch_size=4, micro_batch_size=4, learning_rate=1e-2, validate_every_steps=2
+)
+
+
+@pytest.fixture(scope="module")
+def start(world, tmp_path_factory):
+    """Folder of a random model of one family, made once for all tests."""
+    made = {}
+    captions = [text for record in tiny.records(world, "train") for text in record.captions]
+
+    def get(make):
+        if make not in made:
+            folder = tmp_path_factory.mktemp(make.__name__)
+            made[make] = write_checkpoint(make, folder, captions)
+        return made[make]
+
+    return get
+
+
+def opened(folder, make, **settings):
+    prompt = PROMPT if make is llava else ""
+    config = HuggingFaceConfig(checkpoint=str(folder), prompt=prompt, **settings)
+    return HuggingFacePolicy(open_checkpoint(config))
+
+
+def data(world, policy):
+    train = tiny.records(world, "train")
+    return CaptioningData(train, tiny.features(world), tiny.CPU, picture_bank(policy))
+
+
+def train_xe(world, policy, folder, **changes):
+    validator = tiny.validator(world)
+    config = dataclasses.replace(XE, **changes)
+    store = tiny.checkpoints(folder / "xe")
+    return pretrain(policy, data(world, policy), validator, config, 1, store, World())
+
+
+def train_dico(world, policy, folder, **changes):
+    judge = tiny.evaluator(world)
+    decode = policy.tokenizer.decode_batch
+    return finetune(
+        policy,
+        data(world, policy),
+        RetokenisedReward(tiny.reward(world), decode, judge.tokenizer, 16),
+        tiny.validator(world, judged=True),
+        dataclasses.replace(DICO, **changes),
+        tiny.SEARCH,
+        1,
+        tiny.checkpoints(folder / "dico"),
+        World(),
+        keep_best=False,
+    )
+
+
+def captions(world, policy):
+    uris = [record.uri for record in tiny.records(world, "test")]
+    return list(caption_pictures(policy, None, uris, tiny.SEARCH))
+
+
+def weights(policy):
+    """Copies of the model's own weights, without adapters."""
+    state = policy.captioner.model.state_dict()
+    own = {k.replace(".base_layer", ""): v.clone() for k, v in state.items() if "lora_" not in k}
+    assert not any("base_layer" in name for name in own)
+    return own
+
+
+def changed(before, policy):
+    after = weights(policy)
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+@pytest.mark.parametrize("make", FAMILIES)
+def test_both_stages_captions_and_export(world, start, tmp_path, make, rank):
+    policy = opened(start(make), make, lora_rank=rank)
+    before = weights(policy)
+    losses = [row["loss"] for row in train_xe(world, policy, tmp_path).history.rows]
+    assert losses[1] < losses[0]
+    if rank:
+        assert changed(before, policy) == set()
+        assert all("lora_" in name for name in policy.trained.state_dict())
+    else:
+        assert len(changed(before, policy)) > len(before) // 2
+    policy.save(tmp_path / "xe-model")
+
+    tuned = load_policy(tmp_path / "xe-model")
+    assert not has_adapters(tuned.captioner.model)
+    assert captions(world, tuned) == captions(world, policy)
+    rows = [row for row in train_dico(world, tuned, tmp_path).history.rows if "loss" in row]
+    first = rows[0]
+    assert (first["kl"], first["margin"], first["chosen"], first["rejected"]) == (0, 0, 0, 0)
+    assert first["loss"] == pytest.approx(0.6931472, abs=1e-6)
+    assert rows[1]["kl"] > 0
+    assert first["gradient_norm"] > 1e-4
+
+    found = captions(world, tuned)
+    tuned.save(tmp_path / "dico-model")
+    loaded = captions(world, load_policy(tmp_path / "dico-model"))
+    assert [caption.text for caption in loaded] == [caption.text for caption in found]
+    assert [c.logp for c in loaded] == pytest.approx([c.logp for c in found], abs=1e-4)
+    assert any(caption.text for caption in found)
+
+
+@pytest.mark.parametrize("options", [{"candidates": "sample"}, {"baseline": "greedy"}])
+def test_scst(world, start, tmp_path, options):
+    policy = opened(start(blip), blip)
+    rows = train_dico(world, policy, tmp_path, method="scst", **options).history.rows
+    losses = [row for row in rows if "loss" in row]
+    assert losses[0]["kl"] == 0
+    assert losses[1]["kl"] > 0
