@@ -13,7 +13,7 @@ from dico.decoding import DecodingConfig
 from dico.errors import DataError
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
-from dico.policy import CaptionTokenizer, Policy, policy_of
+from dico.policy import Policy, policy_of
 
 
 class Caption(NamedTuple):
@@ -23,15 +23,6 @@ class Caption(NamedTuple):
     """Single spaces; lower-case words from the paper's captioner."""
     logp: float
     """Sum of the tokens' log-probabilities, EOS included."""
-
-
-def tokenizer_of(captioner: Captioner | Policy) -> CaptionTokenizer:
-    """The captioner's vocabulary.
-
-    Raises:
-        DataError: it was saved without one.
-    """
-    return policy_of(captioner).tokenizer
 
 
 def stored_tokens(features: FeatureStore, keys: Sequence[str], device: torch.device) -> Tensor:

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from dico.captioning import caption_features, caption_pictures, caption_stored, tokenizer_of
+from dico.captioning import caption_features, caption_pictures, caption_stored
 from dico.data.images import load_image
 from dico.decoding import beam_search
 from dico.errors import DataError
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
+from dico.policy import policy_of
 from tests.training import tiny
 
 
@@ -84,4 +85,4 @@ def test_captions_carry_no_gradient(world, captioner):
 
 def test_a_captioner_without_a_vocabulary_is_refused(captioner):
     with pytest.raises(DataError, match="no tokenizer/ folder"):
-        tokenizer_of(Captioner(captioner.config))
+        _ = policy_of(Captioner(captioner.config)).tokenizer

@@ -80,19 +80,16 @@ def _captions(
 ) -> list[list[str]]:
     import torch
 
-    from dico.captioning import tokenizer_of
+    from dico.captioning import look
     from dico.data.images import load_image
-    from dico.decoding import beam_search
     from dico.steps.bundle import load_version
 
-    captioner, tower, decoding = load_version(folder)
-    tokenizer = tokenizer_of(captioner)
+    policy, tower, decoding = load_version(folder)
     config = dataclasses.replace(decoding, num_beams=num_beams)
     captions = []
     with torch.inference_mode():
         for path in pictures:
-            pixels = tower.preprocess(load_image(str(path)))[None]
-            tokens, _ = tower.image_tokens(pixels)
-            found = beam_search(captioner, captioner.encode(tokens), config)
-            captions.append(tokenizer.decode_batch(found.tokens[0, :num_captions]))
+            seen = look(policy, tower, [load_image(str(path))])
+            found = policy.search(policy.encode(seen), config)
+            captions.append(policy.tokenizer.decode_batch(found.tokens[0, :num_captions]))
     return captions

@@ -20,6 +20,8 @@ from dico.storage import sha256_file
 
 CAPTIONER, EVALUATOR, EVALUATION = "captioner", "evaluator", "evaluation"
 DECISION, REPORT, LINEAGE = "decision.json", "report.html", "lineage.json"
+HUGGING_FACE_FILES = ("policy.json", "preprocessor_config.json", "tokenizer.json")
+"""What else makes a captioner of transformers what it is."""
 
 
 def stage_version(
@@ -50,6 +52,7 @@ def identity(captioner: Path) -> str:
     Histories and timings do not count: the same training run twice gives the same model.
     """
     names = ["config.json", "model.safetensors"]
+    names += [name for name in HUGGING_FACE_FILES if (captioner / name).is_file()]
     names += sorted(
         path.relative_to(captioner).as_posix()
         for path in (captioner / "tokenizer").rglob("*")

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from dico.config_schema import from_dict
 from dico.decoding import DecodingConfig
-from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator, Weights
+from dico.policy import Policy, load_policy
 from dico.registry.version import CAPTIONER, EVALUATOR
 from dico.steps.model_folder import TRAINING_FILE
 
@@ -15,10 +15,10 @@ from dico.steps.model_folder import TRAINING_FILE
 class Bundle(NamedTuple):
     """All that captioning needs."""
 
-    captioner: Captioner
-    """The model."""
+    policy: Policy
+    """The captioner."""
     tower: Evaluator
-    """The vision tower that it sees through, with its preprocessing."""
+    """The vision tower that it sees through, unless it sees the pixels itself."""
     decoding: DecodingConfig
     """The search that it was trained and judged with."""
 
@@ -30,8 +30,8 @@ def load_version(folder: Path) -> Bundle:
         DataError: a part is missing.
         DigestError: a part is not what was registered.
     """
-    captioner = Captioner.load(folder / CAPTIONER)
+    policy = load_policy(folder / CAPTIONER)
     training = json.loads((folder / CAPTIONER / TRAINING_FILE).read_text(encoding="utf-8"))
     tower: Weights = training["tower"]
     decoding = from_dict(DecodingConfig, training.get("decoding", {}), "decoding")
-    return Bundle(captioner, Evaluator.load(folder / EVALUATOR, tower), decoding)
+    return Bundle(policy, Evaluator.load(folder / EVALUATOR, tower), decoding)

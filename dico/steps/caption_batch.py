@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from dico.captioning import Caption, caption_features
+from dico.captioning import Caption, caption_features, look
 from dico.data.formats import detect, read_entries
 from dico.data.images import load_image
 from dico.data.sources import PICTURE_SUFFIXES, list_files
@@ -80,7 +80,7 @@ def caption_batch(
     registered = opened.get(model_name, int(version))
     bundle = load_version(opened.fetch(registered, cache_folder()))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    bundle.captioner.to(device)
+    bundle.policy.module.to(device)
     store = open_store(destination)
     Path(output_captions).parent.mkdir(parents=True, exist_ok=True)
     num_failed = 0
@@ -151,10 +151,8 @@ def _caption(
     good = [image for image in read if not isinstance(image, str)]
     captions: Iterator[Caption] = iter([])
     if good:
-        pixels = torch.stack([bundle.tower.preprocess(image) for image in good])
-        device = next(bundle.captioner.parameters()).device
-        tokens = bundle.tower.image_tokens(pixels)[0].float().to(device)
-        captions = iter(caption_features(bundle.captioner, tokens, bundle.decoding))
+        seen = look(bundle.policy, bundle.tower, good)
+        captions = iter(caption_features(bundle.policy, seen, bundle.decoding))
     for picture, image in zip(batch, read, strict=True):
         if isinstance(image, str):
             yield {"image_id": picture.image_id, "uri": picture.uri, "reason": image}

@@ -32,7 +32,7 @@ def caption_with_champion(
         use_deterministic_kernels()
         opened = open_registry(registry)
         folder = opened.fetch(opened.get(model_name, int(version)), cache_folder())
-        captioner, tower, decoding = load_version(folder)
+        policy, tower, decoding = load_version(folder)
         uris = [record.uri for record in records]
-        captions = list(caption_pictures(captioner, tower, uris, decoding))
+        captions = list(caption_pictures(policy, tower, uris, decoding))
     write_captions(output_captions, (record.image_id for record in records), captions)

@@ -191,10 +191,10 @@ def test_registering_is_repeatable_and_obeys_the_decision(walk, tmp_path):
         found = find_champion(registry=registry, model_name="small")
         assert found.version == (outputs.version if promote else "")
     version = open_registry(registry).champion("small")
-    captioner, tower, decoding = load_version(
+    policy, tower, decoding = load_version(
         open_registry(registry).fetch(version, tmp_path / "fetched")
     )
-    assert captioner.config.width == 16
+    assert policy.captioner.config.width == 16
     assert tower.config.image_size_px == 32
     assert to_json(decoding) == DECODING
     caption_with_champion(
