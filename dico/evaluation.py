@@ -5,58 +5,58 @@ Several systems are scored on the same images, so that their differences can be 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dico.config_schema import check, to_dict
-from dico.errors import DataError, DicoError
+from dico.errors import DataError, DicoError, UsageError
+from dico.evaluation_scores import (
+    PROMPT,
+    SystemScores,
+    TextEmbedder,
+    add_bert_score,
+    add_chair,
+    add_diversity,
+    add_embedding_metrics,
+    add_meteor,
+    add_novelty,
+    add_spice,
+    score_text,
+    weight_of,
+)
 from dico.metrics import (
     PreparedReferences,
-    Score,
-    bad_endings,
-    cider,
-    distinct_n,
+    Synonyms,
     interval,
     meteor_missing,
-    novelty,
-    num_words,
     paired_difference,
-    rep_n,
-    rep_n_share,
     resample_sums,
-    retrieval,
-    rouge_l,
+    spice_missing,
     tokenize,
-    vocabulary_size,
 )
-from dico.metrics.bleu import bleu_from_sums, bleu_statistics
-from dico.metrics.clip_score import CLIP_W, PAC_W, clip_score, ref_clip_score
 from dico.metrics.collapse import collapse_warnings
-from dico.metrics.meteor import meteor_from_sums, meteor_statistics
 from dico.metrics.scores import name_some
-from dico.metrics.spice import spice, spice_missing
 from dico.storage import atomic_write
+
+__all__ = [
+    "HUMAN",
+    "PROMPT",
+    "Evaluation",
+    "EvaluationConfig",
+    "TextEmbedder",
+    "evaluate",
+]
 
 FORMAT = 1
 HUMAN = "human"
 METRICS_FILE = "metrics.json"
 PER_IMAGE_FILE = "per_image.parquet"
-PROMPT = "A photo depicts "
-_BLEU_KEYS = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
-_TEXT_BATCH = 256
-
-
-class TextEmbedder(Protocol):
-    """Whatever embeds captions: `dico.models.evaluator.Evaluator` is one."""
-
-    def embed_texts(self, captions: list[str]) -> Any:
-        """(N, E) L2-normalised embeddings, a torch tensor or a numpy array."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,15 @@ class EvaluationConfig:
 
     spice: bool = False
     """SPICE, where Java and its Stanford models are installed; minutes for a large set."""
+
+    bert_model: str = ""
+    """Folder of an encoder in Hugging Face's format, for BERTScore; empty for none."""
+
+    bert_layer: int = 0
+    """Layer whose output BERTScore compares; 0 for the last. Published: roberta-large 17."""
+
+    chair: Literal["lemma", "singular"] = "lemma"
+    """Procedure by which CHAIR finds objects in captions; singular is that of 2018."""
 
     retrieval: Literal["clip", "pac"] = "clip"
     """Whose embeddings find a caption's picture; where only one evaluator is given, that one."""
@@ -94,6 +103,7 @@ class EvaluationConfig:
         """Checks the ranges."""
         check(self.num_resamples >= 0, "num_resamples", self.num_resamples, "at least 0")
         check(0 < self.confidence < 1, "confidence", self.confidence, "in (0, 1)")
+        check(self.bert_layer >= 0, "bert_layer", self.bert_layer, "at least 0")
         check(self.seed >= 0, "seed", self.seed, "at least 0")
 
 
@@ -172,25 +182,6 @@ class Evaluation:
         return render_table(self.to_dict())
 
 
-@dataclass(slots=True)
-class _Scored:
-    """One system while it is scored; ``sums`` hold what BLEU and METEOR add up over images."""
-
-    captions: list[str]
-    references: list[Sequence[str]]
-    texts: list[str]
-    totals: dict[str, float] = field(default_factory=dict)
-    columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    sums: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-
-    def add(self, key: str, score: Score) -> None:
-        self.totals[key], self.columns[key] = score.total, score.per_image
-
-    def drop(self, key: str) -> None:
-        for scores in (self.totals, self.columns, self.sums):
-            scores.pop(key, None)
-
-
 def evaluate(
     systems: Mapping[str, Mapping[str, str]],
     references: Mapping[str, Sequence[str]],
@@ -198,6 +189,9 @@ def evaluate(
     evaluators: Mapping[str, TextEmbedder] | None = None,
     config: EvaluationConfig = EvaluationConfig(),
     training_captions: Iterable[str] | None = None,
+    objects: Mapping[str, Collection[str]] | None = None,
+    synonyms: Synonyms | None = None,
+    candidates: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
 ) -> Evaluation:
     """Scores the captions of each system against the same references.
 
@@ -208,32 +202,49 @@ def evaluate(
         evaluators: {"clip" or "pac": embedder of captions}: CLIP-S, PAC-S and retrieval.
         config: what to compute.
         training_captions: raw captions of the training split, for novelty.
+        objects: {image id: names of what its picture shows}, for CHAIR.
+        synonyms: names of objects, for CHAIR.
+        candidates: {system: {image id: several captions}}, for self-BLEU and Div-n.
 
     Raises:
-        DataError: an image lacks a caption or references; the ids are in the message.
+        DataError: an image lacks a caption, references, objects or candidates; the ids are in the
+            message.
+        UsageError: objects without synonyms.
     """
     notes: list[str] = []
     image_ids = _common_ids(systems, references, config.partial, notes)
     grouped: list[Sequence[str]] = [list(references[i]) for i in image_ids]
     prepared = PreparedReferences(grouped, tokenizer=config.tokenizer)
-    scored: dict[str, _Scored] = {}
+    scored: dict[str, SystemScores] = {}
     for name, captions in systems.items():
-        scored[name] = _score_text([captions[i] for i in image_ids], grouped, prepared)
+        scored[name] = score_text([captions[i] for i in image_ids], grouped, prepared)
     if config.human and HUMAN not in systems and min(map(len, grouped)) >= 2:
         others = [group[1:] for group in grouped]
         first = [group[0] for group in grouped]
-        scored[HUMAN] = _score_text(
+        scored[HUMAN] = score_text(
             first, others, PreparedReferences(others, tokenizer=config.tokenizer)
         )
     _add_java_metrics(scored, config, notes)
     if training_captions is not None:
         known = set(tokenize(list(training_captions), config.tokenizer))
         for system in scored.values():
-            system.add("novelty", novelty(system.texts, known))
+            add_novelty(system, known)
+    if config.bert_model:
+        for system in scored.values():
+            add_bert_score(system, config.bert_model, config.bert_layer)
+    if objects is not None:
+        if synonyms is None:
+            raise UsageError("CHAIR needs a list of synonyms beside the objects of the pictures")
+        shown = _of_each(objects, image_ids, "objects")
+        for system in scored.values():
+            add_chair(system, shown, synonyms, config.chair)
+    for name, own in (candidates or {}).items():
+        add_diversity(scored[name], _of_each(own, image_ids, "candidates"), config.tokenizer)
     for kind, evaluator in (evaluators or {}).items():
         images = _stack(image_embeddings, kind, image_ids)
-        _add_embedding_metrics(scored, kind, evaluator, images, config.retrieval)
-    return _summarise(scored, image_ids, config, notes, _weights_used(evaluators or {}))
+        add_embedding_metrics(scored, kind, evaluator, images, config.retrieval)
+    weights = {kind: weight_of(kind, evaluator) for kind, evaluator in (evaluators or {}).items()}
+    return _summarise(scored, image_ids, config, notes, weights)
 
 
 def _common_ids(
@@ -267,46 +278,21 @@ def _common_ids(
     return common
 
 
-def _score_text(
-    captions: list[str], grouped: list[Sequence[str]], references: PreparedReferences
-) -> _Scored:
-    """All metrics that need text alone and no Java."""
-    prepared = references.prepare(captions)
-    scored = _Scored(captions, grouped, prepared.texts)
-    table = scored.sums["bleu"] = bleu_statistics(prepared, references).table()
-    totals, per_image = bleu_from_sums(table.sum(axis=0)), bleu_from_sums(table)
-    for n, key in enumerate(_BLEU_KEYS):
-        scored.add(key, Score(float(totals[n]), per_image[:, n]))
-    scored.add("rouge_l", rouge_l(prepared, references))
-    scored.add("cider", cider(prepared, references))
-    scored.add("cider_d", cider(prepared, references))
-    for n in range(1, 5):
-        scored.add(f"rep_{n}", rep_n(prepared.texts, n))
-    for n in range(1, 5):
-        scored.add(f"rep_{n}_share", rep_n_share(prepared.texts, n))
-    scored.add("bad_endings", bad_endings(prepared.texts))
-    scored.add("num_words", num_words(prepared.texts))
-    for n in (1, 2):
-        scored.totals[f"distinct_{n}"] = distinct_n(prepared.texts, n)
-    scored.totals["vocabulary_size"] = vocabulary_size(prepared.texts)
-    return scored
-
-
 def _add_java_metrics(
-    scored: dict[str, _Scored], config: EvaluationConfig, notes: list[str]
+    scored: dict[str, SystemScores], config: EvaluationConfig, notes: list[str]
 ) -> None:
     """METEOR and SPICE where they can be had; where not, or where Java fails, a note says so."""
-    for name, wanted, missing, add in (
-        ("METEOR", config.meteor, meteor_missing, _add_meteor),
-        ("SPICE", config.spice, spice_missing, _add_spice),
-    ):
-        if not wanted:
+    wanted: list[tuple[str, bool, Callable[[], str], Callable[..., None]]] = [
+        ("METEOR", config.meteor, meteor_missing, add_meteor),
+        ("SPICE", config.spice, spice_missing, add_spice),
+    ]
+    for name, asked, missing, add in wanted:
+        if not asked:
             continue
         reason = missing()
         try:
             for system in scored.values() if not reason else ():
-                flat = tokenize(_flat(system.references), config.tokenizer)
-                add(system, _regroup(flat, system.references))
+                add(system, config.tokenizer)
         except (DicoError, OSError) as error:
             reason = str(error)
             for system in scored.values():
@@ -315,44 +301,17 @@ def _add_java_metrics(
             notes.append(f"{name} not computed: {reason.removeprefix(f'{name}: ')}")
 
 
-def _add_meteor(system: _Scored, references: list[Sequence[str]]) -> None:
-    table = system.sums["meteor"] = meteor_statistics(system.texts, references, "none")
-    total = float(meteor_from_sums(table.sum(axis=0)))
-    system.add("meteor", Score(total, meteor_from_sums(table)))
-
-
-def _add_spice(system: _Scored, references: list[Sequence[str]]) -> None:
-    system.add("spice", spice(system.texts, references, "none"))
-
-
-def _add_embedding_metrics(
-    scored: dict[str, _Scored],
-    kind: str,
-    evaluator: TextEmbedder,
-    images: NDArray[np.float64],
-    finder: str,
-) -> None:
-    """CLIP-S or PAC-S with and without references, and retrieval by the embeddings of ``finder``."""
-    w = CLIP_W if kind == "clip" else _weight_of(evaluator)
-    everything = [[*system.captions, *_flat(system.references)] for system in scored.values()]
-    place = {text: k for k, text in enumerate(dict.fromkeys(_flat(everything)))}
-    rows = _embed(evaluator, list(place))
-    for system in scored.values():
-        texts = rows[[place[caption] for caption in system.captions]]
-        own = rows[[place[reference] for reference in _flat(system.references)]]
-        sizes = [len(group) for group in system.references]
-        system.add(f"{kind}_score", clip_score(images, texts, w=w))
-        system.add(f"ref_{kind}_score", ref_clip_score(images, texts, own, sizes, w=w))
-        if "mrr" in system.totals and kind != finder:
-            continue
-        found = retrieval(texts, images)
-        for k in found.recall:
-            system.add(f"recall_at_{k}", _as_score(found.rank <= k))
-        system.add("mrr", _as_score(1 / found.rank))
+def _of_each(
+    given: Mapping[str, Collection[str]], image_ids: Sequence[str], what: str
+) -> list[list[str]]:
+    missing = [i for i in image_ids if i not in given]
+    if missing:
+        raise DataError(f"{what}: none for {name_some(missing)}")
+    return [list(given[i]) for i in image_ids]
 
 
 def _summarise(
-    scored: dict[str, _Scored],
+    scored: dict[str, SystemScores],
     image_ids: list[str],
     config: EvaluationConfig,
     notes: list[str],
@@ -393,44 +352,36 @@ def _summarise(
     )
 
 
-def _resample(system: _Scored, config: EvaluationConfig) -> dict[str, NDArray[np.float64]]:
+def _resample(system: SystemScores, config: EvaluationConfig) -> dict[str, NDArray[np.float64]]:
     """Each metric's scores on the resamples, which are the same for every system."""
     if not config.num_resamples:
         return {}
-    means = [key for key in system.columns if key not in (*_BLEU_KEYS, "meteor")]
-    blocks = [*system.sums.values(), *(system.columns[key][:, None] for key in means)]
+    means = system.means()
+    blocks = [counts.table for counts in system.counts]
+    blocks += [system.columns[key][:, None] for key in means]
     resampled = resample_sums(np.concatenate(blocks, axis=1), config.num_resamples, config.seed)
     ends = np.cumsum([block.shape[1] for block in blocks])[:-1]
     parts = iter(np.split(resampled, ends, axis=1))
     scores: dict[str, NDArray[np.float64]] = {}
-    for name in system.sums:
-        if name == "bleu":
-            scores |= dict(zip(_BLEU_KEYS, bleu_from_sums(next(parts)).T, strict=True))
-        else:
-            scores[name] = meteor_from_sums(next(parts))
+    for counts in system.counts:
+        scores |= counts.scores_of(next(parts))
     return scores | {key: next(parts)[:, 0] / len(system.captions) for key in means}
 
 
-def _per_image_columns(scored: dict[str, _Scored], image_ids: list[str]) -> dict[str, list[Any]]:
+def _per_image_columns(
+    scored: dict[str, SystemScores], image_ids: list[str]
+) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         "image_id": [i for _ in scored for i in image_ids],
         "system": [name for name in scored for _ in image_ids],
         "caption": [c for system in scored.values() for c in system.captions],
         "references": [list(r) for system in scored.values() for r in system.references],
     }
-    for key in next(iter(scored.values())).columns:
-        columns[key] = [v for s in scored.values() for v in s.columns[key].tolist()]
+    empty = [None] * len(image_ids)
+    for key in dict.fromkeys(key for system in scored.values() for key in system.columns):
+        own = (s.columns[key].tolist() if key in s.columns else empty for s in scored.values())
+        columns[key] = [value for values in own for value in values]
     return columns
-
-
-def _embed(evaluator: TextEmbedder, captions: Sequence[str]) -> NDArray[np.floating]:
-    prompt = str(getattr(getattr(evaluator, "config", None), "prompt", PROMPT))
-    texts = [prompt + caption for caption in captions]
-    batches = [
-        np.asarray(evaluator.embed_texts(texts[start : start + _TEXT_BATCH]))
-        for start in range(0, len(texts), _TEXT_BATCH)
-    ]
-    return np.concatenate(batches)
 
 
 def _stack(
@@ -443,25 +394,3 @@ def _stack(
     if missing:
         raise DataError(f"evaluator {kind}: no image embedding for {name_some(missing)}")
     return np.stack([np.asarray(own[i], np.float64) for i in image_ids])
-
-
-def _weight_of(evaluator: TextEmbedder) -> float:
-    return float(getattr(getattr(evaluator, "config", None), "w", PAC_W))
-
-
-def _weights_used(evaluators: Mapping[str, TextEmbedder]) -> dict[str, float]:
-    return {kind: CLIP_W if kind == "clip" else _weight_of(e) for kind, e in evaluators.items()}
-
-
-def _as_score(values: NDArray[Any]) -> Score:
-    per_image = np.asarray(values, np.float64)
-    return Score(float(per_image.mean()), per_image)
-
-
-def _flat(grouped: Sequence[Sequence[str]]) -> list[str]:
-    return [text for group in grouped for text in group]
-
-
-def _regroup(flat: list[str], like: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    rest = iter(flat)
-    return [[next(rest) for _ in group] for group in like]

@@ -3,7 +3,7 @@
 Captions: COCO results JSON, {id: caption}, or JSON lines of {"image_id", "caption"}. References:
 {id: [captions]}, COCO or Karpathy JSON, or JSON lines of {"image_id", "captions"}. An image may go
 by several names (a Karpathy image by cocoid, imgid, filename or filepath); the names that the
-captions use are the ids.
+captions use are the ids. Objects: {id: [names]} or COCO instances.
 """
 
 import json
@@ -28,7 +28,8 @@ def read_captions(path: str | Path) -> dict[str, str]:
     data = _read(path)
     pairs = _caption_pairs(data, str(path))
     _refuse_twice([image_id for image_id, _ in pairs], str(path))
-    wrong = [image_id for image_id, caption in pairs if not isinstance(caption, str)]
+    _check_ids([image_id for image_id, _ in pairs], str(path))
+    wrong = [image_id for image_id, caption in pairs if not _is_text(caption)]
     if wrong:
         raise DataError(f"{path}: captions that are not text: {name_some(wrong)}")
     if not pairs:
@@ -58,11 +59,8 @@ def read_references(
         pairs = [(_line_id(line, str(path)), line.get("captions")) for line in data]
         _refuse_twice([image_id for image_id, _ in pairs], str(path))
         found = dict(pairs)
-    wrong = [
-        image_id
-        for image_id, texts in found.items()
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts)
-    ]
+    _check_ids(list(found), str(path))
+    wrong = [image_id for image_id, texts in found.items() if not _is_texts(texts)]
     if wrong:
         raise DataError(
             f"{path}: expected a list of captions for each image, not so for {name_some(wrong)}"
@@ -70,6 +68,60 @@ def read_references(
     if not found:
         raise DataError(f"{path}: holds no references")
     return found
+
+
+def read_objects(path: str | Path, wanted: Collection[str] = ()) -> dict[str, list[str]]:
+    """{image id: names of the objects in its picture}.
+
+    Args:
+        path: {id: [names]}, or COCO instances JSON.
+        wanted: ids that the captions use; decides by which name images go.
+
+    Raises:
+        DataError: neither of them.
+    """
+    data = _read(path)
+    if isinstance(data, dict) and isinstance(data.get("annotations"), list):
+        return _of_instances(data, str(path), wanted)
+    if not isinstance(data, dict) or not all(map(_is_texts, data.values())):
+        raise DataError(f"{path}: neither {{id: [names of objects]}} nor COCO instances")
+    return {str(image_id): names for image_id, names in data.items()}
+
+
+def _of_instances(
+    data: dict[str, Any], where: str, wanted: Collection[str]
+) -> dict[str, list[str]]:
+    try:
+        names = {category["id"]: str(category["name"]) for category in data["categories"]}
+        found: dict[str, list[str]] = {str(image["id"]): [] for image in data["images"]}
+        for annotation in data["annotations"]:
+            own = found.setdefault(str(annotation["image_id"]), [])
+            own.append(names[annotation["category_id"]])
+        files = {str(image["id"]): str(image.get("file_name", "")) for image in data["images"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{where}: not COCO instances: {error!r}") from None
+    if set(wanted).isdisjoint(found):
+        by_name = {files.get(image_id, ""): own for image_id, own in found.items()}
+        return found if set(wanted).isdisjoint(by_name) else by_name
+    return found
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text that can be written: half a surrogate pair cannot."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_ids(ids: Sequence[str], where: str) -> None:
+    wrong = [ascii(image_id) for image_id in ids if not _is_text(image_id)]
+    if wrong:
+        raise DataError(f"{where}: ids that are not text: {name_some(wrong)}")
 
 
 def write_captions(captions: Mapping[str, str], path: str | Path) -> None:

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
 _IMAGE_BATCH = 32
+
+
+class ChairChoice(StrEnum):
+    """Names of CHAIR's procedures."""
+
+    lemma = "lemma"
+    singular = "singular"
 
 
 class TokenizerChoice(StrEnum):
@@ -54,6 +61,25 @@ def evaluate(
     ] = TokenizerChoice.python,
     meteor: Annotated[bool, typer.Option(help="METEOR, where Java is installed.")] = True,
     spice: Annotated[bool, typer.Option(help="SPICE, where Java and its models are.")] = False,
+    objects: Annotated[
+        Path | None,
+        typer.Option(help="Objects in the pictures, for CHAIR: {id: [names]} or COCO instances."),
+    ] = None,
+    synonyms: Annotated[
+        Path | None,
+        typer.Option(help="Names of objects, for CHAIR: a line an object, commas between names."),
+    ] = None,
+    chair: Annotated[
+        ChairChoice, typer.Option(help="How CHAIR finds objects; singular is that of 2018.")
+    ] = ChairChoice.lemma,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(help="Several captions of each image by CAPTIONS' system, for self-BLEU."),
+    ] = None,
+    bert_model: Annotated[
+        Path | None, typer.Option(help="Folder of an encoder, for BERTScore.")
+    ] = None,
+    bert_layer: Annotated[int, typer.Option(min=0, help="Its layer; 0 for the last.")] = 0,
     human: Annotated[
         bool, typer.Option(help="Score each image's first reference against its others too.")
     ] = True,
@@ -61,11 +87,16 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
 ) -> None:
     """Score captions against references: all metrics, their intervals, and what differs."""
+    from dico.errors import UsageError
     from dico.evaluation import EvaluationConfig
     from dico.evaluation import evaluate as score
-    from dico.evaluation_files import read_captions, read_references, write_captions
+    from dico.evaluation_files import read_captions, read_objects, read_references, write_captions
+    from dico.metrics import Synonyms
 
-    systems = {name: read_captions(path) for name, path in _names([captions, *(compare or [])])}
+    if (objects is None) != (synonyms is None):
+        raise UsageError("CHAIR needs both --objects and --synonyms; see docs/metrics.md")
+    named = _names([captions, *(compare or [])])
+    systems = {name: read_captions(path) for name, path in named}
     wanted = set().union(*systems.values())
     truth = read_references(references, wanted, split)
     if output is not None:
@@ -75,15 +106,28 @@ def evaluate(
         tokenizer=tokenizer.value,
         meteor=meteor,
         spice=spice,
+        bert_model=str(bert_model or ""),
+        bert_layer=bert_layer,
+        chair=chair.value,
         human=human,
         partial=partial,
         num_resamples=num_resamples,
         seed=seed,
     )
-    pictures = _find_pictures(images, truth, references) if images is not None else {}
+    scored = [i for i in truth if not partial or all(i in own for own in systems.values())]
+    pictures = _find_pictures(images, scored, references) if images is not None else {}
     scorers, embeddings = _embed(evaluator, pictures) if evaluator and pictures else ({}, {})
-    known = _training_captions(training) if training is not None else None
-    evaluation = score(systems, truth, embeddings, scorers, config, known)
+    evaluation = score(
+        systems,
+        truth,
+        embeddings,
+        scorers,
+        config,
+        training_captions=_training_captions(training) if training else None,
+        objects=read_objects(objects, wanted) if objects else None,
+        synonyms=Synonyms.read(synonyms) if synonyms else None,
+        candidates={named[0][0]: read_references(candidates, wanted)} if candidates else None,
+    )
     print(evaluation.table())
     if not scorers:
         print("CLIP-S, PAC-S and retrieval not computed: they need --images and --evaluator")
@@ -111,9 +155,7 @@ def _training_captions(path: Path) -> list[str]:
     return [text for group in read_references(path, split="train").values() for text in group]
 
 
-def _find_pictures(
-    folder: Path, references: "Mapping[str, list[str]]", where: Path
-) -> dict[str, Path]:
+def _find_pictures(folder: Path, image_ids: "Sequence[str]", where: Path) -> dict[str, Path]:
     """The picture of each image: named by its id, with or without a suffix or leading zeros."""
     from dico.errors import DataError
     from dico.evaluation_files import file_names
@@ -126,12 +168,14 @@ def _find_pictures(
     by_number = {path.stem.split("_")[-1].lstrip("0"): path for path in by_name.values()}
     names = file_names(where)
     found: dict[str, Path] = {}
-    for image_id in references:
+    for image_id in image_ids:
         name = names.get(image_id, image_id)
-        path = by_name.get(name) or by_stem.get(Path(name).stem) or by_number.get(image_id)
+        path = (
+            by_name.get(name) or by_stem.get(Path(name).stem) or by_number.get(image_id.lstrip("0"))
+        )
         if path is not None:
             found[image_id] = path
-    missing = [image_id for image_id in references if image_id not in found]
+    missing = [image_id for image_id in image_ids if image_id not in found]
     if missing:
         raise DataError(f"{folder}: no picture for {name_some(missing)}")
     return found

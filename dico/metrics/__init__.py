@@ -5,6 +5,7 @@ as the COCO evaluation does it, unless ``tokenizer="none"`` says that it is toke
 """
 
 from dico.metrics.accumulate import CaptionScores
+from dico.metrics.bert_score import bert_score
 from dico.metrics.bleu import BleuScore, bleu
 from dico.metrics.bootstrap import Difference, Interval, interval, paired_difference, resample_sums
 from dico.metrics.chair import Chair, Synonyms, chair
@@ -40,6 +41,7 @@ __all__ = [
     "Score",
     "Synonyms",
     "bad_endings",
+    "bert_score",
     "bleu",
     "chair",
     "cider",

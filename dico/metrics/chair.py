@@ -2,11 +2,11 @@
 
 Words are brought to their singular, two-word names are joined, and names are mapped to the 80 COCO
 objects by the published synonym list, which the caller brings. Two procedures are published:
-``singular`` (2018: plural nouns alone) and ``lemma`` (the later one: verbs too, so that
-"skateboarding" mentions a skateboard). They use the packages pattern and nltk, whose data are
-downloads of their own; here a word is reduced by rules of English, to words of the list alone,
-which is all that counts. nltk's tagger, which decides whether "skiing" is a verb, is not imitated in
-full: to repeat a published table to the last digit give `chair` the words that its authors kept.
+``singular`` (2018: plural nouns alone, few two-word names) and ``lemma`` (the later one: verbs too,
+so that "skateboarding" mentions a skateboard, and all two-word names of the list). See
+`dico.metrics.word_forms` for how words are reduced. The later one rests on nltk's tagger, which is
+not imitated in full: to repeat such a table to the last digit give `chair` the words that its
+authors kept.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,20 +20,17 @@ from numpy.typing import NDArray
 
 from dico.errors import DataError
 from dico.metrics.ptb import split_text
+from dico.metrics.word_forms import lemma, singular
 
 Procedure = Literal["singular", "lemma"]
-_IRREGULAR = {
-    "men": "man", "women": "woman", "children": "child", "mice": "mouse", "geese": "goose",
-    "oxen": "ox", "feet": "foot", "teeth": "tooth", "knives": "knife", "calves": "calf",
-    "wolves": "wolf", "loaves": "loaf", "policemen": "policeman", "cacti": "cactus",
-    "firemen": "fireman", "snowmen": "snowman", "fishermen": "fisherman",
-}  # fmt: skip
-_LEMMA_QUIRKS = {"men": "men", "vases": "vas", "seating": "seating"}
-"""Where WordNet's lemmatiser has its own way: "men" is an entry of its own, and so is "vas"."""
-_BEFORE_NOUNS = frozenset(["a", "the", "her", "his", "their", "own", "your"])
-"""After these an -ing form is a noun, and stays."""
 _ANIMALS = "bird cat dog horse sheep cow elephant bear zebra giraffe animal cub".split()  # noqa: SIM905
 _VEHICLES = ("jet", "train")
+_NAMES_OF_2018 = (
+    "motor bike", "motor cycle", "air plane", "traffic light", "street light", "traffic signal",
+    "stop light", "fire hydrant", "stop sign", "parking meter", "suit case", "sports ball",
+    "baseball bat", "baseball glove", "tennis racket", "wine glass", "hot dog", "cell phone",
+    "mobile phone", "teddy bear", "hair drier", "potted plant", "laptop computer", "home plate",
+)  # fmt: skip
 
 
 class Chair(NamedTuple):
@@ -44,6 +41,8 @@ class Chair(NamedTuple):
         chair_i: hallucinated mentions over all mentions, lower is better.
         recall: objects of the pictures that are mentioned, over all, higher is better.
         per_image: (B,) chair_i of each caption; 0 where it mentions nothing.
+        counts: (B, 4) of each caption: mentions, wrong ones, objects of the picture, those of them
+            that are mentioned; their sums give chair_i and recall, see `chair_from_sums`.
         mentioned: objects that each caption mentions, in order, each mention.
         hallucinated: those that are not in the picture.
     """
@@ -52,6 +51,7 @@ class Chair(NamedTuple):
     chair_i: float
     recall: float
     per_image: NDArray[np.float64]
+    counts: NDArray[np.float64]
     mentioned: list[list[str]]
     hallucinated: list[list[str]]
 
@@ -62,11 +62,11 @@ class Synonyms:
 
     Attributes:
         objects: name to object, such as puppy to dog; two-word names too.
-        doubles: two words to the one name that they are.
+        doubles: of each procedure, two words to the one name that they are.
     """
 
     objects: Mapping[str, str]
-    doubles: Mapping[str, str]
+    doubles: Mapping[Procedure, Mapping[str, str]]
 
     @classmethod
     def read(cls, path: str | Path) -> "Synonyms":
@@ -85,12 +85,13 @@ class Synonyms:
             objects |= dict.fromkeys(names, names[0])
         if not objects:
             raise DataError(f"{path}: holds no synonyms")
-        return cls(objects, _doubles(objects))
+        return cls(objects, {"singular": _doubles(_NAMES_OF_2018), "lemma": _doubles(objects)})
 
     @cached_property
     def known_words(self) -> set[str]:
         """All words of the names."""
-        return {word for name in (*self.objects, *self.doubles) for word in name.split()}
+        names = (*self.objects, *self.doubles["lemma"])
+        return {word for name in names for word in name.split()}
 
 
 def chair(
@@ -115,17 +116,30 @@ def chair(
     mentioned = [mentions(caption, synonyms, procedure) for caption in captions]
     pairs = list(zip(mentioned, map(set, truth), strict=True))
     hallucinated = [[name for name in own if name not in shown] for own, shown in pairs]
-    num_mentions = np.array([len(own) for own in mentioned])
-    num_wrong = np.array([len(own) for own in hallucinated])
-    num_shown = sum(len(shown) for _, shown in pairs)
+    counts = np.array(
+        [
+            (len(own), len(wrong), len(shown), len(shown.intersection(own)))
+            for (own, shown), wrong in zip(pairs, hallucinated, strict=True)
+        ],
+        np.float64,
+    )
+    chair_i, recall = chair_from_sums(counts.sum(axis=0))
+    per_image, _ = chair_from_sums(counts)
     return Chair(
-        float((num_wrong > 0).mean()),
-        float(num_wrong.sum() / max(1, num_mentions.sum())),
-        sum(len(shown.intersection(own)) for own, shown in pairs) / max(1, num_shown),
-        num_wrong / np.maximum(1, num_mentions),
+        float((counts[:, 1] > 0).mean()),
+        float(chair_i),
+        float(recall),
+        per_image,
+        counts,
         mentioned,
         hallucinated,
     )
+
+
+def chair_from_sums(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """CHAIR-i and recall from rows (..., 4) of `Chair.counts`, or sums of them."""
+    mentioned, wrong, shown, found = np.moveaxis(sums, -1, 0)
+    return wrong / np.maximum(1, mentioned), found / np.maximum(1, shown)
 
 
 def mentions(
@@ -133,9 +147,10 @@ def mentions(
 ) -> list[str]:
     """The objects that a caption, or a list of its reduced words, mentions, in order."""
     words = _reduced(caption, synonyms, procedure) if isinstance(caption, str) else caption
+    doubles = synonyms.doubles[procedure]
     joined, place = [], 0
     while place < len(words):
-        double = synonyms.doubles.get(" ".join(words[place : place + 2]))
+        double = doubles.get(" ".join(words[place : place + 2]))
         joined.append(double or words[place])
         place += 2 if double else 1
     if "toilet" in joined and "seat" in joined:  # a toilet's seat is no chair
@@ -144,42 +159,21 @@ def mentions(
 
 
 def _reduced(caption: str, synonyms: Synonyms, procedure: Procedure) -> list[str]:
-    known = synonyms.known_words
     text = caption.replace("\n", " ")
     words = split_text(text, len(text))
-    before = ["", *words]
-    return [
-        _reduce(word, known, procedure if left not in _BEFORE_NOUNS else "singular")
-        if procedure == "singular" or word not in _LEMMA_QUIRKS
-        else _LEMMA_QUIRKS[word]
-        for word, left in zip(words, before, strict=False)
-    ]
+    if procedure == "singular":
+        return [singular(word) for word in words]
+    known = synonyms.known_words
+    return [lemma(word, left, known) for word, left in zip(words, ["", *words], strict=False)]
 
 
-def _reduce(word: str, known: Collection[str], procedure: Procedure) -> str:
-    """The form of a word that the list knows; else the word itself."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if word.endswith("s"):
-        for ending, singular in (("ies", "y"), ("ves", "f"), ("es", ""), ("s", "")):
-            stem = word.removesuffix(ending) + singular
-            if word.endswith(ending) and stem in known:
-                return stem
-    if procedure == "lemma" and word not in known:
-        for ending in ("ing", "ed"):
-            stem = word.removesuffix(ending)
-            for base in (stem, stem + "e", stem[:-1] if stem[-2:-1] == stem[-1:] else stem):
-                if word.endswith(ending) and base in known:
-                    return base
-    return word
-
-
-def _doubles(objects: Mapping[str, str]) -> dict[str, str]:
+def _doubles(names: Collection[str]) -> dict[str, str]:
     """Two-word names, and combinations that mean one object or another than their last word."""
-    doubles = {name: name for name in objects if len(name.split(" ")) == 2}
-    doubles |= {name: name for name in ("home plate", "train track", "motor bike")}
-    doubles.pop("dining table", None)
-    doubles.pop(" cheesecake", None)
+    doubles = {name: name for name in names if len(name.split(" ")) == 2}
+    if names is not _NAMES_OF_2018:
+        doubles |= {name: name for name in ("home plate", "train track", "motor bike")}
+        doubles.pop("dining table", None)
+        doubles.pop(" cheesecake", None)
     for animal in _ANIMALS:
         doubles |= {f"baby {animal}": animal, f"adult {animal}": animal}
     for vehicle in _VEHICLES:

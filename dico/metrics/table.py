@@ -41,6 +41,8 @@ def _cell(metrics: Mapping[str, Any], name: str, key: str) -> str:
 def _differences(metrics: Mapping[str, Any]) -> list[str]:
     lines = []
     for pair, own in metrics["differences"].items():
+        if not own:
+            continue
         rows = [[pair, "difference", "interval", "p", ""]]
         for key, d in own.items():
             real = d["low"] > 0 or d["high"] < 0

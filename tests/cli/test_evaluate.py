@@ -1,0 +1,175 @@
+"""``dico evaluate`` from files to a page, with an evaluator that is small but real."""
+
+import json
+from itertools import cycle
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from dico.cli import main
+from dico.metrics.meteor import meteor_missing
+
+WORDS = ["red dog", "blue bus", "small cat", "old man", "green boat", "tall horse"]
+IDS = [f"{k:012d}" for k in range(1, 13)]
+REFERENCES = {
+    i: [f"a {w} number {i} on the beach", f"the {w} runs", f"there is a {w}"]
+    for i, w in zip(IDS, cycle(WORDS), strict=False)
+}
+GOOD = {i: texts[2] for i, texts in REFERENCES.items()}
+STUCK = dict.fromkeys(IDS, "a dog with a")
+SYNONYMS = "person, man\ndog, puppy\nbus\ncat\nboat\nhorse\n"
+FLAT = [
+    *(f"bleu_{n}" for n in range(1, 5)),
+    *("rouge_l", "cider", "cider_d", "clip_score", "ref_clip_score", "pac_score", "ref_pac_score"),
+    *("recall_at_1", "recall_at_5", "recall_at_10", "mrr", "rep_1", "rep_2", "rep_2_share"),
+    *("distinct_1", "vocabulary_size", "bad_endings", "num_words", "novelty", "chair_s", "chair_i"),
+    *("chair_recall", "self_bleu", "div_1", "div_2"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    import torch
+
+    from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+    from dico.models.evaluator import EvaluatorConfig, save_evaluator
+    from dico.models.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.train([text for own in REFERENCES.values() for text in own], 300)
+    clip = ClipConfig(
+        embed_dim=16,
+        vision_cfg=VisionConfig(image_size=32, layers=1, width=32, head_width=16, patch_size=8),
+        text_cfg=TextConfig(77, tokenizer.vocab_size - 1, 32, 2, 1),
+    )
+    torch.manual_seed(0)
+    states = [ClipModel(clip).state_dict() for _ in range(2)]
+    (tmp_path / "evaluator").mkdir()
+    save_evaluator(tmp_path / "evaluator", EvaluatorConfig(clip=clip), tokenizer, *states)
+    (tmp_path / "images").mkdir()
+    for number, image_id in enumerate(IDS):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"COCO_val2014_{image_id}.jpg")
+    (tmp_path / "dico.json").write_text(
+        json.dumps([{"image_id": i, "caption": c} for i, c in GOOD.items()])
+    )
+    (tmp_path / "xe.json").write_text(json.dumps(STUCK))
+    (tmp_path / "references.json").write_text(json.dumps(REFERENCES))
+    (tmp_path / "training.json").write_text(json.dumps({"x": ["There is a red dog."]}))
+    (tmp_path / "objects.json").write_text(json.dumps({i: ["dog"] for i in IDS}))
+    (tmp_path / "synonyms.txt").write_text(SYNONYMS)
+    (tmp_path / "candidates.json").write_text(json.dumps(REFERENCES))
+    return tmp_path
+
+
+def run(folder, *arguments):
+    """The exit code of ``dico evaluate`` in ``folder``."""
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *(str(folder / a) if "." in a else a for a in arguments)])
+    return ended.value.code
+
+
+def test_everything_at_once(folder, capsys):
+    code = run(
+        folder,
+        *("dico.json", "--references", "references.json", "--compare", "xe.json"),
+        *("--images", f"{folder}/images", "--evaluator", f"{folder}/evaluator"),
+        *("--training", "training.json", "--objects", "objects.json", "--synonyms", "synonyms.txt"),
+        *("--candidates", "candidates.json", "--num-resamples", "50", "--output", f"{folder}/out"),
+    )
+    assert code == 0
+    written = json.loads((folder / "out/metrics.json").read_text())
+    flat = [*FLAT, *([] if meteor_missing() else ["meteor"])]
+    assert [key for key in flat if not isinstance(written.get(key), float | int)] == []
+    assert "spice" not in written
+    assert written["chair_i"] == pytest.approx(0)  # what people name is there
+    assert written["systems"]["xe"]["chair_recall"] == pytest.approx(12 / 22)
+    assert written["novelty"] == pytest.approx(10 / 12)
+    assert written["settings"]["w"] == {"clip": 2.5, "pac": 2.0}
+    low, high = written["intervals"]["xe"]["chair_recall"]
+    assert low < 12 / 22 < high
+    table = pq.read_table(folder / "out/per_image.parquet").to_pydict()
+    assert table["image_id"] == IDS * 3
+    assert table["self_bleu"][12:] == [None] * 24
+    html = (folder / "out/index.html").read_text()
+    assert html.count("data:image/jpeg;base64") >= 12
+    printed = capsys.readouterr().out
+    assert printed.startswith('warning: xe: 100% of the pictures get one caption, "a dog with a"')
+    assert "self_bleu" in printed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop(IDS[2]), f"dico: no caption for {IDS[2]} (1 of 12 images); --partial"),
+        (lambda d: d.update(zebra="a"), "dico: captions without references zebra"),
+        (lambda d: d.update({IDS[1]: 5}), f"captions that are not text: {IDS[1]}"),
+        (lambda d: d.update({IDS[1]: None}), f"captions that are not text: {IDS[1]}"),
+        (lambda d: d.update({IDS[1]: ["a"]}), f"captions that are not text: {IDS[1]}"),
+        (lambda d: d.update({IDS[1]: "\ud800"}), f"captions that are not text: {IDS[1]}"),
+        (lambda d: d.clear(), "holds no caption"),
+    ],
+)
+def test_bad_captions_end_in_one_line(folder, capsys, change, message):
+    changed = dict(GOOD)
+    change(changed)
+    (folder / "dico.json").write_text(json.dumps(changed))
+    assert run(folder, "dico.json", "--references", "references.json", "--no-meteor") == 65
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("picture", b"\x89PNG\r\n\x1a\n\x00\xff"),
+        ("archive", b"PK\x03\x04\x14\x00"),
+        ("page", b"<!doctype html><p>404"),
+        ("cut off", b'[{"image_id": 1, "caption": "a"}, {"ima'),
+        ("depth bomb", b"[" * 100_000),
+        ("number", b"9" * 5000),
+        ("NaN", b"NaN"),
+        ("lists", b"[[1, 2], [3, 4]]"),
+        ("null", b"null"),
+        ("surrogate id", b'{"\\ud800": 5}'),
+        ("twice", b'{"1": "a", "1": "b"}'),
+        ("twice in lines", b'{"image_id": 1, "caption": "a"}\n{"image_id": 1, "caption": "b"}'),
+    ],
+)
+@pytest.mark.parametrize("where", ["captions", "references"])
+def test_files_that_are_not_what_they_say(folder, capsys, where, name, content):
+    (folder / "bad.json").write_bytes(content)
+    pair = ("bad.json", "references.json") if where == "captions" else ("dico.json", "bad.json")
+    assert run(folder, pair[0], "--references", pair[1], "--no-meteor") == 65
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1, error
+    assert "bad.json" in error
+
+
+def test_missing_things_are_named(folder, capsys):
+    references = {i: texts for i, texts in REFERENCES.items() if i != IDS[4]} | {IDS[5]: []}
+    (folder / "fewer.json").write_text(json.dumps(references))
+    assert run(folder, "dico.json", "--references", "fewer.json", "--no-meteor") == 65
+    assert f"captions without references {IDS[4]}, {IDS[5]}" in capsys.readouterr().err
+    (folder / "images" / f"COCO_val2014_{IDS[7]}.jpg").unlink()
+    arguments = ("dico.json", "--references", "references.json", "--images", f"{folder}/images")
+    assert run(folder, *arguments) == 65
+    assert f"no picture for {IDS[7]}" in capsys.readouterr().err
+    arguments = ("dico.json", "--references", "references.json", "--objects", "objects.json")
+    assert run(folder, *arguments) == 2
+    assert "--synonyms" in capsys.readouterr().err
+    assert run(folder, "dico.json", "--references", "gone.json") == 65
+    assert "gone.json: no such file" in capsys.readouterr().err
+
+
+def test_partial_says_how_much(folder, capsys):
+    some = {i: GOOD[i] for i in IDS[:5]} | {"zebra": "a zebra"}
+    (folder / "dico.json").write_text(json.dumps(some))
+    (folder / "images" / f"COCO_val2014_{IDS[7]}.jpg").unlink()
+    arguments = ("dico.json", "--references", "references.json", "--partial", "--no-meteor")
+    assert run(folder, *arguments, "--images", f"{folder}/images") == 0
+    printed = capsys.readouterr().out
+    assert "scored 5 of 12 images" in printed
+    assert "left out: captions without references zebra" in printed
