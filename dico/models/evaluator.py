@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from dico.models.clip import ClipConfig, ClipModel
 from dico.models.empty import WithoutValues
 from dico.models.square import cut_square
 from dico.models.tokenizer import Tokenizer
+from dico.models.weights.fit import require_fit
 from dico.storage import verify_digests, write_digests
 from dico.storage.digests import read_digests
 
@@ -222,16 +223,17 @@ def empty_model(make: type[ClipModel], config: ClipConfig) -> ClipModel:
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Loads a safetensors file into ``model``, all names and shapes equal.
+    """Loads a safetensors file into ``model``, all names and shapes equal, all values finite.
 
     Raises:
-        DataError: missing, unreadable, or made for another model.
+        DataError: missing, unreadable, or not this model's weights; the first of them is named.
     """
     try:
-        tensors: dict[str, Any] = load_file(path)
-        model.load_state_dict(tensors, strict=True)
+        tensors: dict[str, Tensor] = load_file(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     except Exception as error:
         first = " ".join(str(error).split())[:300]
-        raise DataError(f"{path}: not weights of this model: {first}") from None
+        raise DataError(f"{path}: not a safetensors file: {first}") from None
+    require_fit(model.state_dict(), tensors, str(path))
+    model.load_state_dict(tensors, strict=True)

@@ -16,6 +16,7 @@ from dico.errors import ConfigError, DataError
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.models.weights.files import Tensors, read_tensors
+from dico.models.weights.fit import require_fit
 
 HEAD_WIDTH = 64
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
@@ -45,12 +46,7 @@ def import_clip(
     config = infer_config(kept, quick_gelu, str(path))
     with torch.device("meta"):
         expected = ClipModel(config).state_dict()
-    for name in expected.keys() - kept.keys():
-        raise DataError(f"{path}: weight {name} is missing, so this is no CLIP of a known layout")
-    for name, value in expected.items():
-        if kept[name].shape != value.shape:
-            shapes = f"{tuple(kept[name].shape)}, expected {tuple(value.shape)}"
-            raise DataError(f"{path}: weight {name} has shape {shapes}")
+    require_fit(expected, kept, str(path))
     return config, {name: kept[name] for name in expected}
 
 

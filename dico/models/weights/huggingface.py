@@ -21,8 +21,15 @@ from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.files import Tensors, read_tensors
+from dico.models.weights.fit import require_fit
 
 BERT_VOCAB_SIZE = 30522
+_UNUSED = re.compile(
+    r"encoder\.vision_encoder\.|encoder\.encoder\.pooler\.|decoder\.lm_head\.weight$"
+    r"|encoder\.encoder\.embeddings\.(word_embeddings|token_type_embeddings)\.weight$"
+    r"|encoder\.encoder\.embeddings\.(position|token_type)_ids$"
+    r"|decoder\.transformer\.h\.\d+\.(attn|crossattention)\.(masked_)?bias$"
+)
 _BERT, _PROJECTION, _GPT2 = "encoder.encoder", "encoder.vis_enc_to_enc_proj", "decoder.transformer"
 
 
@@ -44,9 +51,14 @@ def import_dico(
     try:
         data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = _read_config(data, tensors)
+        _require_known(tensors, config)
         captioner = Captioner(config, tokenizer)
-        captioner.load_state_dict(dict(_ours(tensors, config)), strict=True)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        ours = dict(_ours(tensors, config))
+        require_fit(captioner.state_dict(), ours, str(folder))
+        captioner.load_state_dict(ours, strict=True)
+    except KeyError as error:
+        raise DataError(f"{folder}: {error} is missing; not a DiCO checkpoint") from None
+    except (OSError, ValueError, TypeError, RuntimeError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{folder}: not a DiCO checkpoint: {reason}") from None
     return captioner.eval()
@@ -99,6 +111,14 @@ def _ours(theirs: Tensors, config: CaptionerConfig) -> Iterator[tuple[str, Tenso
         if our_name == "encoder.positions":
             value = value + theirs[f"{_BERT}.embeddings.token_type_embeddings.weight"][0].float()
         yield our_name, value.contiguous()
+
+
+def _require_known(theirs: Tensors, config: CaptionerConfig) -> None:
+    """Refuses a checkpoint with weights that would be left out though they may do something."""
+    known = {name for _, names, _ in _names(config) for name in names}
+    for name in sorted(theirs.keys() - known):
+        if not _UNUSED.match(name):
+            raise DataError(f"{name} is unknown; it is of another model")
 
 
 def _names(config: CaptionerConfig) -> Iterator[tuple[str, list[str], bool]]:
