@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -158,8 +159,9 @@ def record_digest(record: Record) -> bytes:
 
 
 def combine_digests(digests: Iterable[bytes]) -> str:
-    """One hex digest of a set of records, whatever their order."""
-    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+    """One hex digest of a set of records, whatever their order; given by 32 bytes, one or several."""
+    table = np.frombuffer(b"".join(digests), "S32")
+    return hashlib.sha256(np.sort(table).tobytes()).hexdigest()
 
 
 def _open(path: str | Path) -> pq.ParquetFile:

@@ -33,7 +33,8 @@ def open_features(folder: str) -> FeatureStore:
         DigestError: the store is not the one that was written.
     """
     verify_digests(folder)
-    return FeatureStore.open(read_pointer(folder)["uri"])
+    pointer = read_pointer(folder)
+    return FeatureStore.open(pointer["uri"], digest=pointer["digest"])
 
 
 def read_pointer(folder: str) -> dict[str, str]:

@@ -65,7 +65,8 @@ class S3Store:
     @property
     def _client(self) -> Any:
         with _CLIENTS:
-            return _make_client(self._read_seconds, os.environ.get("AWS_ENDPOINT_URL_S3"))
+            endpoint = os.environ.get("AWS_ENDPOINT_URL_S3")
+            return _make_client(self._read_seconds, endpoint, os.getpid())
 
     def read_bytes(self, key: str, sha256: str = "") -> bytes:
         """All bytes of an object; wrong ones are fetched again at most three times."""
@@ -383,8 +384,11 @@ _CLIENTS = threading.Lock()
 
 
 @cache
-def _make_client(read_seconds: float, endpoint: str | None) -> Any:
-    """One client per process and setting; boto3's clients may be shared by threads."""
+def _make_client(read_seconds: float, endpoint: str | None, _process: int) -> Any:
+    """One client per process and setting; boto3's clients may be shared by threads.
+
+    A forked worker makes its own: the connections of its parent are not for two.
+    """
     import boto3
     from botocore.config import Config
 

@@ -1,13 +1,14 @@
 """C6 and B6: the feature store gives back what was added, and refuses all else."""
 
 import hashlib
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from dico.data import features
+from dico.data import feature_format, feature_writer
 from dico.data.features import FeatureSpec, FeatureStore, FeatureWriter
 from dico.errors import DataError, DigestError, StorageError
 
@@ -35,7 +36,7 @@ def write(folder: Path, indices: range) -> None:
 def test_rows_come_back_in_the_order_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "SHARD_BYTES", 80 * 7)  # seven rows a shard
+    monkeypatch.setattr(feature_writer, "SHARD_BYTES", 80 * 7)  # seven rows a shard
     write(tmp_path, range(20))
     store = FeatureStore.open(tmp_path)
     order = [19, 0, 7, 7, 13, 6]
@@ -50,8 +51,8 @@ def test_rows_come_back_in_the_order_asked_for(
 
 
 def test_large_rows_are_read_by_position(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "SHARD_BYTES", 80 * 7)
-    monkeypatch.setattr(features, "LARGE_ROW_BYTES", 1)
+    monkeypatch.setattr(feature_writer, "SHARD_BYTES", 80 * 7)
+    monkeypatch.setattr(feature_format, "LARGE_ROW_BYTES", 1)
     write(tmp_path, range(20))
     order = [19, 0, 7, 7, 13, 6]
     tokens = FeatureStore.open(tmp_path).read([key_of(i) for i in order], "tokens")
@@ -81,7 +82,7 @@ def test_only_new_pictures_are_missing(tmp_path: Path) -> None:
 def test_what_was_added_before_a_death_is_kept_by_whole_shards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "SHARD_BYTES", 80 * 4)
+    monkeypatch.setattr(feature_writer, "SHARD_BYTES", 80 * 4)
     writer = FeatureWriter.open(tmp_path, SPEC)
     for index in range(6):  # one whole shard of four, two rows in the open one
         writer.add(key_of(index), **arrays_of(index))
@@ -91,6 +92,15 @@ def test_what_was_added_before_a_death_is_kept_by_whole_shards(
     assert writer._open is not None
     for file in writer._open._files.values():
         file.close()
+
+
+def test_a_store_goes_to_other_processes_by_name(tmp_path: Path) -> None:
+    write(tmp_path, range(4))
+    store = FeatureStore.open(tmp_path)
+    write(tmp_path, range(6))
+    other = pickle.loads(pickle.dumps(store))
+    assert other.keys() == store.keys() == [key_of(i) for i in range(4)]
+    assert np.array_equal(other.read([key_of(2)], "tokens")[0], arrays_of(2)["tokens"])
 
 
 def test_bfloat16_is_kept_as_its_bits(tmp_path: Path) -> None:
@@ -154,7 +164,7 @@ def test_every_flipped_bit_is_found_before_use(tmp_path: Path) -> None:
     write(tmp_path, range(6))
     FeatureStore.open(tmp_path)  # control: whole
     generator = np.random.default_rng(0)
-    files = [path for path in tmp_path.iterdir() if path.name != "index.json"]
+    files = list(tmp_path.glob("shard-*"))
     assert len(files) == 3
     found = 0
     for trial in range(60):
@@ -173,7 +183,10 @@ def test_the_index_is_checked_against_its_pointer(tmp_path: Path) -> None:
     write(tmp_path, range(2))
     digest = FeatureStore.open(tmp_path).digest
     FeatureStore.open(tmp_path, digest=digest)
-    flip(tmp_path / "index.json", 30)
+    write(tmp_path, range(5))
+    assert len(FeatureStore.open(tmp_path)) == 5
+    assert len(FeatureStore.open(tmp_path, digest=digest)) == 2  # as it was for the pointer
+    flip(tmp_path / feature_format.index_name(digest), 30)
     with pytest.raises(DigestError):
         FeatureStore.open(tmp_path, digest=digest)
 
@@ -183,7 +196,7 @@ def test_rows_out_of_order_are_found(tmp_path: Path) -> None:
     write(tmp_path, range(6))
     (path,) = tmp_path.glob("*.tokens.safetensors")
     data = path.read_bytes()
-    head, rows = data[: features.HEADER_BYTES], data[features.HEADER_BYTES :]
+    head, rows = data[: feature_format.HEADER_BYTES], data[feature_format.HEADER_BYTES :]
     path.write_bytes(head + rows[80:] + rows[:80])
     with pytest.raises(DigestError, match=key_of(0)):
         FeatureStore.open(tmp_path)

@@ -87,6 +87,7 @@ def validate(
                 f"{dataset}: the dataset has no pictures; check the file and its format"
             )
         compared = compare(scanned, config)
+        scanned.release()
         quarantine = report_dir / "quarantine.jsonl"
         outcome = conclude(scanned, compared, config, Path(manifest_path), quarantine)
         summary = _summarise(source, scanned, outcome, config, thresholds, Path(manifest_path))

@@ -56,7 +56,7 @@ def conclude(
     """Writes the manifest of what stays and the list of what was set aside."""
     outcome = _empty(scan.num_rows)
     identities = _group_identities(scan, comparisons)
-    digests, row = [], 0
+    digests, row = bytearray(), 0
     with (
         manifest_writer(manifest) as writer,
         atomic_write(quarantine) as temporary,
@@ -73,9 +73,9 @@ def conclude(
                 record = _record(outcome, row, content, findings, identities, config)
                 if not outcome.set_aside[row]:
                     writer.add(record)
-                    digests.append(record_digest(record))
+                    digests += record_digest(record)
                 row += 1
-    outcome.fingerprint = combine_digests(digests)
+    outcome.fingerprint = combine_digests([bytes(digests)])
     return outcome
 
 

@@ -83,6 +83,11 @@ class Scan:
             return np.empty((0, SIDE_PX, SIDE_PX), np.uint8)
         return np.memmap(self.thumbs_path, np.uint8, "r", 0, (self.num_rows, SIDE_PX, SIDE_PX))
 
+    def release(self) -> None:
+        """Gives back the memory of what only serves to compare rows with each other."""
+        for name in ("ids", "contents", "caption_hashes", "caption_is_long", "caption_rows"):
+            setattr(self, name, array("B"))
+
     def batches(self, columns: list[str] | None = None) -> Iterator[list[dict[str, Any]]]:
         """All rows, in batches."""
         file = pq.ParquetFile(self.rows_path)

@@ -17,14 +17,14 @@ def picture_frame(outcome: Outcome, scan: Scan, suite: list[dict[str, Any]]) -> 
     """A pandas frame with the columns that the suite names, and no others."""
     import pandas as pd
 
-    wanted = _columns_of(suite)
+    wanted, none_found = _columns_of(suite), np.zeros(outcome.num_rows, np.int8)
     columns = {name: values for name, values in _numbers(outcome).items() if name in wanted}
     for code in KINDS:
         if code in wanted:
             counts = outcome.counts.get(code)
-            columns[code] = np.zeros(outcome.num_rows, np.int8) if counts is None else counts
+            columns[code] = none_found if counts is None else counts
     texts = [name for name in TEXT_COLUMNS if name in wanted]
-    frame = pd.DataFrame(columns, index=range(outcome.num_rows))
+    frame = pd.DataFrame(columns, index=range(outcome.num_rows), copy=False)
     for name in texts:
         values = [row[name] for batch in scan.batches([name]) for row in batch]
         frame[name] = ["\n".join(v) for v in values] if name == "captions" else values
