@@ -28,11 +28,6 @@ def read_values(pipeline: Path, arguments: list[str]) -> tuple[Specification, di
         resolve_config(preset=every["preset"], overrides=every.get("overrides", ""))
     for key in PLACES:
         _require_shared(key, str(every.get(key, "")))
-    if every.get("store", "shared") == "":
-        raise UsageError(
-            "store: empty; pods share no folder, so give store=s3://bucket/prefix or a folder on a "
-            "mounted volume, such as store=/data/store"
-        )
     return specification, values
 
 

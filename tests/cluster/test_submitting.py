@@ -188,7 +188,7 @@ def test_another_version_is_noted(server, endpoint, capsys):
 @pytest.mark.parametrize(
     ("values", "error", "words"),
     [
-        (["store="], UsageError, "store: empty; pods share no folder"),
+        (["store=runs/store"], UsageError, "store: runs/store is a path of this machine"),
         (["store=s3://b", "dataset=photos.jsonl"], UsageError, "photos.jsonl is a path of this"),
         (["store=s3://b", "seed=x"], ConfigError, "seed: expected a whole number"),
         (["store=s3://b", "presets=toy"], ConfigError, "did you mean preset"),
