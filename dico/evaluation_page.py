@@ -23,9 +23,13 @@ _TEMPLATE = "evaluation_page.html"
 _MAIN_KEYS = ("ref_pac_score", "pac_score", "ref_clip_score", "clip_score", "cider")
 _CHART_KEYS = ("pac_score", "clip_score", "cider", "bleu_4", "rouge_l", "meteor", "num_words")
 _LABELS = {
-    "bleu": "BLEU", "rouge": "ROUGE", "cider": "CIDEr", "cider_d": "CIDEr-D", "clip": "CLIP",
-    "ref": "Ref", "pac": "PAC", "mrr": "MRR", "l": "L", "meteor": "METEOR", "spice": "SPICE",
+    "rouge_l": "ROUGE-L", "cider": "CIDEr", "cider_d": "CIDEr-D", "meteor": "METEOR",
+    "spice": "SPICE", "bert_score": "BERTScore", "clip_score": "CLIP-S", "pac_score": "PAC-S",
+    "ref_clip_score": "RefCLIP-S", "ref_pac_score": "RefPAC-S", "mrr": "MRR",
+    "num_words": "Words", "vocabulary_size": "Vocabulary", "chair_i": "CHAIR-i",
+    "chair_s": "CHAIR-s", "chair_recall": "CHAIR recall", "self_bleu": "Self-BLEU",
 }  # fmt: skip
+_NUMBERED = {"bleu": "BLEU-{}", "rep": "Rep-{}", "recall": "R@{}", "div": "Div-{}"}
 _NUM_SHOWN = 6
 _NUM_BINS = 24
 _THUMBNAIL_PX = 240
@@ -110,9 +114,12 @@ def label_of(key: str) -> str:
     """A metric's name as people write it."""
     if key in _LABELS:
         return _LABELS[key]
-    words = [_LABELS.get(word, word) for word in key.split("_")]
-    text = "-".join(words) if words[0] in _LABELS.values() else " ".join(words)
-    return text[0].upper() + text[1:]
+    first, *rest = key.split("_")
+    number = next((word for word in rest if word.isdigit()), "")
+    if number:
+        share = ", share" if "share" in rest else ""
+        return _NUMBERED.get(first, f"{first.capitalize()}-{{}}").format(number) + share
+    return " ".join([first.capitalize(), *rest])
 
 
 class _Page:

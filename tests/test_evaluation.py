@@ -6,7 +6,7 @@ import pytest
 from dico.errors import DataError
 from dico.evaluation import Evaluation, EvaluationConfig, evaluate
 from dico.evaluation_files import read_captions, read_references
-from dico.evaluation_page import write_page
+from dico.evaluation_page import label_of, write_page
 from dico.metrics import bleu, cider
 
 SUBJECTS = ["a dog", "two cats", "the red bus", "a man in a hat", "some birds", "an old boat"]
@@ -230,6 +230,12 @@ def test_unknown_split(tmp_path):
     path.write_text(json.dumps(KARPATHY))
     with pytest.raises(DataError, match="no image of split 'val', only test, train"):
         read_references(path, split="val")
+
+
+def test_labels_are_those_of_papers():
+    keys = ["bleu_4", "rep_2_share", "recall_at_5", "ref_pac_score", "distinct_1", "bad_endings"]
+    labels = ["BLEU-4", "Rep-2, share", "R@5", "RefPAC-S", "Distinct-1", "Bad endings"]
+    assert [label_of(key) for key in keys] == labels
 
 
 def test_page_escapes_what_captions_say(tmp_path):
