@@ -61,8 +61,8 @@ class HuggingFaceConfig:
     lora_dropout: float = 0.0
     """Share of an adapter's inputs dropped in training, 0 to 1."""
     lora_targets: tuple[str, ...] = ()
-    """Names that adapted modules end in, such as ``q_proj``; all linear ones but the head if
-    empty."""
+    """Names that adapted modules end in, such as ``q_proj``; all linear ones but the head if empty.
+    Modules that share their weights with others are left out."""
 
     def __post_init__(self) -> None:
         """Checks ranges."""

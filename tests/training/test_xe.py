@@ -8,6 +8,7 @@ import torch
 
 from dico.errors import NonFiniteError
 from dico.losses import xe_loss
+from dico.policy import policy_of
 from dico.training import xe
 from dico.training.configs import XEConfig
 from dico.training.distributed import World
@@ -73,7 +74,8 @@ def gradients(world, micro_batch_size, **changes):
     captioner = tiny.captioner(world).train()
     config = dataclasses.replace(CONFIG, micro_batch_size=micro_batch_size, **changes)
     images = np.arange(8)
-    loss = xe._backward(captioner, tiny.data(world), images, config, 1, 0, World())
+    policy = policy_of(captioner)
+    loss = xe._backward(policy, tiny.data(world), images, config, 1, 0, World())
     return loss, torch.cat([p.grad.flatten() for p in captioner.parameters()])
 
 

@@ -30,6 +30,7 @@ def add_adapters(model: nn.Module, config: HuggingFaceConfig) -> None:
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules=list(config.lora_targets) or ALL_LINEAR,
+        exclude_modules=_tied(model),
     )
     model.requires_grad_(False)
     try:
@@ -65,6 +66,18 @@ def merge_adapters(model: nn.Module) -> None:
 def has_adapters(model: nn.Module) -> bool:
     """Whether `add_adapters` has put any into ``model``."""
     return any(name.endswith("lora_A") for name, _ in model.named_modules())
+
+
+def _tied(model: nn.Module) -> list[str]:
+    """Names of modules that share their weight, as a head does with its word table.
+
+    An adapter of one, once merged, would change the other too.
+    """
+    owners: dict[int, list[str]] = {}
+    for name, module in model.named_modules():
+        if isinstance(getattr(module, "weight", None), nn.Parameter):
+            owners.setdefault(id(module.weight), []).append(name)
+    return [name for names in owners.values() if len(names) > 1 for name in names]
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[nn.Module, str, Any]]:

@@ -147,8 +147,12 @@ class _Blip(HuggingFaceCaptioner):
         return logits
 
     def generate(self, states: Tensor, **options: Any) -> Tensor:
+        first = _column(self.bos_id, states)
         captions: Tensor = self.model.text_decoder.generate(
-            input_ids=_column(self.bos_id, states), encoder_hidden_states=states, **options
+            input_ids=first,
+            attention_mask=torch.ones_like(first),
+            encoder_hidden_states=states,
+            **options,
         )
         return captions
 
@@ -171,7 +175,12 @@ class _Git(HuggingFaceCaptioner):
     def generate(self, states: Tensor, **options: Any) -> Tensor:
         first = _column(self.bos_id, states)
         with self._given(states) as given:
-            captions: Tensor = self.model.generate(input_ids=first, pixel_values=given, **options)
+            captions: Tensor = self.model.generate(
+                input_ids=first,
+                attention_mask=torch.ones_like(first),
+                pixel_values=given,
+                **options,
+            )
         return captions
 
     @contextmanager
