@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from dico.decoding.config import Candidates, DecodingConfig, ends_now
-from dico.models.captioner import Captioner, DecoderCache
+from dico.models.captioner import Captioner, DecoderCache, Images
 from dico.models.packed import Head
 
 
@@ -49,18 +49,21 @@ class _Search:
 
 
 @torch.no_grad()
-def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Candidates:
+def beam_search(
+    captioner: Captioner, memory: Tensor, config: DecodingConfig, images: Images | None = None
+) -> Candidates:
     """The K best captions found for each image.
 
     Args:
         captioner: in eval mode.
         memory: (B, P, D) of ``captioner.encode``.
         config: beams, length, penalty, rule.
+        images: ``captioner.decoder.look_at(memory)``, where it is known already.
     """
     num_beams, limit = config.num_beams, config.max_tokens
     search = _start(captioner, memory, config)
     result = _finished(_start(captioner, memory, config))
-    cache = DecoderCache(captioner, memory, max_nodes=1 + num_beams * (limit - 2))
+    cache = DecoderCache(captioner, memory, 1 + num_beams * (limit - 2), images)
     fed = search.tokens[:, 0, 0]
     for length in range(1, limit):
         hidden = cache.step(fed)

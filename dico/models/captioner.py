@@ -25,12 +25,15 @@ from dico.models.captioner_config import CaptionerConfig
 from dico.models.empty import WithoutValues
 from dico.models.evaluator import load_weights
 from dico.models.packed import Head, Linear, packed_linear
+from dico.models.prefix_tree import PrefixTree
 from dico.models.tokenizer import Tokenizer
 from dico.storage import verify_digests, write_digests
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+Images = list[tuple[Tensor, Tensor]]
+"""What a decoder sees of B images: keys and values (B, H, P, D / H) of each layer."""
 
 
 class Captioner(nn.Module):
@@ -178,26 +181,32 @@ class Decoder(nn.Module):
 
     def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """States (N, T, D) of ``tokens`` (N, T) over ``memory`` (B, P, D)."""
-        hidden = self.dropout(self.words(tokens) + self.positions[: tokens.shape[1]])
+        hidden = self.dropout(self.embed(tokens) + self.positions[: tokens.shape[1]])
         for layer in self.stack():
             hidden = layer(hidden, layer.look_at(memory))
         normed: Tensor = self.norm(hidden)
         return normed
 
-    def forward_tree(self, memory: Tensor, tokens: Tensor, depths: Tensor, mask: Tensor) -> Tensor:
-        """States (B, M, D) of the M nodes of each image's prefix tree.
+    def look_at(self, memory: Tensor) -> Images:
+        """What each layer sees of the images of ``memory`` (B, P, D)."""
+        return [layer.look_at(memory) for layer in self.stack()]
+
+    def forward_tree(self, images: Images, tree: PrefixTree) -> Tensor:
+        """States (R, D) of the nodes of a prefix tree.
 
         Args:
-            memory: (B, P, D).
-            tokens: (B, M) last token of each node.
-            depths: (B, M) place of that token in its caption.
-            mask: (B, M, M) true where a node may look at another.
+            images: of `look_at`, for the tree's B images.
+            tree: candidates of these images.
         """
-        hidden = self.dropout(self.words(tokens) + self.positions[depths])
-        for layer in self.stack():
-            hidden = layer(hidden, layer.look_at(memory), mask[:, None])
+        hidden = self.dropout(self.embed(tree.tokens) + self.positions[tree.depths])
+        for layer, image in zip(self.stack(), images, strict=True):
+            hidden = layer(hidden, image, tree)
         normed: Tensor = self.norm(hidden)
         return normed
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Vectors (..., D) of words; on a CPU their gradient names the words that it is of."""
+        return F.embedding(tokens, self.words.weight, sparse=tokens.device.type == "cpu")
 
 
 class DecoderLayer(nn.Module):
@@ -224,31 +233,41 @@ class DecoderLayer(nn.Module):
         return key, value
 
     def forward(
-        self, hidden: Tensor, image: tuple[Tensor, Tensor], mask: Tensor | None = None
+        self, hidden: Tensor, image: tuple[Tensor, Tensor], tree: PrefixTree | None = None
     ) -> Tensor:
-        """(N, T, D) to (N, T, D).
+        """(N, T, D) to (N, T, D), causal; or (R, D) to (R, D), nodes looking at their ancestors.
 
         Args:
             hidden: the stream.
-            image: keys and values of `look_at`, for B images with N / B rows each.
-            mask: (N, 1, T, T), true where a position may be looked at; causal when absent.
+            image: of `look_at`, for B images: N / B rows each, or those of the tree.
+            tree: whose nodes the rows are, if they are.
         """
-        query, key, value = split_heads(self.self_qkv(self.self_norm(hidden)), 3, self.num_heads)
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, mask, dropout_p=self._rate(), is_causal=mask is None
-        )
-        hidden = hidden + self.dropout(self.self_out(merge_heads(mixed)))
-        hidden = hidden + self.cross(hidden, image)
+        merged = self.self_qkv(self.self_norm(hidden))
+        hidden = hidden + self.dropout(self.self_out(self._among_words(merged, tree)))
+        asked = self.cross_query(self.cross_norm(hidden))
+        hidden = hidden + self.dropout(self.cross_out(self._in_image(asked, image, tree)))
         return hidden + self.feed_forward(hidden)
 
-    def cross(self, hidden: Tensor, image: tuple[Tensor, Tensor]) -> Tensor:
-        """What (N, T, D) states take from their images; rows of one image attend together."""
-        key, value = image
-        query = self.cross_query(self.cross_norm(hidden)).reshape(len(key), -1, hidden.shape[-1])
-        (query,) = split_heads(query, 1, self.num_heads)
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self._rate())
-        taken: Tensor = self.dropout(self.cross_out(merge_heads(mixed)))
-        return taken.reshape(hidden.shape)
+    def _among_words(self, merged: Tensor, tree: PrefixTree | None) -> Tensor:
+        """Self-attention by queries, keys and values (..., 3 D)."""
+        rows = tree.by_image(merged) if tree else merged
+        query, key, value = split_heads(rows, 3, self.num_heads)
+        mask = tree.mask[:, None] if tree else None
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, mask, dropout_p=self._rate(), is_causal=tree is None
+        )
+        return tree.by_node(merge_heads(mixed)) if tree else merge_heads(mixed)
+
+    def _in_image(
+        self, asked: Tensor, image: tuple[Tensor, Tensor], tree: PrefixTree | None
+    ) -> Tensor:
+        """What queries (..., D) find in their images; rows of one image attend together."""
+        num_images, width = len(image[0]), asked.shape[-1]
+        rows = tree.by_image(asked) if tree else asked.reshape(num_images, -1, width)
+        (query,) = split_heads(rows, 1, self.num_heads)
+        mixed = F.scaled_dot_product_attention(query, *image, dropout_p=self._rate())
+        found = merge_heads(mixed)
+        return tree.by_node(found) if tree else found.reshape(asked.shape)
 
     def feed_forward(self, hidden: Tensor) -> Tensor:
         """What the feed-forward network adds to states (..., D)."""
@@ -269,13 +288,23 @@ class DecoderCache:
     so that going on with other rows moves nothing. Weights are packed where that pays.
     """
 
-    def __init__(self, captioner: Captioner, memory: Tensor, max_nodes: int) -> None:
-        """Starts with one row per image, and room for ``max_nodes`` words per image."""
+    def __init__(
+        self, captioner: Captioner, memory: Tensor, max_nodes: int, images: Images | None = None
+    ) -> None:
+        """Starts with one row per image.
+
+        Args:
+            captioner: whose decoder works.
+            memory: (B, P, D) of its ``encode``.
+            max_nodes: room for so many words per image.
+            images: ``look_at(memory)`` of its decoder, where it is known already.
+        """
         decoder, config = captioner.decoder, captioner.config
         self.head = Head(decoder.words.weight)
         self._decoder, self._num_heads = decoder, config.num_heads
         self._layers = [_PackedLayer(layer) for layer in decoder.stack()]
-        self._images = [_contiguous(layer.look_at(memory)) for layer in decoder.stack()]
+        images = images or decoder.look_at(memory)
+        self._images = [(key.contiguous(), value.contiguous()) for key, value in images]
         shape = (2, len(memory), config.num_heads, max_nodes, config.width // config.num_heads)
         self._past = [memory.new_empty(shape) for _ in self._layers]
         self._seen = memory.new_zeros((len(memory), 1, 0))
@@ -342,10 +371,6 @@ class _PackedLayer:
     cross_out: Linear
     ffn_in: Linear
     ffn_out: Linear
-
-
-def _contiguous(image: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    return image[0].contiguous(), image[1].contiguous()
 
 
 def split_heads(merged: Tensor, num_parts: int, num_heads: int) -> tuple[Tensor, ...]:

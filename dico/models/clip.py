@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from dico.config_schema import check
 from dico.errors import ConfigError
-from dico.models.prefix_tree import prefix_tree
+from dico.models.prefix_tree import PrefixTree, prefix_tree
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class ClipModel(nn.Module):
         hidden = self.token_embedding(tree.tokens) + self.positional_embedding[tree.depths]
         ends = tokens.masked_fill(tokens == pad, -1).argmax(dim=-1, keepdim=True)
         nodes = tree.nodes.gather(2, ends)[:, :, 0]
-        return self.embed_text_hidden(self.transformer.at(hidden, nodes, tree.mask))
+        return self.embed_text_hidden(self.transformer.at(hidden, nodes, tree))
 
     def embed_text_hidden(self, hidden: Tensor) -> Tensor:
         """Embeddings (..., E) of length 1, of the last block's output (..., D) at EOS."""
@@ -261,16 +261,15 @@ class Transformer(nn.Module):
             hidden = block(hidden, mask, is_causal)
         return hidden
 
-    def at(self, hidden: Tensor, places: Tensor, mask: Tensor) -> Tensor:
-        """Output (B, K, D) at K ``places`` (B, K) of (B, M, D); the last block does no more.
+    def at(self, hidden: Tensor, nodes: Tensor, tree: PrefixTree) -> Tensor:
+        """Output (B, K, D) at ``nodes`` (B, K) of a prefix tree, of what enters its nodes (R, D).
 
-        ``mask`` is (B, M, M), true where a position may be looked at.
+        The last block does no more than that.
         """
         blocks = cast(list[Block], list(self.resblocks))
         for block in blocks[:-1]:
-            hidden = block(hidden, mask[:, None], False)
-        seen = mask.gather(1, places[:, :, None].expand(-1, -1, mask.shape[2]))
-        return blocks[-1].at(hidden, places, seen[:, None])
+            hidden = block.forward_tree(hidden, tree)
+        return blocks[-1].at(hidden, nodes, tree)
 
 
 class Block(nn.Module):
@@ -296,11 +295,15 @@ class Block(nn.Module):
         added: Tensor = self.mlp(self.ln_2(hidden))
         return hidden + added
 
-    def at(self, hidden: Tensor, places: Tensor, mask: Tensor) -> Tensor:
-        """(B, M, D) to (B, K, D) at ``places`` (B, K); ``mask`` is (B, 1, K, M)."""
-        index = places[:, :, None].expand(-1, -1, hidden.shape[-1])
-        normed = self.ln_1(hidden)
-        chosen = hidden.gather(1, index) + self.attn.at(normed.gather(1, index), normed, mask)
+    def forward_tree(self, hidden: Tensor, tree: PrefixTree) -> Tensor:
+        """(R, D) to (R, D), each node looking at its ancestors."""
+        hidden = hidden + self.attn.forward_tree(self.ln_1(hidden), tree)
+        added: Tensor = self.mlp(self.ln_2(hidden))
+        return hidden + added
+
+    def at(self, hidden: Tensor, nodes: Tensor, tree: PrefixTree) -> Tensor:
+        """(R, D) to (B, K, D) at ``nodes`` (B, K) of the tree."""
+        chosen = hidden[nodes] + self.attn.at(self.ln_1(hidden), nodes, tree)
         added: Tensor = self.mlp(self.ln_2(chosen))
         return chosen + added
 
@@ -327,16 +330,25 @@ class Attention(nn.Module):
         projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(hidden.shape))
         return projected
 
-    def at(self, chosen: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
-        """(B, K, D) for queries ``chosen`` (B, K, D) that look at ``hidden`` (B, M, D)."""
-        width = hidden.shape[-1]
-        weight, bias = self.in_proj_weight, self.in_proj_bias
-        asked = F.linear(chosen, weight[:width], bias[:width])
-        given = F.linear(hidden, weight[width:], bias[width:])
-        query = asked.view(*chosen.shape[:2], self.num_heads, -1).transpose(1, 2)
-        key, value = given.view(*hidden.shape[:2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value, mask)
-        projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(chosen.shape))
+    def forward_tree(self, hidden: Tensor, tree: PrefixTree) -> Tensor:
+        """(R, D) to (R, D), each node looking at its ancestors."""
+        merged = tree.by_image(F.linear(hidden, self.in_proj_weight, self.in_proj_bias))
+        split = merged.view(*merged.shape[:2], 3, self.num_heads, -1)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value, tree.mask[:, None])
+        projected: Tensor = self.out_proj(tree.by_node(mixed.transpose(1, 2).flatten(2)))
+        return projected
+
+    def at(self, hidden: Tensor, nodes: Tensor, tree: PrefixTree) -> Tensor:
+        """(B, K, D) at ``nodes`` (B, K) of the tree, of (R, D)."""
+        weight, bias, width = self.in_proj_weight, self.in_proj_bias, hidden.shape[-1]
+        asked = F.linear(hidden[nodes], weight[:width], bias[:width])
+        given = tree.by_image(F.linear(hidden, weight[width:], bias[width:]))
+        query = asked.view(*asked.shape[:2], self.num_heads, -1).transpose(1, 2)
+        key, value = given.view(*given.shape[:2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        mask = tree.mask.flatten(0, 1)[tree.places[nodes]]  # (B, K, M)
+        mixed = F.scaled_dot_product_attention(query, key, value, mask[:, None])
+        projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(asked.shape))
         return projected
 
 

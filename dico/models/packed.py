@@ -1,13 +1,14 @@
 """Matrix products whose weights are laid out once for the machine, for search on a CPU.
 
 A decoder step multiplies a few rows by large matrices; a plain product then spends much of its time
-rearranging the weights. oneDNN can keep them arranged. Float32 on a CPU only; anywhere else, or
-where this torch has no such operators, plain products are used. No gradient.
+rearranging the weights. oneDNN can keep them arranged. Float32 on a CPU, and bfloat16 where the CPU
+has instructions for it; anywhere else, or where this torch has no such operators, plain products
+are used. No gradient.
 
 N rows, D width, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -28,29 +29,50 @@ Linear = Callable[[Tensor], Tensor]
 
 def packed_linear(weight: Tensor, bias: Tensor | None = None) -> Linear:
     """The product ``x @ weight.T + bias`` as a function of x (N, D), packed where that pays."""
-    if not _can_pack(weight) or weight.numel() < LEAST_VALUES:
+    cast = in_dtype(weight, product_dtype(weight))
+    if not _can_pack(cast) or weight.numel() < LEAST_VALUES:
         return lambda x: F.linear(x, weight, bias)
-    (packed,) = _packs(weight, weight.shape[0])
-    return lambda x: _product(x, packed, bias)
+    added = None if bias is None else in_dtype(bias, cast.dtype)
+    (packed,) = _packs(cast, weight.shape[0])
+    return lambda x: _product(x.to(cast.dtype), packed, added)
+
+
+def product_dtype(weight: Tensor) -> torch.dtype:
+    """The dtype of products with ``weight`` (on its device): autocast's, or its own."""
+    device = weight.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return weight.dtype
+
+
+def in_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """``weight`` itself where it has the dtype, so that its packed form is found again."""
+    return weight if weight.dtype == dtype else weight.detach().to(dtype)
 
 
 class Head:
     """The output head: log-probabilities of words, without keeping the logits of all of them."""
 
     def __init__(self, weight: Tensor) -> None:
-        self._weight = weight
+        weight = in_dtype(weight, product_dtype(weight))
+        self.weight = weight.detach()
         self._parts: list[Linear]
         if _can_pack(weight) and weight.numel() >= LEAST_VALUES:
             packs = _packs(weight, CHUNK)
             self._parts = [lambda x, packed=packed: _product(x, packed, None) for packed in packs]  # type: ignore[misc]
             self._size = CHUNK
         else:
-            self._parts = [lambda x: F.linear(x, weight)]
+            self._parts = [lambda x: F.linear(x, self.weight)]
             self._size = weight.shape[0]
+
+    def parts(self, hidden: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Logits (N, some words), float32, of states (N, D), part by part, and each first word."""
+        for index, part in enumerate(self._parts):
+            yield index * self._size, part(hidden.to(self.weight.dtype)).float()
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (N, V), float32, of states (N, D)."""
-        return torch.cat([part(hidden) for part in self._parts], dim=-1).float()
+        return torch.cat([logits for _, logits in self.parts(hidden)], dim=-1)
 
     def best(self, hidden: Tensor, count: int, excluded: list[int]) -> tuple[Tensor, Tensor]:
         """The ``count`` likeliest words of each state: log-probabilities and ids (N, count).
@@ -61,8 +83,7 @@ class Head:
             excluded: ids that may not be chosen; their probability is theirs all the same.
         """
         values, words, sums = [], [], []
-        for index, part in enumerate(self._parts):
-            logits, first = part(hidden).float(), index * self._size
+        for first, logits in self.parts(hidden):
             here = [word - first for word in excluded if first <= word < first + logits.shape[1]]
             kept = [logits[:, word].clone() for word in here]
             for word in here:
@@ -72,21 +93,27 @@ class Head:
             words.append(places + first)
             for word, value in zip(here, kept, strict=True):
                 logits[:, word] = value
-            sums.append(_logsumexp_inplace(logits))
+            sums.append(exp_in_place(logits)[1])
         top, places = torch.cat(values, dim=-1).topk(count, dim=-1)
         normaliser = torch.stack(sums).logsumexp(dim=0)
         return top - normaliser[:, None], torch.cat(words, dim=-1).gather(1, places)
 
     def logps_of(self, hidden: Tensor, word: int) -> Tensor:
         """Log-probability (N,), float32, of one word in each state."""
-        sums = [_logsumexp_inplace(part(hidden).float()) for part in self._parts]
-        return (hidden @ self._weight[word]).float() - torch.stack(sums).logsumexp(dim=0)
+        sums = [exp_in_place(logits)[1] for _, logits in self.parts(hidden)]
+        return (hidden.to(self.weight.dtype) @ self.weight[word]).float() - torch.stack(
+            sums
+        ).logsumexp(dim=0)
 
 
-def _logsumexp_inplace(logits: Tensor) -> Tensor:
-    """(N,) of (N, V), which is overwritten: fresh memory of that size would cost more than this."""
+def exp_in_place(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest logits (N, 1) and logsumexp (N,) of (N, V), which becomes exp(logits - largest).
+
+    Fresh memory of that size would cost more than the arithmetic.
+    """
     largest = logits.amax(dim=-1, keepdim=True)
-    return logits.sub_(largest).exp_().sum(dim=-1).log_().add_(largest[:, 0])
+    sums = logits.sub_(largest).exp_().sum(dim=-1)
+    return largest, sums.log_().add_(largest[:, 0])
 
 
 def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -105,10 +132,20 @@ def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _can_pack(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"
-        and weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and (weight.dtype == torch.float32 or _has_bfloat16(weight))
+    )
+
+
+def _has_bfloat16(weight: Tensor) -> bool:
+    """Whether ``weight`` is bfloat16 and this CPU multiplies that by instructions of its own."""
+    known = hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    return (
+        weight.dtype == torch.bfloat16
+        and known
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 
@@ -122,6 +159,7 @@ def _packs(weight: Tensor, size: int) -> list[Tensor]:
     key = (size, weight.data_ptr(), weight._version, _fingerprint(weight))
     kept = _packed_weights.get(weight)
     if kept is None or kept[0] != key:
+        kept = _packed_weights[weight] = None  # its memory is taken up again
         parts: tuple[Tensor, ...] = torch.split(weight.detach(), size)
         packs = [torch.ops.mkldnn._reorder_linear_weight(p.contiguous(), 40) for p in parts]
         kept = (key, packs)

@@ -1,45 +1,39 @@
 """Exact log-probabilities of given captions, with gradient, sharing what captions share.
 
 Candidates of one image come from one beam search and begin alike. Each distinct prefix is a node of
-the image's prefix tree and goes through the decoder once, looking at its ancestors alone; logits
-exist only for nodes that have a successor. Without dropout this equals scoring each caption by
+the image's prefix tree and goes through the decoder once, looking at its ancestors alone. Without dropout this equals scoring each caption by
 itself; with dropout the candidates of an image share their masks where they share a prefix.
 
-B images, K candidates per image, T tokens, P image tokens, M nodes per image, D width,
-V vocabulary.
+B images, K candidates per image, T tokens, P image tokens, D width, V vocabulary.
 """
 
 import torch
 from torch import Tensor
 
 from dico.losses import token_logps
-from dico.models.captioner import Captioner
+from dico.models.captioner import Captioner, Images
 from dico.models.prefix_tree import prefix_tree
+from dico.models.word_logps import word_logps
 
 
-def score_candidates(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Tensor:
+def score_candidates(
+    captioner: Captioner, memory: Tensor, tokens: Tensor, images: Images | None = None
+) -> Tensor:
     """Log-probabilities (B, K), float32, of candidates, by their prefix tree.
 
     Args:
         captioner: the policy or the reference model; gradients follow torch's grad mode.
         memory: (B, P, D) of ``captioner.encode``.
         tokens: (B, K, T) ids BOS..EOS, PAD after.
+        images: ``captioner.decoder.look_at(memory)``, where it is known already.
     """
     targets = tokens[:, :, 1:]
-    inputs = tokens[:, :, :-1].masked_fill(targets == captioner.pad_id, captioner.pad_id)
-    tree = prefix_tree(inputs, captioner.pad_id)
-    hidden = captioner.decoder.forward_tree(memory, tree.tokens, tree.depths, tree.mask)
-
     real = targets != captioner.pad_id
-    image = torch.arange(len(tokens), device=tokens.device)[:, None, None].expand_as(targets)
-    places = image[real] * tree.tokens.shape[1] + tree.nodes[real]
-    edges = torch.stack([places, targets[real]])
-    distinct, edge_of = torch.unique(edges, dim=1, return_inverse=True)
-    parents, parent_of = torch.unique(distinct[0], return_inverse=True)
-    logits = captioner.head(hidden.flatten(0, 1)[parents]).float()
-    logps = logits[parent_of, distinct[1]] - logits.logsumexp(dim=-1)[parent_of]
-    spread = logps.new_zeros(targets.shape).masked_scatter(real, logps[edge_of])
-    return spread.sum(dim=-1)
+    tree = prefix_tree(tokens[:, :, :-1].masked_fill(~real, captioner.pad_id), captioner.pad_id)
+    hidden = captioner.decoder.forward_tree(images or captioner.decoder.look_at(memory), tree)
+    words = captioner.decoder.words.weight
+    logps = word_logps(hidden, words, tree.nodes[real], targets[real])
+    return logps.new_zeros(targets.shape).masked_scatter(real, logps).sum(dim=-1)
 
 
 def caption_logits(captioner: Captioner, memory: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -57,9 +57,11 @@ LITERAL = torch.tensor(
 
 def test_prefix_tree_of_literal_candidates():
     tree = prefix_tree(LITERAL.masked_fill(LITERAL == EOS, PAD), PAD)
-    assert tree.tokens.tolist() == [[BOS, 1, 4, 2, 3], [BOS, 5, 6, 7, 0]]
-    assert tree.depths.tolist() == [[0, 1, 1, 2, 3], [0, 1, 2, 3, 0]]
+    assert tree.tokens.tolist() == [BOS, 1, 4, 2, 3, BOS, 5, 6, 7]
+    assert tree.depths.tolist() == [0, 1, 1, 2, 3, 0, 1, 2, 3]
+    assert tree.places.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert tree.nodes[0].tolist() == [[0, 1, 3, 4, 0], [0, 1, 3, 0, 0], [0, 2, 0, 0, 0]]
+    assert tree.nodes[1].tolist() == [[5, 5, 5, 5, 5], [5, 6, 7, 8, 5], [5, 6, 7, 8, 5]]
     ancestors = [row.nonzero()[:, 0].tolist() for row in tree.mask[0]]
     assert ancestors == [[0], [0, 1], [0, 2], [0, 1, 3], [0, 1, 3, 4]]
 
