@@ -2,7 +2,8 @@
 
     python benchmarks/metrics.py [--captions dataset_flickr8k.json] [--num-images 5000] [--rounds 5]
 
-Writes benchmarks/results/metrics.json; CPU seconds are the claim, wall seconds stand beside. 5,000
+Writes benchmarks/results/metrics.json, METEOR's start, memory and time a pair included where Java is
+(METEOR alone: --only meteor); CPU seconds are the claim, wall seconds stand beside. 5,000
 images of 5 references and a caption: real captions where a Karpathy JSON is given, resampled and
 perturbed to the number wanted; sentences from a small grammar else. One thread; process CPU seconds, for pycocoevalcap's tokeniser those of its Java child too.
 """
@@ -38,8 +39,12 @@ def main() -> None:
     parser.add_argument("--num-images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("results") / "metrics.json")
+    parser.add_argument("--only", choices=["meteor"], help="measure this alone, and print it")
     options = parser.parse_args()
     captions, references = make_texts(options.captions, options.num_images)
+    if options.only:
+        json.dump(meteor_program(captions, references), sys.stdout, indent=1)
+        return
     report = {
         "machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}",
         "num_images": len(captions),
@@ -48,6 +53,7 @@ def main() -> None:
         "from_raw_text": from_raw_text(captions, references, options.rounds),
         "prepared": prepared(captions, references, options.rounds),
         "cider_d_reward_80_candidates_ms": reward(captions, references),
+        "meteor": meteor_program(captions, references),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     options.output.write_text(json.dumps(report, indent=1) + "\n")
@@ -185,6 +191,41 @@ def reward(captions: list[str], references: list[list[str]]) -> dict[str, float]
     cider(them.prepare(texts, images), them)
     times = [1000 * t for t in seconds(lambda: cider(them.prepare(texts, images), them), 200)]
     return {"median": statistics.median(times), "p90": statistics.quantiles(times, n=10)[-1]}
+
+
+def meteor_program(captions: list[str], references: list[list[str]]) -> dict[str, object]:
+    """METEOR's Java program: seconds to its first answer, its memory, milliseconds a pair."""
+    import importlib
+
+    module = importlib.import_module("dico.metrics.meteor")
+    if module.meteor_missing():
+        return {"not measured": module.meteor_missing()}
+    texts = tokenize(captions)
+    flat = iter(tokenize([text for group in references for text in group]))
+    grouped = [[next(flat) for _ in group] for group in references]
+    needed = module.Needed.of(text for group in grouped for text in group)
+    table = module.pycocoevalcap_file(module._PARAPHRASES)
+    start = time.perf_counter()
+    module.cut_down(table, needed)
+    table_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    process = module._process(needed)
+    process.ask(["SCORE ||| a dog ||| a dog"])
+    start_seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    score = module.meteor(texts, grouped, "none").total
+    pair_ms = 1000 * (time.perf_counter() - start) / len(texts)
+    status = Path(f"/proc/{process._java.pid}/status").read_text()
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    cpu = Path(f"/proc/{process._java.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return {
+        "score": score,
+        "table_for_new_references_s": table_seconds,
+        "start_s": start_seconds,
+        "pair_ms": pair_ms,
+        "java_cpu_s": (int(cpu[11]) + int(cpu[12])) / os.sysconf("SC_CLK_TCK"),
+        "java_peak_memory_mb": int(peak) / 1024,
+    }
 
 
 def compare(

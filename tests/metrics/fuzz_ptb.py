@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dico.metrics.java_tokenizer import tokenize_with_java, tokenizer_missing
 from dico.metrics.ptb import LINE_SEPARATORS, tokenize_with_python
 
-WORDS = (
+WORDS = (  # noqa: SIM905
     "a the dog man's don't can't y'all 'tis o'clock rock'n'roll ma'am U.S. U.K. Mr. St. e.g. etc. "
     "Ph.D. p.m. No. Inc. B. I. C. Jan. vs. Ft. can not cannot gonna Gimme wanna d'you l'eau "
     "well-known a--b x-ray twenty-one 1990s '90s 1,000 3.14 1/2 1-2 10:30 +5 -5 5% $5 £5 €1,000.50 "
@@ -22,7 +22,7 @@ WORDS = (
     "... .. . ! ?! ; : , * ** ~ ^ _ __ = + | \\ / // café naïve Zoë straße İstanbul 日本語 한국 עברית "
     "عربي हिन्दी ไทย 😀 👍🏽 ½ x² №5 ™ © a\u0301 \u200b \ufeff \xad \xa0 \t 555-1234 (555) 1/2/99 "
     "thing.jpg A.B.C. a.b 3rd 2nd 1.a a1b2 Wal-Mart's O'Brien I'm she'd've ain't 'em ol' jack-o'-lantern"
-).split(" ")  # noqa: SIM905
+).split(" ")
 MARKS = "'\"`.,;:!?-_/\\()[]{}<>&@#$%*+=~^|’‘“”—–…·•° \t"
 LETTERS = "abcdefgmnostuvxyzABCDEINSTU0123456789éñßæłš"
 ANY = [(0x20, 0x7F), (0xA0, 0x250), (0x250, 0x600), (0x600, 0x1000), (0x2000, 0x2C00)]
