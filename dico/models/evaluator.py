@@ -165,7 +165,7 @@ class Evaluator:
         config_path = folder / CONFIG_FILE
         if not config_path.is_file():
             raise DataError(f"{config_path}: missing, so {folder} is no evaluator")
-        text = config_path.read_text(encoding="utf-8")
+        text = config_path.read_bytes().decode(errors="replace")
         config = EvaluatorConfig.from_json(text, str(config_path))
         if weights == "tower" and config.tower is None:
             weights = "clip"
