@@ -150,3 +150,34 @@ def test_what_is_not_supported_is_named():
     model.config.model_type = "unknown"
     with pytest.raises(ConfigError, match="known are"):
         wrap(model)
+
+
+@pytest.mark.parametrize("make", [vision_encoder_decoder, blip, git])
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+def test_scores_are_those_of_transformers(make, length_penalty):
+    """Of captions that end by themselves; at the limit ours end in EOS and theirs stay open."""
+    torch.manual_seed(1)
+    model, prompt = make()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    captioner = wrap(model.eval(), prompt)
+    with torch.no_grad():
+        states = captioner.encode(torch.randn(4, 3, 32, 32))
+    config = DecodingConfig(num_beams=4, max_tokens=20, length_penalty=length_penalty)
+    captioner.eos_id = int(generate(captioner, states, config).tokens[0, 1, 5])  # one it likes
+    found = generate(captioner, states, config)
+    theirs = captioner.generate(
+        states,
+        eos_token_id=captioner.eos_id,
+        pad_token_id=captioner.eos_id,
+        num_beams=4,
+        num_return_sequences=4,
+        max_new_tokens=19,
+        length_penalty=length_penalty,
+        return_dict_in_generate=True,
+        output_scores=True,
+    ).sequences_scores
+    ended = found.lengths.flatten() < config.max_tokens
+    assert ended.any()
+    torch.testing.assert_close(found.scores.flatten()[ended], theirs[ended], atol=1e-5, rtol=1e-5)

@@ -151,10 +151,11 @@ def _prompt(text: str, model: Any, tokenizer: Any) -> list[int]:
         name = tokenizer.convert_ids_to_tokens(image) if image >= 0 else "it has none"
         raise ConfigError(f"captioner.prompt: must hold the image's place ({name}) once: {text!r}")
     place = ids.index(image)
-    return [*ids[:place], *[image] * _num_image_places(model.config), *ids[place + 1 :]]
+    return [*ids[:place], *[image] * _num_image_places(model, image), *ids[place + 1 :]]
 
 
-def _num_image_places(config: Any) -> int:
-    vision = config.vision_config
-    grid = (int(vision.image_size) // int(vision.patch_size)) ** 2
-    return grid + int(config.vision_feature_select_strategy == "full")
+def _num_image_places(model: Any, image: int) -> int:
+    """States P of an image, by looking at a black one."""
+    side = int(model.config.vision_config.image_size)
+    with torch.no_grad():
+        return wrap(model, [image]).encode(torch.zeros(1, 3, side, side)).shape[1]

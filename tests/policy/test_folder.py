@@ -1,0 +1,107 @@
+"""A captioner of transformers on disk: what is read, what is refused, and that nothing runs."""
+
+import json
+
+import pytest
+import torch
+
+from dico.errors import ConfigError, DataError, DigestError
+from dico.models.captioner_config import HuggingFaceConfig
+from dico.models.huggingface import HuggingFaceCaptioner, load, open_checkpoint, save
+from dico.policy import HuggingFacePolicy
+from tests.policy.families import PROMPT, git, llava, write_checkpoint
+
+CAPTIONS = ["a red circle", "a blue square"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_checkpoint(git, tmp_path / "git", CAPTIONS)
+
+
+def opened(folder, **settings):
+    return open_checkpoint(HuggingFaceConfig(checkpoint=str(folder), **settings))
+
+
+def test_a_saved_captioner_is_the_same_and_transformers_reads_it(folder, tmp_path):
+    from transformers import GitForCausalLM
+
+    captioner = opened(folder, lora_rank=3)
+    save(captioner, tmp_path / "saved")
+    again = load(tmp_path / "saved")
+    assert again.settings.lora_rank == 3
+    assert again.tokenizer.encode("a red circle") == captioner.tokenizer.encode("a red circle")
+    assert again.pixels == captioner.pixels
+    theirs = GitForCausalLM.from_pretrained(tmp_path / "saved").state_dict()
+    for name, value in captioner.model.state_dict().items():
+        assert torch.equal(theirs[name], value), name
+
+
+def test_one_flipped_bit_is_noticed(folder, tmp_path):
+    save(opened(folder), tmp_path / "saved")
+    weights = tmp_path / "saved" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-5] ^= 4
+    weights.write_bytes(data)
+    with pytest.raises(DigestError, match=r"model\.safetensors"):
+        load(tmp_path / "saved")
+
+
+def test_no_code_of_the_folder_is_run(folder, tmp_path):
+    trap = tmp_path / "sprung"
+    (folder / "trap.py").write_text(f"open({str(trap)!r}, 'w')\nclass Trap: ...\n")
+    for name, key in [("config.json", "AutoConfig"), ("tokenizer_config.json", "AutoTokenizer")]:
+        data = json.loads((folder / name).read_text())
+        data["auto_map"] = {key: ["trap.Trap", "trap.Trap"] if "token" in name else "trap.Trap"}
+        (folder / name).write_text(json.dumps(data))
+    assert isinstance(opened(folder), HuggingFaceCaptioner)
+    data = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(data | {"model_type": "trap"}))
+    with pytest.raises((ConfigError, DataError)):
+        opened(folder)
+    assert not trap.exists()
+
+
+def test_weights_of_another_shape_are_refused(folder):
+    data = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(data | {"intermediate_size": 40}))
+    with pytest.raises(DataError, match="not a captioner of transformers"):
+        opened(folder)
+
+
+def test_a_prompt_holds_the_image_once(folder, tmp_path):
+    with pytest.raises(ConfigError, match="image's place"):
+        opened(folder, prompt="a picture of")
+    two = write_checkpoint(llava, tmp_path / "llava", CAPTIONS)
+    with pytest.raises(ConfigError, match="image's place"):
+        opened(two, prompt="it shows")
+    with pytest.raises(ConfigError, match="image's places"):
+        opened(two)
+    captioner = opened(two, prompt=PROMPT)
+    image = captioner.model.config.image_token_id
+    assert captioner.prompt[:4] == [image] * 4  # 32 pixels in patches of 16
+    assert len(captioner.prompt) == 6
+    assert captioner.max_tokens == 64 - 6
+
+
+def test_adapters_alone_are_trained_and_switched_off_for_the_start_model(folder):
+    policy = HuggingFacePolicy(opened(folder, lora_rank=2))
+    pixels, tokens = torch.randn(2, 3, 32, 32), torch.tensor([[[1, 4, 2]], [[1, 5, 2]]])
+    before = policy.score(policy.encode(pixels), tokens)
+    policy.begin_training(seed=3)
+    names = [n for n, p in policy.module.named_parameters() if p.requires_grad]
+    assert names
+    assert all("lora_" in name for name in names)
+    share = sum(p.numel() for p in policy.trained.parameters()) / sum(
+        p.numel() for p in policy.module.parameters()
+    )
+    assert share < 0.2
+    assert torch.equal(policy.score(policy.encode(pixels), tokens), before)
+    with torch.no_grad():
+        for parameter in policy.trained.parameters():
+            parameter.add_(0.1)
+    reference = policy.reference_model()
+    assert torch.equal(reference.score(reference.encode(pixels), tokens), before)
+    assert not torch.allclose(policy.score(policy.encode(pixels), tokens), before)
+    policy.begin_training(seed=3)
+    assert [n for n, p in policy.module.named_parameters() if p.requires_grad] == names
