@@ -13,6 +13,11 @@ DicoError                70  something inside dico went wrong
 Each message is one line: what is wrong, where, and how to mend it.
 """
 
+import os
+import re
+
+_TOLD = re.compile(r"\(os error (\d+)\)")
+
 
 class DicoError(Exception):
     """Base of all errors raised on purpose; ``exit_code`` is the process's exit status."""
@@ -60,3 +65,14 @@ class AccessError(DicoError):
     """A permission or a credential is missing."""
 
     exit_code = 77
+
+
+def system_error(error: BaseException) -> OSError | None:
+    """The operating system's error behind ``error``: itself, or what safetensors tells of it.
+
+    safetensors has an error of its own for a full disk, with the number in its text.
+    """
+    if isinstance(error, OSError):
+        return error
+    told = _TOLD.search(str(error)) if type(error).__name__ == "SafetensorError" else None
+    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else None

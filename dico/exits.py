@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dico.errors import DicoError
+from dico.errors import DicoError, system_error
 
 ERROR_PREFIX = "error: "
 """Starts the last line of a failed command; a runner finds the reason of a failure by it."""
@@ -18,7 +18,7 @@ ERROR_PREFIX = "error: "
 INTERRUPTED = 130
 """Exit code after an interrupt from the keyboard."""
 
-_STORAGE_ERRNOS = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS}
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
 @contextmanager
@@ -36,14 +36,13 @@ def exit_codes() -> Iterator[None]:
         _leave(str(error), error.exit_code)
     except KeyboardInterrupt:
         _leave("interrupted; the same command continues the work", INTERRUPTED)
-    except PermissionError as error:
-        _leave(f"{error.filename}: permission denied", 77)
-    except OSError as error:
-        if error.errno not in _STORAGE_ERRNOS:
-            _leave_unexpected(error)
-        _leave(f"{error.filename or 'storage'}: {error.strerror}", 74)
     except Exception as error:
-        _leave_unexpected(error)
+        found = system_error(error)
+        if isinstance(found, PermissionError):
+            _leave(f"{found.filename}: permission denied", 77)
+        if found is None or found.errno not in _STORAGE_ERRNOS:
+            _leave_unexpected(error)
+        _leave(f"{found.filename or 'storage'}: {found.strerror}", 74)
 
 
 def _leave(message: str, code: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dico.errors import AccessError, DicoError, StorageError
+from dico.errors import AccessError, DicoError, StorageError, system_error
 
 CHUNK_BYTES = 1 << 20
 _AT_FDCWD = -100
@@ -99,16 +99,19 @@ def storage_errors(where: object) -> Iterator[None]:
         yield
     except DicoError:
         raise
-    except PermissionError as error:
-        raise AccessError(
-            f"{where}: permission denied ({error.strerror}); check its owner and mode"
-        ) from error
-    except OSError as error:
-        if error.errno == errno.EROFS:
+    except Exception as error:
+        found = system_error(error)
+        if found is None:
+            raise
+        if isinstance(found, PermissionError):
+            raise AccessError(
+                f"{where}: permission denied ({found.strerror}); check its owner and mode"
+            ) from error
+        if found.errno == errno.EROFS:
             raise AccessError(
                 f"{where}: the file system is read-only; choose another folder"
             ) from error
-        raise StorageError(f"{where}: {error.strerror or error}") from error
+        raise StorageError(f"{where}: {found.strerror or found}") from error
 
 
 def beside(path: Path) -> Path:

@@ -20,6 +20,9 @@ from tests.reliability.result import CONTROL, Result
 
 MODULES = (
     "check_resume",
+    "check_checkpoints",
+    "check_ranks",
+    "check_guards",
 )  # fmt: skip
 HEADER = """# Reliability: the promises, and what was tried
 

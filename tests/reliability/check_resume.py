@@ -1,34 +1,81 @@
-"""A1: trainers that are ended by SIGKILL go on to the same bits."""
+"""A1, A5, A6: trainers that are killed or asked to stop go on to the bits of one left alone."""
 
+import json
+import random
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.reliability import trainer
-from tests.reliability.kill_resume import trials
-from tests.reliability.result import CONTROL, Result
+from tests.reliability.kill_resume import asked_to_stop, finish, start, trials
+from tests.reliability.result import CONTROL, Result, count
 from tests.training import tiny
 
-IDS = ("A1",)
+IDS = ("A1", "A5", "A6")
+ROOT = Path(__file__).parents[2]
+MAX_SECONDS = 12.0
 
 
 def check(full: bool) -> list[Result]:
-    kills, damaged = (50, 10) if full else (1, 1)
     stages = trainer.STAGES if full else trainer.STAGES[:1]
-    rows = []
     with tempfile.TemporaryDirectory(prefix="tiny-") as temporary:
         world = tiny.make_world(Path(temporary))
-        for stage in stages:
-            begun = time.monotonic()
-            equal, resumed, total = trials(stage, world, kills, 0, damage=False)
-            seconds, note = time.monotonic() - begun, f"{resumed} from a checkpoint"
-            rows.append(
-                Result("A1", f"{stage}: killed, resumed, equal", equal, total, seconds, note)
-            )
-        begun = time.monotonic()
-        equal, _, total = trials(stages[0], world, damaged, 0, damage=True)
-        name = f"{CONTROL}{stages[0]} without the optimiser's state differs"
-        note = f"{total - equal} of {total} differ"
-        differs = int(equal < total)
-        rows.append(Result("A1", name, differs, 1, time.monotonic() - begun, note))
-    return rows
+        rows = [_killed(stage, world, 50 if full else 1) for stage in stages]
+        rows.append(_damaged(stages[0], world, 10 if full else 1))
+        alone = {stage: _alone(stage, world) for stage in stages}
+        rows.append(
+            count("A5", "same command, other processes: same bits", _repeated(world, alone))
+        )
+        return rows + [_stopped(stage, world, alone[stage], 5 if full else 1) for stage in stages]
+
+
+def _killed(stage: str, world: Path, kills: int) -> Result:
+    begun = time.monotonic()
+    equal, resumed, total = trials(stage, world, kills, 0, damage=False)
+    name, seconds = f"{stage}: killed, resumed, equal to the bit", time.monotonic() - begun
+    return Result("A1", name, equal, total, seconds, f"{resumed} from a checkpoint")
+
+
+def _damaged(stage: str, world: Path, kills: int) -> Result:
+    begun = time.monotonic()
+    equal, _, total = trials(stage, world, kills, 0, damage=True)
+    name = f"{CONTROL}{stage} without the optimiser's state differs"
+    note = f"{total - equal} of {total} differ"
+    return Result("A1", name, int(equal < total), 1, time.monotonic() - begun, note)
+
+
+def _alone(stage: str, world: Path) -> dict:
+    with tempfile.TemporaryDirectory(prefix="alone-") as temporary:
+        return finish(start(stage, world, Path(temporary)), Path(temporary))
+
+
+def _repeated(world: Path, alone: dict[str, dict]) -> Iterator[bool]:
+    """A5: fresh interpreters, twice, against the forked one."""
+    for stage, expected in alone.items():
+        for _ in range(2):
+            with tempfile.TemporaryDirectory(prefix="again-") as temporary:
+                output = Path(temporary) / "result.json"
+                paths = [str(world), f"{temporary}/store", str(output)]
+                command = [sys.executable, "-m", "tests.reliability.trainer", stage, *paths]
+                subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+                yield json.loads(output.read_text()) == expected
+
+
+def _stopped(stage: str, world: Path, expected: dict, num_tries: int) -> Result:
+    """A6: SIGTERM at a random instant."""
+    rng, times = random.Random(stage), []
+
+    def tries() -> Iterator[bool]:
+        for _ in range(num_tries):
+            with tempfile.TemporaryDirectory(prefix="stopped-") as temporary:
+                delay = rng.uniform(0, 0.3)
+                code, seconds, result = asked_to_stop(stage, world, Path(temporary), delay)
+                times.append(seconds)
+                yield code == 75 and seconds <= MAX_SECONDS and result == expected
+
+    row = count("A6", f"{stage}: SIGTERM saves, exit 75, resumed equal", tries())
+    note = f"at most {max(times):.1f} s"
+    return Result(row.id, row.name, row.passed, row.total, row.seconds, note)

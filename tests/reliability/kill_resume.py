@@ -66,6 +66,28 @@ def killed_and_resumed(
     return finish(start(stage, world, folder), folder), bool(found)
 
 
+def asked_to_stop(stage: str, world: Path, folder: Path, delay: float) -> tuple[int, float, dict]:
+    """Exit code and seconds after a SIGTERM ``delay`` after the first checkpoint; what a second
+    start ends with.
+    """
+    process = start(stage, world, folder)
+    await_checkpoint(folder)
+    time.sleep(delay)
+    os.kill(process, signal.SIGTERM)
+    begun = time.monotonic()
+    _, status = os.waitpid(process, 0)
+    seconds = time.monotonic() - begun
+    result = finish(start(stage, world, folder), folder)
+    return os.waitstatus_to_exitcode(status), seconds, result
+
+
+def await_checkpoint(folder: Path) -> None:
+    """Waits for the first checkpoint."""
+    deadline = time.monotonic() + 120
+    while not checkpoints_in(folder) and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
 def checkpoints_in(folder: Path) -> list[Path]:
     return list((folder / "store").glob("checkpoints/run/step-*"))
 
@@ -86,8 +108,7 @@ def trials(stage: str, world: Path, kills: int, seed: int, damage: bool) -> tupl
         folder.mkdir()
         begun = time.monotonic()
         process = start(stage, world, folder)
-        while not checkpoints_in(folder) and time.monotonic() < begun + 60:
-            time.sleep(0.002)
+        await_checkpoint(folder)
         first = time.monotonic() - begun
         expected = finish(process, folder)
         duration = time.monotonic() - begun

@@ -58,7 +58,7 @@ def test_the_trainers_are_deterministic(world, alone, tmp_path):
     """A5, in one process; the next test has others."""
     for stage in trainer.STAGES:
         assert trainer.train(stage, world, tmp_path / stage, World()) == alone[stage]
-    assert len({alone[stage]["weights"] for stage in trainer.STAGES}) == 3
+    assert len({alone[stage]["weights"] for stage in trainer.STAGES}) == len(trainer.STAGES)
 
 
 def test_other_processes_end_with_the_same_bits(world, alone, tmp_path):
@@ -108,7 +108,7 @@ def test_without_the_optimizers_state_the_bits_differ(world, alone, tmp_path, st
 def test_killed_trainers_go_on_to_the_same_bits(world):
     """The quick subset of A1; the full count is in tests/reliability/kill_resume.py."""
     command = [sys.executable, "-m", "tests.reliability.kill_resume", "--world", str(world)]
-    done = subprocess.run([*command, "--kills", "2"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*command, "--kills", "1"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = re.findall(r"A1 (\w+): 2 of 2", done.stdout)
+    counts = re.findall(r"A1 (\w+): 1 of 1", done.stdout)
     assert counts == list(trainer.STAGES)

@@ -4,6 +4,7 @@ The same command again goes on where the last one stopped; ``OUT`` appears at th
 with a digest of all weights and of the history without its times.
 """
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -20,7 +21,7 @@ from dico.training.finetune import finetune
 from dico.training.xe import pretrain
 from tests.training import tiny
 
-STAGES = ("xe", "dico", "evaluator")
+STAGES = ("xe", "dico", "evaluator", "scst")
 EVALUATOR = EvaluatorTrainingConfig(
     image_size_px=32,
     vision_layers=(1, 1, 1, 1),
@@ -57,6 +58,7 @@ DICO = FinetuneConfig(
     num_validation_images=6,
     checkpoint_every_steps=3,
 )
+SCST = dataclasses.replace(DICO, method="scst", candidates="sample", num_steps=8)
 
 
 def train(stage: str, world: Path, store: Path, ranks: World) -> dict:
@@ -79,7 +81,7 @@ def train(stage: str, world: Path, store: Path, ranks: World) -> dict:
             data,
             tiny.reward(world),
             validator,
-            DICO,
+            SCST if stage == "scst" else DICO,
             tiny.SEARCH,
             1,
             checkpoints,

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -137,3 +139,22 @@ def test_uris() -> None:
     assert split_uri("s3://b") == ("s3://b", "")
     with pytest.raises(ConfigError, match="unknown store gs://"):
         open_store("gs://bucket")
+
+
+def test_a_full_disk_under_safetensors_is_a_storage_error(tmp_path):
+    """Its own error is no OSError; here the limit is that of a file's size."""
+    code = f"""
+import resource, signal
+import numpy as np
+from safetensors.numpy import save_file
+from dico.exits import exit_codes
+from dico.storage import atomic_write
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+with exit_codes(), atomic_write({str(tmp_path / "x")!r}) as path:
+    save_file({{"a": np.zeros(1000)}}, path)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 74, done.stderr
+    assert done.stderr.splitlines()[-1] == f"error: {tmp_path / 'x'}: File too large"
+    assert not any(tmp_path.iterdir())

@@ -13,21 +13,20 @@ from safetensors.torch import load_file
 ROOT = Path(__file__).parents[2]
 
 
-def launch(stage, world, folder, num_ranks):
-    """Starts the ranks as torchrun would, waits for them and returns what each ended with."""
-    (folder / "out").mkdir(parents=True)
+def start(arguments, num_ranks, **environment):
+    """Starts ``python -m`` with ``arguments`` as torchrun would, once a rank."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    paths = [str(world), str(folder / "store"), str(folder / "out")]
-    processes = [
+    return [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.training.rank", stage, *paths],
+            [sys.executable, "-m", *arguments],
             cwd=ROOT,
             stderr=subprocess.PIPE,
             text=True,
             env={
                 **os.environ,
+                **environment,
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
                 "WORLD_SIZE": str(num_ranks),
@@ -37,6 +36,13 @@ def launch(stage, world, folder, num_ranks):
         )
         for rank in range(num_ranks)
     ]
+
+
+def launch(stage, world, folder, num_ranks):
+    """Trains on several ranks and returns what each ended with."""
+    (folder / "out").mkdir(parents=True)
+    paths = [str(world), str(folder / "store"), str(folder / "out")]
+    processes = start(["tests.training.rank", stage, *paths], num_ranks)
     said = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * num_ranks, said
     return [load_file(folder / "out" / f"{rank}.safetensors") for rank in range(num_ranks)]

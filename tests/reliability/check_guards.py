@@ -1,0 +1,110 @@
+"""A4: a loss or gradient that is not finite never reaches the weights."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from dico.errors import NonFiniteError
+from dico.training import supervision
+from dico.training.data import CaptioningData
+from dico.training.distributed import World
+from dico.training.finetune import finetune
+from dico.training.state import TrainingState
+from dico.training.xe import pretrain
+from tests.reliability import trainer
+from tests.reliability.result import CONTROL, Result, count
+from tests.training import tiny
+
+IDS = ("A4",)
+STAGES = ("xe", "dico", "scst")
+EVER = 10_000
+
+
+class Spoiled(CaptioningData):
+    """Image tokens that are ``value`` from reading ``first`` to reading ``last``, from 1."""
+
+    def __init__(self, world: Path, value: float, first: int, last: int) -> None:
+        super().__init__(tiny.records(world, "train"), tiny.features(world), tiny.CPU)
+        self.value, self.first, self.last, self.number = value, first, last, 0
+
+    def tokens(self, indices):
+        self.number += 1
+        tokens = super().tokens(indices)
+        is_spoiled = self.first <= self.number <= self.last
+        return torch.full_like(tokens, self.value) if is_spoiled else tokens
+
+
+def check(full: bool) -> list[Result]:
+    stages = STAGES if full else STAGES[:1]
+    readings = (1, 4, 7, 12, 16) if full else (7,)
+    with tempfile.TemporaryDirectory(prefix="tiny-") as temporary:
+        world = tiny.make_world(Path(temporary))
+        places = [
+            (stage, value, first)
+            for stage in stages
+            for value in (torch.nan, torch.inf)
+            for first in readings
+        ]
+        return [
+            count("A4", "once: went back, left it out, ended well", _once(world, places)),
+            count("A4", "for ever: went back twice, then exit 70", _ever(world, places)),
+            count("A4", f"{CONTROL}unguarded, the weights are lost", _unguarded(world, places[:1])),
+        ]
+
+
+def train(stage: str, world: Path, data: CaptioningData, folder: Path) -> TrainingState:
+    captioner, checkpoints = tiny.captioner(world, dropout=0.1, sharp=4.0), tiny.checkpoints(folder)
+    if stage == "xe":
+        validator = tiny.validator(world)
+        return pretrain(captioner, data, validator, trainer.XE, 1, checkpoints, World())
+    config = trainer.SCST if stage == "scst" else trainer.DICO
+    validator, reward = tiny.validator(world, judged=True), tiny.reward(world)
+    search, world_of_one = tiny.SEARCH, World()
+    return finetune(
+        captioner, data, reward, validator, config, search, 1, checkpoints, world_of_one
+    )
+
+
+def _once(world: Path, places: list[tuple[str, float, int]]) -> Iterator[bool]:
+    for stage, value, first in places:
+        with tempfile.TemporaryDirectory(prefix="guard-") as temporary:
+            data = Spoiled(world, value, first, first)
+            state = train(stage, world, data, Path(temporary))
+            events = [text for row in state.history.rows for text in row.get("events", [])]
+            yield _finite(state) and state.num_rewinds == len(events) == 1
+
+
+def _ever(world: Path, places: list[tuple[str, float, int]]) -> Iterator[bool]:
+    for stage, value, first in places:
+        with tempfile.TemporaryDirectory(prefix="guard-") as temporary:
+            try:
+                train(stage, world, Spoiled(world, value, first, EVER), Path(temporary))
+                yield False
+            except NonFiniteError as error:
+                resumed = _resumed(world, Path(temporary))
+                yield error.exit_code == 70 and _finite(resumed) and resumed.num_rewinds == 2
+
+
+def _unguarded(world: Path, places: list[tuple[str, float, int]]) -> Iterator[bool]:
+    judge = supervision.fault_of_update
+    for stage, value, first in places:
+        with tempfile.TemporaryDirectory(prefix="guard-") as temporary:
+            supervision.fault_of_update = lambda *_: ""
+            try:
+                state = train(stage, world, Spoiled(world, value, first, first), Path(temporary))
+            finally:
+                supervision.fault_of_update = judge
+            yield not _finite(state)
+
+
+def _resumed(world: Path, folder: Path) -> TrainingState:
+    captioner = tiny.captioner(world, dropout=0.1)
+    state = TrainingState(captioner, torch.optim.Adam(captioner.parameters()))
+    assert tiny.checkpoints(folder).resume(state)
+    return state
+
+
+def _finite(state: TrainingState) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in state.model.state_dict().values())
