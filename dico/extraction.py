@@ -7,7 +7,7 @@ its final norm. Each picture is seen once; pictures that the store has already a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from dico.config_schema import check
@@ -84,7 +84,7 @@ def extract(
     with progress("features", total=len(missing), unit="picture") as bar:
         for start in range(0, len(missing), config.batch_size):
             keys = missing[start : start + config.batch_size]
-            rows = _features([uris[key] for key in keys], towers)
+            rows = _features({key: uris[key] for key in keys}, towers)
             for key, (tokens, clip_embedding, pac_embedding) in zip(keys, rows, strict=True):
                 writer.add(
                     key,
@@ -96,11 +96,14 @@ def extract(
     return len(missing)
 
 
-def _features(uris: Sequence[str], towers: Towers) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Tokens (P, F) and both embeddings (E,) of each picture, in one pass of each tower."""
+def _features(uris: Mapping[str, str], towers: Towers) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Tokens (P, F) and both embeddings (E,) of each picture, in one pass of each tower.
+
+    A picture is named by its digest, so that another one is never taken for it.
+    """
     import torch
 
-    pictures = [load_image(uri) for uri in uris]
+    pictures = [load_image(uri, sha256=key) for key, uri in uris.items()]
 
     def pixels(model: Evaluator) -> Tensor:
         return torch.stack([model.preprocess(picture) for picture in pictures])

@@ -5,6 +5,7 @@ CMYK, palettes and grey become RGB; transparency lies on white. Refused, never g
 32-bit pixels, truncated files, formats that are not photographs (SVG, PDF, EPS).
 """
 
+import hashlib
 import io
 import os
 import stat
@@ -20,6 +21,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 200_000_000
 MAX_ASPECT_RATIO = 30.0
+NUM_FETCHES = 4
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -31,17 +33,33 @@ class ImageError(DataError):
         self.code = code
 
 
-def load_image(uri: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def load_image(uri: str, max_pixels: int = MAX_PIXELS, sha256: str = "") -> Image.Image:
     """The picture at a path, ``s3://`` URI or ``shard.tar#member``, upright and in RGB.
 
     Raises:
-        ImageError: missing, not a file, not a picture, damaged, too large, or of an unclear range.
+        ImageError: missing, not a file, not a picture, damaged, too large, of an unclear range, or
+            not the file that has the digest ``sha256``.
     """
-    return load_image_bytes(read_image(uri), uri, max_pixels)
+    return load_image_bytes(read_image(uri, sha256), uri, max_pixels)
 
 
-def read_image(uri: str) -> bytes:
-    """The bytes of a picture's file."""
+def read_image(uri: str, sha256: str = "") -> bytes:
+    """The bytes of a picture's file; remote ones that have another digest are fetched again.
+
+    Raises:
+        ImageError: see `load_image`.
+    """
+    for _ in range(NUM_FETCHES if uri.startswith("s3://") else 1):
+        data = _read(uri)
+        if not sha256 or hashlib.sha256(data).hexdigest() == sha256:
+            return data
+    raise ImageError(
+        "image_digest_mismatch",
+        f"{uri}: changed since it was validated; validate the dataset again",
+    )
+
+
+def _read(uri: str) -> bytes:
     if "#" in uri and ".tar" in uri:
         from dico.data.tars import is_member_uri, read_member
 

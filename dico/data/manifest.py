@@ -1,6 +1,7 @@
 """The manifest: one Parquet row per picture, the only form of a dataset that the steps read."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dico.errors import DataError
+from dico.errors import DataError, DigestError
 from dico.storage import atomic_write
 
 SPLITS = ("train", "validation", "test")
-FORMAT = "1"
+FORMAT = "2"
+READABLE = ("1", FORMAT)
+_SEAL_KEY = "dico.manifest.sha256"
+_NO_SEAL = "0" * 64
+_FOOTER_BYTES = 1 << 20
 ROWS_PER_GROUP = 10_000
 SCHEMA = pa.schema(
     [
@@ -104,8 +109,9 @@ class ManifestWriter:
             self._write()
 
     def close(self) -> None:
-        """Writes what is pending and the file's footer."""
+        """Writes what is pending and the file's footer, with room for the seal."""
         self._write()
+        self._writer.add_key_value_metadata({_SEAL_KEY: _NO_SEAL})
         self._writer.close()
 
     def _write(self) -> None:
@@ -121,6 +127,7 @@ def manifest_writer(path: str | Path) -> Iterator[ManifestWriter]:
         writer = ManifestWriter(temporary)
         yield writer
         writer.close()
+        _seal(temporary)
 
 
 def write_manifest(records: Iterable[Record], path: str | Path) -> None:
@@ -167,14 +174,63 @@ def combine_digests(digests: Iterable[bytes]) -> str:
 def _open(path: str | Path) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path)
+        found = (file.schema_arrow.metadata or {}).get(b"dico.manifest.format", b"").decode()
+        seal = _seal_of(file)
+        if found != "1" and (not seal or _digest_without_seal(Path(path)) != seal):
+            raise DigestError(f"{path}: its bytes changed since it was written; validate again")
     except FileNotFoundError:
         raise DataError(f"{path}: no such manifest; run validation first") from None
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a Parquet manifest ({error})") from None
-    found = (file.schema_arrow.metadata or {}).get(b"dico.manifest.format", b"").decode()
-    if found != FORMAT or not set(SCHEMA.names) <= set(file.schema_arrow.names):
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: not a Parquet manifest ({reason})") from None
+    if found not in READABLE or not set(SCHEMA.names) <= set(file.schema_arrow.names):
         raise DataError(f"{path}: not a manifest of format {FORMAT}; validate the dataset again")
     return file
+
+
+def _seal(path: Path) -> None:
+    """Writes the digest of the file, its own place taken as zeros, into the file's footer.
+
+    Parquet has no digest of the whole: a flipped bit in a page or in the footer goes unnoticed.
+    """
+    digest = _digest_without_seal(path)
+    with open(path, "r+b") as file:
+        file.seek(_seal_place(path))
+        file.write(digest.encode())
+
+
+def _seal_of(file: pq.ParquetFile) -> str:
+    return str((file.metadata.metadata or {}).get(_SEAL_KEY.encode(), b"").decode())
+
+
+def _seal_place(path: Path) -> int:
+    """Where in the file the seal's 64 digits are; -1 where there are none."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        start = max(0, size - _FOOTER_BYTES)
+        file.seek(start)
+        tail = file.read()
+    found = re.search(re.escape(_SEAL_KEY.encode()) + rb".{1,4}?([0-9a-f]{64})", tail, re.DOTALL)
+    return start + found.start(1) if found else -1
+
+
+def _digest_without_seal(path: Path) -> str:
+    """SHA-256 of the file with zeros for the seal; empty where there is none."""
+    place = _seal_place(path)
+    if place < 0:
+        return ""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        left = place
+        while left:
+            chunk = file.read(min(left, 1 << 20))
+            digest.update(chunk)
+            left -= len(chunk)
+        digest.update(_NO_SEAL.encode())
+        file.seek(place + len(_NO_SEAL))
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _table(records: list[Record]) -> pa.Table:

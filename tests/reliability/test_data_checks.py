@@ -5,7 +5,15 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("module", ["check_pictures"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "check_captions",
+        "check_features",
+        "check_pictures",
+        "check_structure",
+    ],
+)
 def test_every_bar_is_reached(module: str) -> None:
     rows = importlib.import_module(f"tests.reliability.{module}").check(False)
     assert [row for row in rows if not row.good] == []
