@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dico.errors import DataError
+from dico.models.weights.fit import require_finite
 from dico.training.history import History
 from dico.training.rng import restore_rng, rng_tensors, rng_values
 
@@ -113,7 +114,7 @@ class TrainingState:
         restore_rng(_below("rng/", tensors), state["rng"])
 
     def _require_fit(self, tensors: dict[str, Tensor]) -> None:
-        """Refuses tensors that are not this model's, naming the first."""
+        """Refuses tensors that are not this model's, or not numbers, naming the first."""
         wanted = {k: v.shape for k, v in self.model.state_dict().items()}
         found = {k: v.shape for k, v in _below("model/", tensors).items()}
         for name in sorted(wanted.keys() | found.keys()):
@@ -123,6 +124,8 @@ class TrainingState:
                     f"checkpoint: {name} is {_shape(there)}, and this model's is {_shape(here)}; "
                     "it is of another model, choose another run_key"
                 )
+        for name, value in tensors.items():
+            require_finite(value, name.removeprefix("model/"), "checkpoint")
 
 
 def parse_summary(data: bytes, where: str) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def infer_config(tensors: Tensors, quick_gelu: bool, where: str) -> ClipConfig:
         DataError: a weight that tells the shape is missing.
     """
     try:
-        vision = _vision_config(tensors)
+        vision = _vision_config(tensors, where)
         width = tensors["ln_final.weight"].shape[0]
         text = TextConfig(
             context_length=tensors["positional_embedding"].shape[0],
@@ -97,7 +97,7 @@ def infer_config(tensors: Tensors, quick_gelu: bool, where: str) -> ClipConfig:
         raise DataError(f"{where}: weight {error} is missing, so this is no CLIP") from None
 
 
-def _vision_config(tensors: Tensors) -> VisionConfig:
+def _vision_config(tensors: Tensors, where: str) -> VisionConfig:
     if "visual.proj" not in tensors:
         side = _grid_side(tensors["visual.attnpool.positional_embedding"])
         stages = (1, 2, 3, 4)
@@ -107,7 +107,11 @@ def _vision_config(tensors: Tensors) -> VisionConfig:
             width=tensors["visual.layer1.0.conv1.weight"].shape[0],
             head_width=HEAD_WIDTH,
         )
-    width, _, _, patch = tensors["visual.conv1.weight"].shape
+    convolution = tensors["visual.conv1.weight"]
+    if convolution.dim() != 4:
+        shape = tuple(convolution.shape)
+        raise DataError(f"{where}: weight visual.conv1.weight is {shape}, not a convolution's")
+    width, _, _, patch = convolution.shape
     return VisionConfig(
         image_size=_grid_side(tensors["visual.positional_embedding"]) * patch,
         layers=_count(tensors, r"visual\.transformer\.resblocks\.(\d+)\."),

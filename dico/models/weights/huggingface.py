@@ -106,7 +106,7 @@ def captioner_to_huggingface(captioner: Captioner) -> Tensors:
 
 def _ours(theirs: Tensors, config: CaptionerConfig) -> Iterator[tuple[str, Tensor]]:
     for our_name, names, transposed in _names(config):
-        parts = [theirs[name].T if transposed else theirs[name] for name in names]
+        parts = [_matrix(theirs, name).T if transposed else theirs[name] for name in names]
         value = torch.cat(parts).float()
         if our_name == "encoder.positions":
             value = value + theirs[f"{_BERT}.embeddings.token_type_embeddings.weight"][0].float()
@@ -169,8 +169,8 @@ def _pairs(
 
 def _read_config(data: Mapping[str, Any], tensors: Tensors) -> CaptionerConfig:
     bert, gpt2 = data["encoder"]["encoder"], data["decoder"]
-    words = tensors[f"{_GPT2}.wte.weight"]
-    ffn_width = tensors[f"{_GPT2}.h.0.mlp.c_fc.weight"].shape[1]
+    words = _matrix(tensors, f"{_GPT2}.wte.weight")
+    ffn_width = _matrix(tensors, f"{_GPT2}.h.0.mlp.c_fc.weight").shape[1]
     if bert.get("intermediate_size", 3072) != ffn_width:
         raise ValueError(
             f"feed-forward widths {bert.get('intermediate_size')} and {ffn_width} differ"
@@ -178,9 +178,11 @@ def _read_config(data: Mapping[str, Any], tensors: Tensors) -> CaptionerConfig:
     if bert.get("num_attention_heads", 12) != gpt2.get("n_head", 12):
         raise ValueError("encoder and decoder have different numbers of heads")
     return CaptionerConfig(
-        feature_width=tensors[f"{_PROJECTION}.weight"].shape[1],
-        num_image_positions=tensors[f"{_BERT}.embeddings.position_embeddings.weight"].shape[0],
-        num_text_positions=tensors[f"{_GPT2}.wpe.weight"].shape[0],
+        feature_width=_matrix(tensors, f"{_PROJECTION}.weight").shape[1],
+        num_image_positions=_matrix(
+            tensors, f"{_BERT}.embeddings.position_embeddings.weight"
+        ).shape[0],
+        num_text_positions=_matrix(tensors, f"{_GPT2}.wpe.weight").shape[0],
         vocab_size=words.shape[0],
         width=words.shape[1],
         num_encoder_layers=_count(tensors, rf"{re.escape(_BERT)}\.encoder\.layer\.(\d+)\."),
@@ -189,6 +191,12 @@ def _read_config(data: Mapping[str, Any], tensors: Tensors) -> CaptionerConfig:
         ffn_width=ffn_width,
         dropout=gpt2.get("resid_pdrop", 0.1),
     )
+
+
+def _matrix(tensors: Tensors, name: str) -> Tensor:
+    if tensors[name].dim() != 2:
+        raise DataError(f"weight {name} is {tuple(tensors[name].shape)}, not a matrix")
+    return tensors[name]
 
 
 def _write_config(config: CaptionerConfig, clip: dict[str, Any]) -> dict[str, Any]:
