@@ -1,47 +1,77 @@
 # The image of every step. Build: make image
-#   BASE_IMAGE   any Debian-based Python 3.11 or newer
-#   TORCH_BUILD  cpu, or default for the CUDA build
-#   REVISION     commit that the image is built from
+#   BASE_IMAGE   any Debian with Python 3.11 or newer; give it by digest for a release
+#   TORCH_BUILD  cpu, or default for the CUDA build (the node's driver is mounted by its runtime)
+#   VERSION, REVISION   shown as labels
+#   PIP_*, and the secret pip.conf: where pip looks; none of it reaches the last stage
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-FROM ${BASE_IMAGE} AS build
+# The dependencies alone: a layer that an edit of the code leaves as it is.
+FROM ${BASE_IMAGE} AS dependencies
 ARG TORCH_BUILD=cpu
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 COPY constraints.txt pyproject.toml README.md LICENSE ./
-COPY scripts scripts
-RUN python -m venv /dico && TORCH_BUILD=${TORCH_BUILD} scripts/install-torch /dico/bin/python constraints.txt
-# The dependencies alone first: a layer that an edit of the code leaves as it is.
-RUN mkdir dico components pipelines \
+COPY scripts/install-torch scripts/
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    python3 -m venv /dico && TORCH_BUILD=${TORCH_BUILD} scripts/install-torch /dico/bin/python constraints.txt
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    mkdir dico components pipelines \
     && echo '__version__ = "0"' > dico/__init__.py \
     && touch components/__init__.py pipelines/__init__.py \
     && /dico/bin/python -m pip install -c constraints.txt '.[all]' \
-    && /dico/bin/python -m pip uninstall -y dico
+    && /dico/bin/python -m pip uninstall -y dico \
+    && rm -rf build dico components pipelines *.egg-info
+
+# The code, as files to lay over the dependencies.
+FROM dependencies AS code
 COPY dico dico
 COPY components components
 COPY pipelines pipelines
-RUN /dico/bin/python -m pip install --no-deps -c constraints.txt . \
-    && /dico/bin/python -m pip uninstall -y pip \
-    && /dico/bin/python -m compileall -q /dico/lib
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    /dico/bin/python -m pip install --no-deps --prefix /code . \
+    && /dico/bin/python -m compileall -q --invalidation-mode unchecked-hash /code/lib
+
+# Without what no step needs: pip, headers, the test suites of the larger packages.
+FROM dependencies AS slim
+RUN /dico/bin/python -m pip uninstall -y pip setuptools uv; \
+    cd /dico/lib/python3*/site-packages \
+    && rm -rf torch/include torch/test torch/share pyarrow/include pyarrow/tests \
+        pandas/tests scipy/*/tests numpy/*/tests sympy/*/tests matplotlib/tests timm/tests \
+    && find . -name '*.a' -delete \
+    && find . -name __pycache__ -prune -exec rm -rf {} + \
+    && /dico/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /dico/lib || true
+
+# METEOR is a Java program: a runtime of the modules that it uses.
+FROM ${BASE_IMAGE} AS java
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends openjdk-17-jdk-headless binutils \
+    && jlink --add-modules java.base,java.logging,java.xml,java.management,java.sql,jdk.unsupported \
+        --strip-debug --no-header-files --no-man-pages --compress 2 --output /java
 
 FROM ${BASE_IMAGE}
-# METEOR is a Java program.
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends openjdk-17-jre-headless \
-    && rm -rf /var/lib/apt/lists/*
-COPY --from=build /dico /dico
-ARG VERSION=0.1.0
+# The base's pip is taken away: nothing is installed at run time.
+RUN rm -rf /usr/bin/pip* /usr/lib/python3/dist-packages/pip /usr/lib/python3/dist-packages/pip-* \
+    /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip
+COPY --from=java /java /java
+COPY --from=slim /dico /dico
+COPY --from=code /code /dico
+ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="dico" \
       org.opencontainers.image.description="Image captioning by Direct CLIP-based Optimization" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# Any user may run it, and only /tmp is written to: HOME and every cache point there.
-ENV PATH=/dico/bin:$PATH \
-    HOME=/tmp USER=dico LOGNAME=dico \
-    XDG_CACHE_HOME=/tmp/cache HF_HOME=/tmp/cache/huggingface TORCH_HOME=/tmp/cache/torch \
-    TORCHINDUCTOR_CACHE_DIR=/tmp/cache/inductor MPLCONFIGDIR=/tmp/cache/matplotlib \
+# Any user may run it, and only /tmp is written to: HOME and every cache lie there. A user without
+# a line in /etc/passwd has the name that libraries ask for.
+ENV PATH=/dico/bin:/java/bin:$PATH \
+    HOME=/tmp USER=dico LOGNAME=dico TMPDIR=/tmp \
+    XDG_CACHE_HOME=/tmp/cache DICO_CACHE=/tmp/cache/dico HF_HOME=/tmp/cache/huggingface \
+    TORCH_HOME=/tmp/cache/torch TORCHINDUCTOR_CACHE_DIR=/tmp/cache/inductor \
+    TRITON_CACHE_DIR=/tmp/cache/triton MPLCONFIGDIR=/tmp/cache/matplotlib \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532
 WORKDIR /tmp

@@ -13,6 +13,7 @@ def caption_with_champion(
     model_name: str,
     version: str,
     split: str,
+    store: str,
     captions: Output[Dataset],
 ):
     """Captions every picture of a split with the champion; none where there is no champion.
@@ -23,14 +24,16 @@ def caption_with_champion(
         model_name: Name of the registered model.
         version: Number of the champion's version; empty where there is none.
         split: train, validation or test.
+        store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
         captions: One caption per picture, JSON lines.
     """
     from dico.exits import exit_codes
     from dico.steps.caption_with_champion import caption_with_champion as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
+    with exit_codes(), noted("caption_with_champion", store):
         step(
             manifest=manifest.path,
             registry=registry,

@@ -10,13 +10,14 @@ from components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def compare_models(
-    evaluation: Input[Artifact], config: str, decision: Output[Artifact]
+    evaluation: Input[Artifact], config: str, store: str, decision: Output[Artifact]
 ) -> NamedTuple("Outputs", [("promote", str), ("reasons", str)]):
     """Decides by paired-bootstrap differences against the start and the champion.
 
     Args:
         evaluation: Metrics with intervals and differences.
         config: Limits of the gate, JSON.
+        store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
         decision: The decision as JSON.
@@ -25,6 +26,9 @@ def compare_models(
     """
     from dico.exits import exit_codes
     from dico.steps.compare_models import compare_models as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
-        return step(evaluation=evaluation.path, config=config, output_decision=decision.path)
+    with exit_codes(), noted("compare_models", store) as facts:
+        outputs = step(evaluation=evaluation.path, config=config, output_decision=decision.path)
+        facts.update(outputs._asdict())
+        return outputs

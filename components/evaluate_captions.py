@@ -12,12 +12,13 @@ def evaluate_captions(
     features: Input[Artifact],
     evaluator: Input[Model],
     captions: Input[Dataset],
-    baseline_captions: Input[Dataset],
-    champion_captions: Input[Dataset],
     split: str,
     config: str,
+    store: str,
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
+    baseline_captions: Input[Dataset] = None,
+    champion_captions: Input[Dataset] = None,
 ):
     """Scores the candidate, its cross-entropy start, the champion and the human captions.
 
@@ -26,10 +27,11 @@ def evaluate_captions(
         features: Pointer to the features.
         evaluator: Judges captions against pictures.
         captions: The candidate's captions.
-        baseline_captions: Captions of its cross-entropy start.
-        champion_captions: Captions of the champion; may be none.
         split: Split that was captioned.
         config: Settings of the evaluation, JSON.
+        store: Folder or s3:// prefix that the step's note is left in.
+        baseline_captions: Captions of its cross-entropy start; may be none.
+        champion_captions: Captions of the champion; may be none.
 
     Returns:
         evaluation: Metrics with intervals, and scores per picture.
@@ -38,15 +40,16 @@ def evaluate_captions(
     from dico.exits import exit_codes
     from dico.report import headline
     from dico.steps.evaluate_captions import evaluate_captions as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
+    with exit_codes(), noted("evaluate_captions", store):
         step(
             manifest=manifest.path,
             features=features.path,
             evaluator=evaluator.path,
             captions=captions.path,
-            baseline_captions=baseline_captions.path,
-            champion_captions=champion_captions.path,
+            baseline_captions=baseline_captions.path if baseline_captions else "",
+            champion_captions=champion_captions.path if champion_captions else "",
             split=split,
             config=config,
             output_evaluation=evaluation.path,

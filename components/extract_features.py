@@ -27,8 +27,9 @@ def extract_features(
     """
     from dico.exits import exit_codes
     from dico.steps.extract_features import extract_features as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
+    with exit_codes(), noted("extract_features", store):
         step(
             manifest=manifest.path,
             evaluator=evaluator.path,

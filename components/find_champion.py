@@ -8,7 +8,7 @@ from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def find_champion(registry: str, model_name: str, preset: str) -> NamedTuple(
+def find_champion(registry: str, model_name: str, preset: str, store: str) -> NamedTuple(
     "Outputs", [("model_name", str), ("version", str)]
 ):
     """Asks the registry for the champion.
@@ -17,6 +17,7 @@ def find_champion(registry: str, model_name: str, preset: str) -> NamedTuple(
         registry: Folder or s3:// prefix of the registry.
         model_name: Name of the registered model; empty for the preset's name.
         preset: Name of the preset.
+        store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
         model_name: Name of the registered model.
@@ -24,6 +25,9 @@ def find_champion(registry: str, model_name: str, preset: str) -> NamedTuple(
     """
     from dico.exits import exit_codes
     from dico.steps.find_champion import find_champion as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
-        return step(registry=registry, model_name=model_name or preset)
+    with exit_codes(), noted("find_champion", store) as facts:
+        outputs = step(registry=registry, model_name=model_name or preset)
+        facts.update(champion=outputs.version)
+        return outputs

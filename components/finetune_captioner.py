@@ -17,6 +17,9 @@ def finetune_captioner(
     seed: int,
     run_key: str,
     store: str,
+    gpus: int,
+    num_nodes: int,
+    pod: str,
     finetuned_captioner: Output[Model],
 ):
     """Fine-tunes a captioner towards the captions that the evaluator prefers.
@@ -31,23 +34,30 @@ def finetune_captioner(
         seed: Seed of the order.
         run_key: Names the checkpoints; empty to derive it from data, settings and code.
         store: Folder or s3:// prefix that holds the checkpoints.
+        gpus: Processes of each node, one for each GPU; 0 for one process on the CPU.
+        num_nodes: Nodes that train together.
+        pod: What each of several nodes gets, JSON.
 
     Returns:
         finetuned_captioner: Weights, config, tokenizer and history.
     """
-    from dico.exits import exit_codes
-    from dico.steps.finetune_captioner import finetune_captioner as step
+    import json
 
-    with exit_codes():
-        step(
-            manifest=manifest.path,
-            features=features.path,
-            captioner=captioner.path,
-            evaluator=evaluator.path,
-            config=config,
-            decoding=decoding,
-            seed=seed,
-            run_key=run_key,
-            store=store,
-            output_captioner=finetuned_captioner.path,
-        )
+    from dico.exits import exit_codes
+    from dico.launching import launch
+    from dico.steps.run_notes import noted
+
+    with exit_codes(), noted("finetune_captioner", store):
+        arguments = {
+            "manifest": manifest.path,
+            "features": features.path,
+            "captioner": captioner.path,
+            "evaluator": evaluator.path,
+            "config": config,
+            "decoding": decoding,
+            "seed": seed,
+            "run_key": run_key,
+            "store": store,
+            "output_captioner": finetuned_captioner.path,
+        }
+        launch("finetune_captioner", arguments, gpus, num_nodes, json.loads(pod))

@@ -13,6 +13,7 @@ def generate_captions(
     captioner: Input[Model],
     split: str,
     decoding: str,
+    store: str,
     captions: Output[Dataset],
 ):
     """Captions every picture of a split.
@@ -23,14 +24,16 @@ def generate_captions(
         captioner: The model.
         split: train, validation or test.
         decoding: Settings of beam search, JSON.
+        store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
         captions: One caption per picture, JSON lines.
     """
     from dico.exits import exit_codes
     from dico.steps.generate_captions import generate_captions as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
+    with exit_codes(), noted("generate_captions", store):
         step(
             manifest=manifest.path,
             features=features.path,

@@ -16,7 +16,11 @@ def pretrain_captioner(
     seed: int,
     run_key: str,
     store: str,
+    gpus: int,
+    num_nodes: int,
+    pod: str,
     captioner: Output[Model],
+    start_from: Input[Model] = None,
 ):
     """Trains a captioner by cross-entropy.
 
@@ -29,22 +33,31 @@ def pretrain_captioner(
         seed: Seed of initialisation and order.
         run_key: Names the checkpoints; empty to derive it from data, settings and code.
         store: Folder or s3:// prefix that holds the checkpoints.
+        gpus: Processes of each node, one for each GPU; 0 for one process on the CPU.
+        num_nodes: Nodes that train together.
+        pod: What each of several nodes gets, JSON.
+        start_from: A captioner that goes on learning; may be none.
 
     Returns:
         captioner: Weights, config, tokenizer and history.
     """
-    from dico.exits import exit_codes
-    from dico.steps.pretrain_captioner import pretrain_captioner as step
+    import json
 
-    with exit_codes():
-        step(
-            manifest=manifest.path,
-            features=features.path,
-            captioner_config=captioner_config,
-            config=config,
-            decoding=decoding,
-            seed=seed,
-            run_key=run_key,
-            store=store,
-            output_captioner=captioner.path,
-        )
+    from dico.exits import exit_codes
+    from dico.launching import launch
+    from dico.steps.run_notes import noted
+
+    with exit_codes(), noted("pretrain_captioner", store):
+        arguments = {
+            "manifest": manifest.path,
+            "features": features.path,
+            "captioner_config": captioner_config,
+            "config": config,
+            "decoding": decoding,
+            "seed": seed,
+            "run_key": run_key,
+            "store": store,
+            "output_captioner": captioner.path,
+            "start_from": start_from.path if start_from else "",
+        }
+        launch("pretrain_captioner", arguments, gpus, num_nodes, json.loads(pod))

@@ -22,6 +22,8 @@ def register_model(
     preset: str,
     overrides: str,
     seed: int,
+    run_id: str,
+    store: str,
     registered: Output[Artifact],
 ) -> NamedTuple("Outputs", [("version", str), ("promoted", str)]):
     """Registers the candidate under the next number, immutable.
@@ -39,6 +41,8 @@ def register_model(
         preset: Name of the preset.
         overrides: Settings that were changed.
         seed: Seed of the run.
+        run_id: Kubeflow's id of the run.
+        store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
         registered: Name, number and place of the version, JSON.
@@ -49,9 +53,10 @@ def register_model(
 
     from dico.exits import exit_codes
     from dico.steps.register_model import register_model as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
-        return step(
+    with exit_codes(), noted("register_model", store) as facts:
+        outputs = step(
             captioner=captioner.path,
             evaluator=evaluator.path,
             evaluation=evaluation.path,
@@ -66,7 +71,10 @@ def register_model(
                     "preset": preset,
                     "overrides": overrides,
                     "seed": seed,
+                    "run_id": run_id,
                 }
             ),
             output_version=registered.path,
         )
+        facts.update(outputs._asdict())
+        return outputs

@@ -19,6 +19,7 @@ def report_run(
     preset: str,
     overrides: str,
     seed: int,
+    store: str,
     report: Output[HTML],
 ):
     """Writes the run's report as one self-contained page.
@@ -35,6 +36,7 @@ def report_run(
         preset: Name of the preset.
         overrides: Settings that were changed.
         seed: Seed of the run.
+        store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
         report: The page.
@@ -43,8 +45,9 @@ def report_run(
 
     from dico.exits import exit_codes
     from dico.steps.report_run import report_run as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
+    with exit_codes(), noted("report_run", store):
         step(
             manifest=manifest.path,
             evaluator=evaluator.path,

@@ -1,20 +1,33 @@
 """Stops the run where the dataset was refused; the report of the checks is kept by then."""
 
 from kfp import dsl
+from kfp.dsl import Dataset, Input
 
 from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def require_valid_dataset(ok: str, reasons: str):
-    """Fails with the reasons unless the dataset passed its checks.
+def require_valid_dataset(
+    ok: str, reasons: str, manifest: Input[Dataset], fingerprint: str, store: str
+):
+    """Fails with the reasons unless the dataset passed; keeps its manifest for later runs.
 
     Args:
         ok: "true" where the dataset passed.
         reasons: Why it did not.
+        manifest: Manifest of the dataset.
+        fingerprint: SHA-256 over pictures, captions and splits.
+        store: Folder or s3:// prefix that keeps the manifest.
     """
     from dico.exits import exit_codes
     from dico.steps.require_valid_dataset import require_valid_dataset as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
-        step(ok=ok, reasons=reasons)
+    with exit_codes(), noted("require_valid_dataset", store):
+        step(
+            ok=ok,
+            reasons=reasons,
+            manifest=manifest.path,
+            fingerprint=fingerprint,
+            store=store,
+        )

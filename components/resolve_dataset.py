@@ -27,6 +27,7 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
     """
     from dico.exits import exit_codes
     from dico.steps.resolve_dataset import resolve_dataset as step
+    from dico.steps.run_notes import noted
 
-    with exit_codes():
+    with exit_codes(), noted("resolve_dataset", store):
         return step(dataset=dataset, images=images, toy=toy, seed=seed, store=store)

@@ -28,9 +28,10 @@ def train_evaluator(
         evaluator: Base CLIP and tuned weights, config and tokenizer.
     """
     from dico.exits import exit_codes
+    from dico.steps.run_notes import noted
     from dico.steps.train_evaluator import train_evaluator as step
 
-    with exit_codes():
+    with exit_codes(), noted("train_evaluator", store):
         step(
             manifest=manifest.path,
             config=config,

@@ -14,6 +14,8 @@ def validate_dataset(
     images: str,
     version: str,
     config: str,
+    baseline: str,
+    store: str,
     manifest: Output[Dataset],
     report: Output[HTML],
     summary: Output[Artifact],
@@ -25,6 +27,8 @@ def validate_dataset(
         images: Folder of the pictures; empty where the annotations know.
         version: Changes with the dataset, so that an old result is not used for it.
         config: Settings of the checks, JSON.
+        baseline: URI of the manifest that drift is measured from; empty for none.
+        store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
         manifest: Parquet with one row per accepted picture.
@@ -35,14 +39,18 @@ def validate_dataset(
         reasons: Why the dataset is refused.
     """
     from dico.exits import exit_codes
+    from dico.steps.run_notes import noted
     from dico.steps.validate_dataset import validate_dataset as step
 
-    with exit_codes():
-        return step(
+    with exit_codes(), noted("validate_dataset", store) as facts:
+        outputs = step(
             dataset=dataset,
             images=images,
             config=config,
             output_manifest=manifest.path,
             output_report=report.path,
             output_summary=summary.path,
+            baseline=baseline,
         )
+        facts.update(accepted=outputs.ok, fingerprint=outputs.fingerprint[:12])
+        return outputs

@@ -4,10 +4,18 @@ from pathlib import Path
 
 from kfp import compiler
 
+from pipelines.caption import caption
 from pipelines.dico import dico
+from pipelines.evaluate import evaluate
+from pipelines.retrain import retrain
 
 FOLDER = Path(__file__).parent
-PIPELINES = {"dico.yaml": dico}
+PIPELINES = {
+    "dico.yaml": dico,
+    "retrain.yaml": retrain,
+    "evaluate.yaml": evaluate,
+    "caption.yaml": caption,
+}
 
 
 def compile_all(folder: Path = FOLDER) -> list[Path]:

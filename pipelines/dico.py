@@ -1,27 +1,21 @@
 """The training pipeline: from a dataset to a registered captioner.
 
-Compiled by `make compile` to pipelines/dico.yaml, which runs unchanged on a laptop (`dico run`)
-and on a cluster.
+Compiled by `make compile` to pipelines/dico.yaml, which runs unchanged on a laptop (`dico run`),
+in containers (`make test-image`) and on a cluster.
 """
 
 from kfp import dsl
 
-from components.caption_with_champion import caption_with_champion
-from components.compare_models import compare_models
-from components.evaluate_captions import evaluate_captions
+from components.check_pod import check_pod
 from components.extract_features import extract_features
 from components.find_champion import find_champion
-from components.finetune_captioner import finetune_captioner
-from components.generate_captions import generate_captions
-from components.pretrain_captioner import pretrain_captioner
-from components.register_model import register_model
-from components.report_run import report_run
-from components.require_valid_dataset import require_valid_dataset
+from components.image import IMAGE
+from components.preflight import preflight
 from components.resolve_config import resolve_config
-from components.resolve_dataset import resolve_dataset
+from components.summarise_run import summarise_run
 from components.train_evaluator import train_evaluator
-from components.validate_dataset import validate_dataset
-from pipelines.tasks import heavy, light
+from pipelines.stages import Run, check_dataset, train_and_register
+from pipelines.tasks import ComputingPods, Pods
 
 
 @dsl.pipeline(
@@ -38,134 +32,104 @@ def dico(
     registry: str = "",
     model_name: str = "",
     run_key: str = "",
+    image: str = IMAGE,
+    secret: str = "dico",
+    volume: str = "dico",
+    gpu_type: str = "nvidia.com/gpu",
+    gpus: int = 0,
+    num_nodes: int = 1,
+    cpu: str = "4",
+    memory: str = "16Gi",
+    node_selector: dict = {},
+    tolerations: list = [],
 ):
     """Trains an image captioner by cross-entropy, then DiCO; evaluates, gates and registers it.
 
     Args:
-        dataset: Path or s3:// URI of the annotations; empty for the built-in small world.
-        images: Folder of the pictures; empty where the annotations know.
-        preset: Name of a preset, such as toy or photos.
-        overrides: Settings to change, such as "xe.num_steps=200 finetune.beta=0.1".
-        seed: Seed of everything random.
-        store: Folder or s3:// prefix for features and checkpoints; empty for the working folder.
-        registry: Folder or s3:// prefix of the model registry; empty for one in the store.
-        model_name: Name that the model is registered under; empty for the preset's name.
-        run_key: Names the checkpoints, so that the same key resumes; empty to derive it.
+        dataset: Data. Path or s3:// URI of the annotations; empty for the built-in small world.
+        images: Data. Folder of the pictures; empty where the annotations know.
+        preset: Settings. Name of a preset, such as toy or photos.
+        overrides: Settings. Values to change, such as "xe.num_steps=200 finetune.beta=0.1".
+        seed: Settings. Seed of everything random.
+        store: Places. Folder or s3:// prefix for features and checkpoints; empty for the work volume.
+        registry: Places. Folder or s3:// prefix of the model registry; empty for the work volume.
+        model_name: Model. Name that it is registered under; empty for the preset's name.
+        run_key: Model. Names the checkpoints, so that the same key resumes; empty to derive it.
+        image: Pods. Image of every step; by digest, so that a cached step is never of another image.
+        secret: Pods. Secret with the credentials of the object store and the signing keys.
+        volume: Pods. Claim on the work volume, mounted at /data.
+        gpu_type: Pods. Resource name of the GPUs.
+        gpus: Pods. GPUs of each node that trains; 0 trains on the CPU.
+        num_nodes: Pods. Nodes that train together; more than one needs Kubeflow Trainer.
+        cpu: Pods. CPU limit of a step that computes, such as 4 or 500m.
+        memory: Pods. Memory limit of a step that computes, such as 16Gi; 2Gi of it may be /dev/shm.
+        node_selector: Pods. Labels of the nodes that may train, such as {"pool": "gpu"}.
+        tolerations: Pods. Taints that training tolerates, as Kubernetes writes them.
     """
-    config = light(resolve_config(preset=preset, overrides=overrides)).outputs
-    source = light(
-        resolve_dataset(dataset=dataset, images=images, toy=config["toy"], seed=seed, store=store),
-        cached=False,
-    ).outputs
-    validation = heavy(
-        validate_dataset(
-            dataset=source["dataset"],
-            images=source["images"],
-            version=source["version"],
-            config=config["validation"],
+    pods = Pods(image, secret, volume)
+    finish = pods.summary(summarise_run(pipeline="dico", store=store))
+    with dsl.ExitHandler(finish, name="dico"):
+        ready = pods.light(
+            preflight(
+                dataset=dataset,
+                images=images,
+                preset=preset,
+                overrides=overrides,
+                store=store,
+                registry=registry,
+                gpu_type=gpu_type,
+                gpus=gpus,
+                num_nodes=num_nodes,
+                cpu=cpu,
+                memory=memory,
+                node_selector=node_selector,
+                tolerations=tolerations,
+            ),
+            cached=False,
+        ).outputs
+        computing = ComputingPods(image, secret, volume, ready, node_selector, tolerations)
+        config = pods.light(resolve_config(preset=preset, overrides=overrides)).outputs
+        checked_pod = computing.training(
+            check_pod(gpus=gpus, num_nodes=num_nodes, store=ready["store"])
+        ).set_caching_options(False)
+        data = check_dataset(computing, config, dataset, images, seed)
+        champion = pods.light(
+            find_champion(
+                registry=ready["registry"],
+                model_name=model_name,
+                preset=preset,
+                store=ready["store"],
+            ),
+            cached=False,
+        ).outputs
+        evaluator = computing.heavy(
+            train_evaluator(
+                manifest=data.manifest,
+                config=config["evaluator"],
+                seed=seed,
+                run_key=run_key,
+                store=ready["store"],
+            ).after(data.gate)
+        ).outputs["evaluator"]
+        features = computing.heavy(
+            extract_features(
+                manifest=data.manifest,
+                evaluator=evaluator,
+                config=config["features"],
+                store=ready["store"],
+            )
+        ).outputs["features"]
+        run = Run(
+            computing,
+            config,
+            data,
+            champion["model_name"],
+            champion["version"],
+            preset,
+            overrides,
+            seed,
+            run_key,
+            gpus,
+            num_nodes,
         )
-    ).outputs
-    gate = light(require_valid_dataset(ok=validation["ok"], reasons=validation["reasons"]))
-    manifest = validation["manifest"]
-    checkpoints = {"seed": seed, "run_key": run_key, "store": store}
-
-    evaluator = heavy(
-        train_evaluator(manifest=manifest, config=config["evaluator"], **checkpoints).after(gate)
-    ).outputs["evaluator"]
-    features = heavy(
-        extract_features(
-            manifest=manifest, evaluator=evaluator, config=config["features"], store=store
-        )
-    ).outputs["features"]
-    xe_captioner = heavy(
-        pretrain_captioner(
-            manifest=manifest,
-            features=features,
-            captioner_config=config["captioner"],
-            config=config["xe"],
-            decoding=config["decoding"],
-            **checkpoints,
-        )
-    ).outputs["captioner"]
-    captioner = heavy(
-        finetune_captioner(
-            manifest=manifest,
-            features=features,
-            captioner=xe_captioner,
-            evaluator=evaluator,
-            config=config["finetune"],
-            decoding=config["decoding"],
-            **checkpoints,
-        )
-    ).outputs["finetuned_captioner"]
-
-    test = {"manifest": manifest, "split": "test"}
-    search = {"decoding": config["decoding"]}
-    xe_captions = heavy(
-        generate_captions(features=features, captioner=xe_captioner, **test, **search),
-        name="generate-captions-xe",
-    ).outputs["captions"]
-    captions = heavy(
-        generate_captions(features=features, captioner=captioner, **test, **search),
-        name="generate-captions-dico",
-    ).outputs["captions"]
-    champion = light(
-        find_champion(registry=registry, model_name=model_name, preset=preset).after(gate),
-        cached=False,
-    ).outputs
-    champion_captions = heavy(
-        caption_with_champion(
-            registry=registry,
-            model_name=champion["model_name"],
-            version=champion["version"],
-            **test,
-        )
-    ).outputs["captions"]
-
-    evaluation = heavy(
-        evaluate_captions(
-            manifest=manifest,
-            features=features,
-            evaluator=evaluator,
-            captions=captions,
-            baseline_captions=xe_captions,
-            champion_captions=champion_captions,
-            split="test",
-            config=config["evaluation"],
-        )
-    ).outputs["evaluation"]
-    decision = light(
-        compare_models(evaluation=evaluation, config=config["gate"]), cached=False
-    ).outputs["decision"]
-    lineage = {
-        "dataset": source["dataset"],
-        "fingerprint": validation["fingerprint"],
-        "preset": preset,
-        "overrides": overrides,
-        "seed": seed,
-    }
-    report = light(
-        report_run(
-            manifest=manifest,
-            evaluator=evaluator,
-            xe_captioner=xe_captioner,
-            captioner=captioner,
-            evaluation=evaluation,
-            decision=decision,
-            **lineage,
-        ),
-        cached=False,
-    ).outputs["report"]
-    light(
-        register_model(
-            captioner=captioner,
-            evaluator=evaluator,
-            evaluation=evaluation,
-            decision=decision,
-            report=report,
-            registry=registry,
-            model_name=champion["model_name"],
-            **lineage,
-        ),
-        cached=False,
-    )
+        train_and_register(run, evaluator, features, ready_pod=checked_pod)

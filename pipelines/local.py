@@ -22,10 +22,11 @@ from dico.errors import DicoError, TryAgainError, UsageError
 from dico.progress import format_seconds
 from dico.provenance import code_digest
 from dico.report import read_metrics, tabulate
+from dico.steps.run_notes import RUN_VARIABLE
 from pipelines.run_folder import RunFolder, new_name
 from pipelines.screen import WIDTH_OF_LOGS, Screen
 from pipelines.specification import Specification, parse_arguments, read_specification
-from pipelines.subprocesses import Step, steps_as_processes
+from pipelines.subprocesses import Step, environment, steps_as_processes
 
 _EXIT_CODES = {2, 65, 70, 74, 75, 77, 130}
 
@@ -71,7 +72,7 @@ def prepare(values: dict[str, Any], runs: Path) -> dict[str, Any]:
 
         resolve_config(preset=values["preset"], overrides=values.get("overrides", ""))
     prepared = dict(values)
-    for key in ("dataset", "images"):
+    for key in ("dataset", "images", "pictures", "destination"):
         if prepared.get(key):
             prepared[key] = ",".join(map(_absolute, prepared[key].split(",")))
     if prepared.get("dataset"):
@@ -151,7 +152,18 @@ def _load(path: Path) -> tuple[Any, int]:
     from kfp import components
 
     component = components.load_component_from_file(str(path))
-    return component, len(component.pipeline_spec.root.dag.tasks)
+    specification = component.pipeline_spec
+    for part in (specification.root, *specification.components.values()):
+        for task in part.dag.tasks.values():
+            # Another try is for machines that come and go; here the same error would come again.
+            task.ClearField("retry_policy")
+    return component, _num_steps(specification.root, specification.components)
+
+
+def _num_steps(part: Any, components: Any) -> int:
+    """Steps below ``part``, those in exit handlers and conditions included."""
+    inner = [components[task.component_ref.name] for task in part.dag.tasks.values()]
+    return sum(_num_steps(one, components) if one.HasField("dag") else 1 for one in inner)
 
 
 def _execute(component: Any, values: dict[str, Any], runs: Path, run: _Run) -> None:
@@ -168,6 +180,7 @@ def _execute(component: Any, values: dict[str, Any], runs: Path, run: _Run) -> N
         )
         with (
             steps_as_processes(run.folder.logs, Path(scratch), run),
+            environment(**{RUN_VARIABLE: run.folder.path.name}),
             open(run.folder.logs / "kfp.log", "w") as log,
             contextlib.redirect_stdout(log),
         ):
@@ -183,6 +196,13 @@ def _conclude(run: _Run, seconds: float) -> None:
         decision = outputs["compare_models"]
         verdict = "promoted" if decision["promote"] == "true" else "not promoted"
         run.screen.note(f"  {verdict}: {decision['reasons']}")
+    if outputs.get("detect_changes", {}).get("Output") == "false":
+        run.screen.note(
+            "  nothing new: the champion was made from this dataset; nothing was trained"
+        )
+    if "caption_batch" in outputs:
+        counts = outputs["caption_batch"]
+        run.screen.note(f"  {counts['num_captions']} captions, {counts['num_failed']} unreadable")
     if "register_model" in outputs:
         model = outputs["find_champion"]["model_name"]
         run.screen.note(f"  registered: {model}, version {outputs['register_model']['version']}")

@@ -32,6 +32,12 @@ PLACES = {
     ("compare_models", "decision"): "decision.json",
     ("report_run", "report"): "report.html",
     ("register_model", "registered"): "registered.json",
+    ("fetch_version", "captioner"): "start/captioner",
+    ("fetch_version", "evaluator"): "start/evaluator",
+    ("generate_captions", "captions"): "captions/version.jsonl",
+    ("caption_batch", "captions"): "captions.jsonl",
+    ("summarise_run", "summary"): "summary.json",
+    ("summarise_run", "page"): "summary.html",
 }
 
 

@@ -14,7 +14,10 @@ _TYPES = {
     "NUMBER_INTEGER": "a whole number",
     "NUMBER_DOUBLE": "a number",
     "BOOLEAN": "true or false",
+    "STRUCT": 'JSON such as {"pool": "gpu"}',
+    "LIST": 'JSON such as [{"key": "gpu", "operator": "Exists"}]',
 }
+_JSON_TYPES: dict[str, type] = {"BOOLEAN": bool, "STRUCT": dict, "LIST": list}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,6 @@ def _convert(key: str, text: str, kind: str) -> Any:
         value = json.loads(text)
     except ValueError:
         value = None
-    if isinstance(value, bool) == (kind == "BOOLEAN") and value is not None:
+    if isinstance(value, _JSON_TYPES.get(kind, object)) and value is not None:
         return value
     raise ConfigError(f"{key}: expected {_TYPES.get(kind, 'JSON')}, got {text!r}")

@@ -86,7 +86,7 @@ def steps_as_processes(logs: Path, scratch: Path, watcher: Watcher) -> Iterator[
             _changed(subprocess_task_handler, "replace_python_executable", lambda cmd, _: cmd)
         )
         stack.enter_context(_changed(graph_utils, "topological_sort_tasks", _stack_of_tasks))
-        stack.enter_context(_environment(PATH=path, TMPDIR=str(scratch)))
+        stack.enter_context(environment(PATH=path, TMPDIR=str(scratch)))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         yield
@@ -196,7 +196,8 @@ def _changed(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _environment(**variables: str) -> Iterator[None]:
+def environment(**variables: str) -> Iterator[None]:
+    """Sets variables of the environment while the block runs."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

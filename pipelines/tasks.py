@@ -1,23 +1,108 @@
-"""What the pods of a cluster need, the same for every task; no effect on a laptop."""
+"""What the pods of a cluster get; no effect on a laptop.
+
+Resources come from the preflight step's outputs and not from the pipeline's parameters: Kubeflow
+reads a limit from text only, and a number given on a command line would quietly be no limit at all.
+"""
+
+from dataclasses import dataclass
+from typing import Any
 
 from kfp import dsl, kubernetes
 
-_USER = 65532
+from dico.preflight import WORK_VARIABLE
+from dico.steps.run_notes import RUN_VARIABLE
+
+USER = 65532
+WORK = "/data"
+"""Where the work volume is mounted; its folders ``store`` and ``registry`` are the defaults."""
+
+SECRET_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL_S3",
+    "DICO_SIGNING_KEY",
+    "DICO_VERIFY_KEY",
+)
+"""Keys of the secret, each also the name of its variable; all may be absent."""
+
+HOUR = 3600
 
 
-def light(task: dsl.PipelineTask, cached: bool = True) -> dsl.PipelineTask:
-    """A step that decides or records: small, and cached only where its inputs tell everything."""
-    task.set_caching_options(cached)
-    return kubernetes.set_security_context(
-        task, run_as_user=_USER, run_as_group=_USER, run_as_non_root=True
-    )
+@dataclass(frozen=True)
+class Pods:
+    """The pods of one run. Its fields are parameters of the pipeline."""
+
+    image: Any
+    """Image of every step."""
+
+    secret: Any
+    """Name of the Secret with the credentials."""
+
+    volume: Any
+    """Name of the claim on the work volume."""
+
+    def light(self, task: dsl.PipelineTask, cached: bool = True) -> dsl.PipelineTask:
+        """A step that decides or records; cached only where its inputs tell everything."""
+        task.set_cpu_limit("1").set_memory_limit("4Gi")
+        return self._pod(task, cached, hours=1)
+
+    def summary(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """The step that runs at the end, whatever happened."""
+        return self.light(task, cached=False)
+
+    def _pod(self, task: dsl.PipelineTask, cached: bool, hours: int) -> dsl.PipelineTask:
+        task.set_container_image(self.image)
+        task.set_caching_options(cached)
+        task.set_cpu_request("250m").set_memory_request("512Mi")
+        task.set_env_variable(WORK_VARIABLE, WORK)
+        kubernetes.set_security_context(
+            task, run_as_user=USER, run_as_group=USER, run_as_non_root=True
+        )
+        kubernetes.set_timeout(task, hours * HOUR)
+        kubernetes.use_field_path_as_env(task, RUN_VARIABLE, "metadata.labels['pipeline/runid']")
+        kubernetes.mount_pvc(task, pvc_name=self.volume, mount_path=WORK)
+        return kubernetes.use_secret_as_env(
+            task, self.secret, {key: key for key in SECRET_KEYS}, optional=True
+        )
 
 
-def heavy(task: dsl.PipelineTask, name: str = "") -> dsl.PipelineTask:
-    """A step that computes: shared memory for its workers; ``name`` is shown where given."""
-    light(task)
-    if name:
-        task.set_display_name(name)
-    return kubernetes.empty_dir_mount(
-        task, volume_name="dshm", mount_path="/dev/shm", medium="Memory"
-    )
+@dataclass(frozen=True)
+class ComputingPods(Pods):
+    """The pods of a run after its preflight step."""
+
+    ready: Any
+    """Outputs of the preflight step."""
+
+    node_selector: Any
+    """Labels of the nodes that may train."""
+
+    tolerations: Any
+    """Taints that training tolerates."""
+
+    def heavy(self, task: dsl.PipelineTask, name: str = "") -> dsl.PipelineTask:
+        """A step that computes on CPUs, safe to try again; ``name`` is shown where given."""
+        if name:
+            task.set_display_name(name)
+        self._pod(task, cached=True, hours=24)
+        return self._computing(task)
+
+    def training(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """A step that trains, on GPUs where asked for; tried again, it goes on where it was."""
+        self._pod(task, cached=True, hours=7 * 24)
+        task.set_accelerator_type(self.ready["gpu_type"])
+        task.set_accelerator_limit(self.ready["gpus"])
+        task.register_pipeline_channels([self.ready["gpu_type"], self.ready["gpus"]])
+        kubernetes.add_node_selector_json(task, self.node_selector)
+        kubernetes.add_toleration_json(task, self.tolerations)
+        return self._computing(task)
+
+    def _computing(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        task.set_cpu_limit(self.ready["cpu"])
+        task.set_memory_limit(self.ready["memory"])
+        task.register_pipeline_channels([self.ready["cpu"], self.ready["memory"]])
+        task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2)
+        return kubernetes.empty_dir_mount(
+            task, volume_name="dshm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi"
+        )

@@ -40,26 +40,37 @@ def test_module_imports_only_kfp_and_the_standard_library(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_body_is_one_call_of_its_step(name):
     body = function_of(name).body[1:]
-    imports = [node for node in body if isinstance(node, ast.ImportFrom)]
-    assert any(node.module == f"dico.steps.{name}" for node in imports)
-    calls = step_calls(name)
-    assert len(calls) == 1
-    assert len(body) <= 5
-    assert not calls[0].args
+    assert len(body) <= 6
+    assert len(calls_of(name)) == 1
+    code = ast.unparse(function_of(name))
+    assert f"from dico.steps.{name} import {name} as step" in code or f"launch('{name}'" in code
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_step_understands_the_call(name):
     step = getattr(importlib.import_module(f"dico.steps.{name}"), name)
-    keywords = {keyword.arg: None for keyword in step_calls(name)[0].keywords}
-    inspect.signature(step).bind(**keywords)
+    call = calls_of(name)[0]
+    names = [keyword.arg for keyword in call.keywords]
+    if call.func.id == "launch":
+        assert call.args[0].value == name
+        assigned = [n for n in ast.walk(function_of(name)) if isinstance(n, ast.Assign)]
+        names = [key.value for key in assigned[0].value.keys]
+    inspect.signature(step).bind(**dict.fromkeys(names))
 
 
-def step_calls(name):
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in {"resolve_config", "summarise_run"}])
+def test_every_step_leaves_a_note_of_its_name(name):
+    calls = [n for n in ast.walk(function_of(name)) if isinstance(n, ast.Call)]
+    (noted,) = [call for call in calls if getattr(call.func, "id", "") == "noted"]
+    assert ast.unparse(noted) == f"noted('{name}', store)"
+
+
+def calls_of(name):
+    """The call of the step, or of what launches it."""
     return [
         node
         for node in ast.walk(function_of(name))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "step"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"step", "launch"}
     ]
 
 

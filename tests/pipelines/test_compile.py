@@ -1,5 +1,7 @@
 """The committed YAML is what the code compiles to, and needs no torch to compile."""
 
+import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,83 +21,215 @@ def without_sdk_version(path):
     return [line for line in lines if not line.startswith("sdkVersion:")]
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compiled")
+    compile_all(folder)
+    return folder
+
+
 @pytest.mark.parametrize("name", PIPELINES)
-def test_committed_yaml_is_up_to_date(name, tmp_path):
-    compile_all(tmp_path)
-    assert without_sdk_version(tmp_path / name) == without_sdk_version(FOLDER / name), (
+def test_committed_yaml_is_up_to_date(name, compiled):
+    assert without_sdk_version(compiled / name) == without_sdk_version(FOLDER / name), (
         "pipelines or components changed; run `make compile` and commit the YAML"
     )
 
 
 def test_compiling_loads_no_heavy_library():
     code = (
-        "import sys, pipelines.dico;"
+        "import sys, pipelines.compile;"
         "print([m for m in ('torch', 'pandas', 'open_clip', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def read_pipeline():
-    return list(yaml.safe_load_all((FOLDER / "dico.yaml").read_text()))
+@functools.cache
+def read(name):
+    """The pipeline, and what Kubernetes gets."""
+    return list(yaml.load_all((FOLDER / name).read_text(), Loader=yaml.CSafeLoader))
 
 
-def test_every_parameter_is_described_and_has_a_plain_default():
-    parameters = read_pipeline()[0]["root"]["inputDefinitions"]["parameters"]
-    assert set(parameters) == {
-        "dataset",
-        "images",
-        "preset",
-        "overrides",
-        "seed",
-        "store",
-        "registry",
-        "model_name",
-        "run_key",
-    }
-    for name, parameter in parameters.items():
-        assert parameter["description"].endswith("."), name
-        assert isinstance(parameter["defaultValue"], str | int | float), name
-
-
-def test_steps_that_look_at_the_world_are_never_cached():
-    tasks = read_pipeline()[0]["root"]["dag"]["tasks"]
-    cached = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
-    assert set(tasks) - cached == {
-        "resolve-dataset",
-        "find-champion",
-        "compare-models",
-        "report-run",
-        "register-model",
+def tasks_of(pipeline):
+    """Every step by its name, wherever it is nested."""
+    parts = [pipeline["root"], *pipeline["components"].values()]
+    named = {k: v for part in parts for k, v in part.get("dag", {}).get("tasks", {}).items()}
+    return {
+        name: task
+        for name, task in named.items()
+        if "dag" not in pipeline["components"][task["componentRef"]["name"]]
     }
 
 
-def test_nothing_is_trained_before_the_dataset_passed():
-    tasks = read_pipeline()[0]["root"]["dag"]["tasks"]
-
-    def upstream(name):
-        direct = tasks[name].get("dependentTasks", [])
-        return set(direct).union(*(upstream(task) for task in direct)) if direct else set()
-
-    for name in ("train-evaluator", "pretrain-captioner", "finetune-captioner", "register-model"):
-        assert "require-valid-dataset" in upstream(name), name
+def containers_of(pipeline):
+    return {k: v["container"] for k, v in pipeline["deploymentSpec"]["executors"].items()}
 
 
-def test_every_pod_runs_as_a_plain_user():
-    executors = read_pipeline()[0]["deploymentSpec"]["executors"]
-    platform = read_pipeline()[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert set(platform) == set(executors)
-    for name, settings in platform.items():
-        assert settings["securityContext"]["runAsNonRoot"] is True, name
-        assert int(settings["securityContext"]["runAsUser"]) > 0, name
+GROUPS = ("Data", "Settings", "Places", "Model", "Pods")
 
 
-def test_every_place_in_the_run_folder_is_an_output_of_a_step():
-    pipeline = read_pipeline()[0]
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_parameter_is_in_a_group_described_and_has_a_plain_default(name):
+    parameters = read(name)[0]["root"]["inputDefinitions"]["parameters"]
+    for key, parameter in parameters.items():
+        group, _, text = parameter["description"].partition(". ")
+        assert group in GROUPS, key
+        assert text.endswith("."), key
+        if (name, key) != ("caption.yaml", "pictures"):
+            default = parameter["defaultValue"]
+            assert isinstance(default, str | int | float | bool) or not default, key
+
+
+def test_parameters_read_the_same_in_all_pipelines():
+    first = {}
+    for name in PIPELINES:
+        for key, parameter in read(name)[0]["root"]["inputDefinitions"]["parameters"].items():
+            assert first.setdefault(key, parameter) == parameter, (name, key)
+
+
+def test_default_preset_is_one_of_the_librarys():
+    from dico.config import presets
+
+    parameters = read("dico.yaml")[0]["root"]["inputDefinitions"]["parameters"]
+    assert parameters["preset"]["defaultValue"] in presets()
+
+
+NEVER_CACHED = {
+    "caption-batch",
+    "check-pod",
+    "compare-models",
+    "detect-changes",
+    "find-champion",
+    "preflight",
+    "register-model",
+    "report-run",
+    "require-valid-dataset",
+    "resolve-dataset",
+    "summarise-run",
+}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_steps_that_decide_record_or_look_at_the_world_are_never_cached(name):
+    tasks = tasks_of(read(name)[0])
+    cached = {key for key, task in tasks.items() if task["cachingOptions"].get("enableCache")}
+    assert set(tasks) - cached == set(tasks) & NEVER_CACHED
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_nothing_expensive_starts_before_the_preflight(name):
+    pipeline = read(name)[0]
+    tasks = tasks_of(pipeline)
+    free = {key for key, task in tasks.items() if not task.get("dependentTasks")}
+    inside = {key for key in free if "preflight-store" not in yaml.dump(tasks[key])}
+    assert inside <= {"preflight", "resolve-config"}
+
+
+@pytest.mark.parametrize("name", ["dico.yaml", "retrain.yaml"])
+def test_nothing_is_trained_before_the_dataset_passed(name):
+    pipeline = read(name)[0]
+    parts = [pipeline["root"], *pipeline["components"].values()]
+    tasks = {k: v for part in parts for k, v in part.get("dag", {}).get("tasks", {}).items()}
+    holder = {
+        inner: outer
+        for outer, task in tasks.items()
+        for inner in pipeline["components"][task["componentRef"]["name"]]
+        .get("dag", {})
+        .get("tasks", {})
+    }
+
+    def upstream(key):
+        direct = set(tasks[key].get("dependentTasks", []))
+        outer = {holder[key]} if key in holder else set()
+        return direct.union(*(upstream(one) for one in direct | outer))
+
+    trained = {"train-evaluator", "pretrain-captioner", "finetune-captioner", "register-model"}
+    for key in trained & set(tasks):
+        assert "require-valid-dataset" in upstream(key), key
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_pod_is_a_plain_user_with_limits_a_deadline_and_optional_secrets(name):
+    pipeline, kubernetes = read(name)
+    containers = containers_of(pipeline)
+    platform = kubernetes["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(platform) == set(containers)
+    for key, pod in platform.items():
+        assert pod["securityContext"]["runAsNonRoot"] is True, key
+        assert int(pod["securityContext"]["runAsUser"]) > 0, key
+        assert int(pod["activeDeadlineSeconds"]) > 0, key
+        assert all(secret["optional"] for secret in pod["secretAsEnv"]), key
+        limits = containers[key]["resources"]
+        assert {"resourceCpuLimit", "resourceMemoryLimit"} <= set(limits), key
+        assert {"resourceCpuRequest", "resourceMemoryRequest"} <= set(limits), key
+
+
+@pytest.mark.parametrize("name", ["dico.yaml", "retrain.yaml"])
+def test_training_gets_its_gpus_and_shared_memory_and_is_tried_again(name):
+    pipeline, kubernetes = read(name)
+    platform = kubernetes["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for step in ("pretrain-captioner", "finetune-captioner"):
+        pod = platform[f"exec-{step}"]
+        (shared,) = pod["emptyDirMounts"]
+        assert (shared["mountPath"], shared["medium"]) == ("/dev/shm", "Memory")
+        assert pod["nodeSelector"]["nodeSelectorJson"]
+        assert pod["tolerations"][0]["tolerationJson"]
+        gpus = containers_of(pipeline)[f"exec-{step}"]["resources"]["accelerator"]
+        assert "preflight-gpu_type" in gpus["resourceType"]
+        assert "preflight-gpus" in gpus["resourceCount"]
+        assert tasks_of(pipeline)[step]["retryPolicy"]["maxRetryCount"] == 2
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_what_a_pod_refers_to_reaches_it(name):
+    """Kubeflow finds a value only among the inputs of the group that the step is in."""
+    pipeline, kubernetes = read(name)
+    platform = kubernetes["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for part in (pipeline["root"], *pipeline["components"].values()):
+        given = set(part.get("inputDefinitions", {}).get("parameters", {}))
+        for key, task in part.get("dag", {}).get("tasks", {}).items():
+            inputs = task.get("inputs", {}).get("parameters", {})
+            asked = {
+                one["componentInputParameter"]
+                for one in inputs.values()
+                if "componentInputParameter" in one
+            }
+            label = pipeline["components"][task["componentRef"]["name"]].get("executorLabel")
+            if label:
+                asked |= set(
+                    re.findall("componentInputParameter: ([^\\n]+)", yaml.dump(platform[label]))
+                )
+                placeholders = yaml.dump(containers_of(pipeline)[label].get("resources", {}))
+                wanted = set(re.findall(r"inputs\.parameters\['+([^']+)'", placeholders))
+                assert wanted <= set(inputs), key
+            assert asked <= given, key
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_no_host_and_no_floating_tag(name):
+    text = (FOLDER / name).read_text()
+    assert ":latest" not in text
+    assert not re.findall(r"https?://(?!localhost)[\w.]+", text)
+    images = {container["image"] for container in containers_of(read(name)[0]).values()}
+    assert len(images) == 1
+    assert "pipelinechannel--image" in images.pop()
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_run_is_summarised_whatever_happens(name):
+    tasks = read(name)[0]["root"]["dag"]["tasks"]
+    finish = tasks["summarise-run"]
+    assert finish["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    assert set(tasks) == {"summarise-run", "exit-handler-1"}
+
+
+def test_places_in_the_run_folder_are_outputs_of_steps():
     outputs = set()
-    for task in pipeline["root"]["dag"]["tasks"].values():
-        component = pipeline["components"][task["componentRef"]["name"]]
-        step = task["taskInfo"]["name"].replace("-", "_")
-        names = component.get("outputDefinitions", {}).get("artifacts", {})
-        outputs |= {(step, name) for name in names}
+    for name in PIPELINES:
+        pipeline = read(name)[0]
+        for task in tasks_of(pipeline).values():
+            component = pipeline["components"][task["componentRef"]["name"]]
+            step = task["taskInfo"]["name"].replace("-", "_")
+            names = component.get("outputDefinitions", {}).get("artifacts", {})
+            outputs |= {(step, name) for name in names}
     assert outputs == set(PLACES)

@@ -246,10 +246,15 @@ def test_wrong_settings_are_found_before_anything_is_written(walk, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refused_dataset_stops_the_run():
-    require_valid_dataset(ok="true", reasons="")
+def test_a_refused_dataset_stops_the_run_and_an_accepted_one_is_kept(tmp_path):
+    (tmp_path / "manifest").write_bytes(b"rows")
+    store = tmp_path / "store"
+    known = {"manifest": str(tmp_path / "manifest"), "fingerprint": "ab12", "store": str(store)}
     with pytest.raises(DataError, match="refused: 3 captions are not text"):
-        require_valid_dataset(ok="false", reasons="3 captions are not text")
+        require_valid_dataset(ok="false", reasons="3 captions are not text", **known)
+    assert not store.exists()
+    require_valid_dataset(ok="true", reasons="", **known)
+    assert (store / "manifests" / "ab12.parquet").read_bytes() == b"rows"
 
 
 def test_the_small_world_is_rendered_once(tmp_path):

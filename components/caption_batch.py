@@ -1,0 +1,58 @@
+"""Captions of a whole folder, bucket or dataset by a registered version."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+from kfp.dsl import Dataset, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def caption_batch(
+    pictures: str,
+    images: str,
+    registry: str,
+    model_name: str,
+    version: str,
+    champion: str,
+    destination: str,
+    part_size: int,
+    store: str,
+    captions: Output[Dataset],
+) -> NamedTuple("Outputs", [("num_captions", int), ("num_failed", int)]):
+    """Captions all pictures, part by part: asked for again, it does only what is not done.
+
+    Args:
+        pictures: Folder or s3:// prefix of pictures, or a dataset of any known format.
+        images: Folder of a dataset's pictures; empty where its annotations know.
+        registry: Folder or s3:// prefix of the registry.
+        model_name: Name of the registered model.
+        version: Number of the version; empty for the champion.
+        champion: Number of the champion's version; empty where there is none.
+        destination: Folder or s3:// prefix that finished parts are kept below; empty for the store.
+        part_size: Pictures of a part.
+        store: Folder or s3:// prefix that the step's note is left in.
+
+    Returns:
+        captions: One line per picture: a caption, or the reason why there is none.
+        num_captions: Pictures that have a caption.
+        num_failed: Pictures that could not be read.
+    """
+    from dico.exits import exit_codes
+    from dico.steps.caption_batch import caption_batch as step
+    from dico.steps.run_notes import noted
+
+    with exit_codes(), noted("caption_batch", store) as facts:
+        outputs = step(
+            pictures=pictures,
+            images=images,
+            registry=registry,
+            model_name=model_name,
+            version=version or champion,
+            destination=destination or f"{store}/captions",
+            part_size=part_size,
+            output_captions=captions.path,
+        )
+        facts.update(outputs._asdict())
+        return outputs

@@ -1,0 +1,22 @@
+"""What a training pod has, looked at from inside one while the dataset is still being checked."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def check_pod(gpus: int, num_nodes: int, store: str):
+    """Fails where a GPU is missing or unusable, or /dev/shm is too small for several ranks.
+
+    Args:
+        gpus: GPUs of each node.
+        num_nodes: Nodes that train together; with several, this pod only follows them.
+        store: Folder or s3:// prefix that the step's note is left in.
+    """
+    from dico.exits import exit_codes
+    from dico.steps.check_pod import check_pod as step
+    from dico.steps.run_notes import noted
+
+    with exit_codes(), noted("check_pod", store):
+        step(gpus=gpus if num_nodes == 1 else 0)

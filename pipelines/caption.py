@@ -1,0 +1,104 @@
+"""The captioning pipeline: a whole folder, bucket or dataset by a registered version."""
+
+from kfp import dsl
+
+from components.caption_batch import caption_batch
+from components.find_champion import find_champion
+from components.image import IMAGE
+from components.preflight import preflight
+from components.summarise_run import summarise_run
+from pipelines.tasks import ComputingPods, Pods
+
+
+@dsl.pipeline(
+    name="dico-caption",
+    description="Caption a folder, a bucket or a dataset by a registered version.",
+)
+def caption(
+    pictures: str,
+    images: str = "",
+    preset: str = "toy",
+    store: str = "",
+    registry: str = "",
+    destination: str = "",
+    model_name: str = "",
+    version: str = "",
+    part_size: int = 1000,
+    image: str = IMAGE,
+    secret: str = "dico",
+    volume: str = "dico",
+    gpu_type: str = "nvidia.com/gpu",
+    gpus: int = 0,
+    num_nodes: int = 1,
+    cpu: str = "4",
+    memory: str = "16Gi",
+    node_selector: dict = {},
+    tolerations: list = [],
+):
+    """Captions all pictures, part by part; started again, it does only what is not done.
+
+    Args:
+        pictures: Data. Folder or s3:// prefix of pictures, or a dataset of any known format.
+        images: Data. Folder of the pictures; empty where the annotations know.
+        preset: Settings. Name of a preset, such as toy or photos.
+        store: Places. Folder or s3:// prefix for features and checkpoints; empty for the work volume.
+        registry: Places. Folder or s3:// prefix of the model registry; empty for the work volume.
+        destination: Places. Folder or s3:// prefix of the captions; empty for one in the store.
+        model_name: Model. Name that it is registered under; empty for the preset's name.
+        version: Model. Number of the version; empty for the champion.
+        part_size: Settings. Pictures of a part; a job that is started again goes on after the last part.
+        image: Pods. Image of every step; by digest, so that a cached step is never of another image.
+        secret: Pods. Secret with the credentials of the object store and the signing keys.
+        volume: Pods. Claim on the work volume, mounted at /data.
+        gpu_type: Pods. Resource name of the GPUs.
+        gpus: Pods. GPUs of each node that trains; 0 trains on the CPU.
+        num_nodes: Pods. Nodes that train together; more than one needs Kubeflow Trainer.
+        cpu: Pods. CPU limit of a step that computes, such as 4 or 500m.
+        memory: Pods. Memory limit of a step that computes, such as 16Gi; 2Gi of it may be /dev/shm.
+        node_selector: Pods. Labels of the nodes that may train, such as {"pool": "gpu"}.
+        tolerations: Pods. Taints that training tolerates, as Kubernetes writes them.
+    """
+    pods = Pods(image, secret, volume)
+    finish = pods.summary(summarise_run(pipeline="dico-caption", store=store))
+    with dsl.ExitHandler(finish, name="dico-caption"):
+        ready = pods.light(
+            preflight(
+                dataset="",
+                images="",
+                preset=preset,
+                overrides="",
+                store=store,
+                registry=registry,
+                gpu_type=gpu_type,
+                gpus=gpus,
+                num_nodes=num_nodes,
+                cpu=cpu,
+                memory=memory,
+                node_selector=node_selector,
+                tolerations=tolerations,
+            ),
+            cached=False,
+        ).outputs
+        computing = ComputingPods(image, secret, volume, ready, node_selector, tolerations)
+        champion = pods.light(
+            find_champion(
+                registry=ready["registry"],
+                model_name=model_name,
+                preset=preset,
+                store=ready["store"],
+            ),
+            cached=False,
+        ).outputs
+        computing.training(
+            caption_batch(
+                pictures=pictures,
+                images=images,
+                registry=ready["registry"],
+                model_name=champion["model_name"],
+                version=version,
+                champion=champion["version"],
+                destination=destination,
+                part_size=part_size,
+                store=ready["store"],
+            )
+        ).set_caching_options(False)
