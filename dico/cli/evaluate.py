@@ -128,14 +128,15 @@ def evaluate(
         synonyms=Synonyms.read(synonyms) if synonyms else None,
         candidates={named[0][0]: read_references(candidates, wanted)} if candidates else None,
     )
-    print(evaluation.table())
-    if not scorers:
-        print("CLIP-S, PAC-S and retrieval not computed: they need --images and --evaluator")
     if output is not None:
         from dico.evaluation_page import write_page
 
         evaluation.save(output)
         write_page(evaluation, output / "index.html", pictures)
+    print(evaluation.table())
+    if not scorers:
+        print("CLIP-S, PAC-S and retrieval not computed: they need --images and --evaluator")
+    if output is not None:
         print(f"written to {output}")
 
 
