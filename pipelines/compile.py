@@ -7,6 +7,7 @@ from kfp import compiler
 from pipelines.caption import caption
 from pipelines.dico import dico
 from pipelines.evaluate import evaluate
+from pipelines.gitops import write_manifest
 from pipelines.retrain import retrain
 
 FOLDER = Path(__file__).parent
@@ -29,5 +30,5 @@ def compile_all(folder: Path = FOLDER) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for path in compile_all():
+    for path in [*compile_all(), write_manifest()]:
         print(path)

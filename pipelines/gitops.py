@@ -28,7 +28,7 @@ def write_manifest(path: Path = MANIFEST, folder: Path = FOLDER) -> Path:
 def objects_of(source: Path) -> list[dict[str, Any]]:
     """The Pipeline and the PipelineVersion of one compiled pipeline."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    spec, *platform = yaml.load_all(source.read_bytes(), Loader=loader)  # noqa: S506, a safe loader
+    spec, *platform = yaml.load_all(source.read_bytes(), Loader=loader)
     name = spec["pipelineInfo"]["name"]
     described = {"description": spec["pipelineInfo"].get("description", "")}
     runs = {"pipelineSpec": spec} | ({"platformSpec": platform[0]} if platform else {})

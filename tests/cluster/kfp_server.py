@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from kfp_server_api import models
 
+from tests.published_models import mistakes
+
 PAGES = {"page_token", "page_size", "sort_by", "filter", "namespace"}
 OPERATIONS = {
     ("GET", "healthz"): (set(), None),
@@ -26,7 +28,6 @@ OPERATIONS = {
     ("POST", "recurringruns"): (set(), "V2beta1RecurringRun"),
     ("DELETE", "recurringruns/{id}"): ({"propagation_policy"}, None),
 }
-PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float), "object": object}
 KINDS = {
     "STRING": str, "NUMBER_INTEGER": (int, float), "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool,
     "LIST": list, "STRUCT": dict,
@@ -61,7 +62,7 @@ class KfpServer:
         parameters, model = operation
         wrong = [f"query parameter {key}" for key in query.keys() - parameters]
         if model:
-            wrong += list(mistakes(body, model))
+            wrong += list(mistakes(body, model, models))
             wrong += list(wrong_values(body))
         if wrong:
             return self._refuse(400, "; ".join(wrong))
@@ -117,36 +118,6 @@ def matching(collection, query):
     if query.get("experiment_id"):
         found = [item for item in found if item["experiment_id"] == query["experiment_id"]]
     return found
-
-
-def mistakes(value, kind, where="body"):
-    """How ``value`` departs from one of KFP's published models."""
-    if kind == "datetime":
-        kind = "str"
-    if kind in PLAIN:
-        if not isinstance(value, PLAIN[kind]) or (kind == "int" and isinstance(value, bool)):
-            yield f"{where}: {value!r} is no {kind}"
-    elif kind.startswith("list["):
-        for index, item in enumerate(value):
-            yield from mistakes(item, kind[5:-1], f"{where}[{index}]")
-    elif kind.startswith("dict("):
-        for key, item in value.items():
-            yield from mistakes(item, kind[5:-1].split(", ")[1], f"{where}.{key}")
-    else:
-        yield from mistakes_of_model(value, getattr(models, kind), where)
-
-
-def mistakes_of_model(value, model, where):
-    if hasattr(model, "allowable_values") or not model.openapi_types:
-        if value not in getattr(model, "allowable_values", [value]):
-            yield f"{where}: {value!r} is none of {model.allowable_values}"
-        return
-    names = {json_name: name for name, json_name in model.attribute_map.items()}
-    for key, item in value.items():
-        if key not in names:
-            yield f"{where}.{key}: unknown field"
-        else:
-            yield from mistakes(item, model.openapi_types[names[key]], f"{where}.{key}")
 
 
 def wrong_values(body):

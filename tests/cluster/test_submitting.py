@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kfp_server_api import models
 
 from dico.errors import AccessError, ConfigError, TryAgainError, UsageError
 from pipelines.cluster.listing import list_runs
 from pipelines.cluster.scheduling import schedule
 from pipelines.cluster.submitting import RunFailedError, submit
-from tests.cluster.kfp_server import KfpServer, mistakes, serving
+from tests.cluster.kfp_server import KfpServer, serving
+from tests.published_models import mistakes
 
 PIPELINE = Path(__file__).parents[2] / "pipelines" / "dico.yaml"
 VALUES = ["preset=toy", "seed=3", "store=s3://bucket/dico"]
@@ -202,15 +204,21 @@ def test_wrong_values_are_refused_before_anything_is_sent(server, endpoint, valu
     assert server.requests == []
 
 
-def test_the_server_of_these_tests_refuses_what_is_wrong():
-    assert list(mistakes({"display_name": "x"}, "V2beta1Run")) == []
-    assert list(mistakes({"displayname": "x"}, "V2beta1Run")) == ["body.displayname: unknown field"]
-    assert list(mistakes({"display_name": 3}, "V2beta1Run")) == ["body.display_name: 3 is no str"]
-    trigger = {"trigger": {"cron_schedule": {"cron_expression": "x"}}}
-    (found,) = mistakes(trigger, "V2beta1RecurringRun")
-    assert found == "body.trigger.cron_schedule.cron_expression: unknown field"
-    (found,) = mistakes({"mode": "ON"}, "V2beta1RecurringRun")
-    assert found.startswith("body.mode: 'ON' is none of")
+@pytest.mark.parametrize(
+    ("body", "model", "expected"),
+    [
+        ({"display_name": "x"}, "V2beta1Run", []),
+        ({"displayname": "x"}, "V2beta1Run", ["body.displayname: unknown field"]),
+        ({"display_name": 3}, "V2beta1Run", ["body.display_name: 3 is no str"]),
+        (
+            {"trigger": {"cron_schedule": {"cron_expression": "x"}}},
+            "V2beta1RecurringRun",
+            ["body.trigger.cron_schedule.cron_expression: unknown field"],
+        ),
+    ],
+)
+def test_the_server_of_these_tests_refuses_what_is_wrong(body, model, expected):
+    assert list(mistakes(body, model, models)) == expected
 
 
 @pytest.mark.parametrize(

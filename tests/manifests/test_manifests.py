@@ -1,0 +1,202 @@
+"""Every overlay renders; its objects are what the published schemas take; its pods are restricted."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
+from kubernetes.client import models
+
+from pipelines.gitops import objects_of
+from tests.manifests.conftest import MANIFESTS
+from tests.manifests.pod_security import findings
+from tests.manifests.pods import PIPELINES, pods_of, step_pods
+from tests.published_models import mistakes
+
+OVERLAYS = sorted(path.parent.name for path in MANIFESTS.glob("overlays/*/kustomization.yaml"))
+BUILT_IN = {
+    "ConfigMap", "Job", "LimitRange", "NetworkPolicy", "PersistentVolumeClaim", "ResourceQuota",
+    "Role", "RoleBinding", "Secret", "ServiceAccount",
+}  # fmt: skip
+OTHERS = {
+    "ClusterQueue", "InferenceService", "LocalQueue", "Pipeline", "PipelineVersion",
+    "ResourceFlavor", "TrainingRuntime",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """A copy of the manifests, for what a person adds to them."""
+    return shutil.copytree(MANIFESTS, tmp_path_factory.mktemp("manifests") / "manifests")
+
+
+@pytest.fixture(scope="module")
+def with_everything(copied, render):
+    """The overlay prod with the optional components, and the Secret from its example."""
+    prod = copied / "overlays" / "prod" / "kustomization.yaml"
+    prod.write_text(
+        prod.read_text() + "components: [../../components/kueue, ../../components/schedule]\n"
+    )
+    shutil.copy(copied / "secret" / "secret.env.example", copied / "secret" / "secret.env")
+    return [*render(prod.parent), *render(copied / "secret")]
+
+
+@pytest.fixture(scope="module")
+def everything(render, with_everything):
+    return [*with_everything, *(item for name in OVERLAYS for item in render(f"overlays/{name}"))]
+
+
+def kinds(objects):
+    return {item["kind"] for item in objects}
+
+
+def test_all_overlays_are_there():
+    assert OVERLAYS == ["dev", "gitops", "irsa", "prod", "serving"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_renders_into_one_namespace(render, name):
+    objects = render(f"overlays/{name}")
+    assert len({item["metadata"]["namespace"] for item in objects}) == 1
+    labels = [item["metadata"].get("labels", {}) for item in objects]
+    parts = [label.get("app.kubernetes.io/part-of") for label in labels]
+    assert parts.count("dico") >= len(objects) - 10  # the pipelines of GitOps and the job have none
+
+
+def test_objects_of_kubernetes_are_what_it_takes(everything):
+    assert kinds(everything) == BUILT_IN | OTHERS
+    for item in everything:
+        if item["kind"] in BUILT_IN:
+            found = list(mistakes(item, f"V1{item['kind']}", models, item["kind"]))
+            assert found == [], item["metadata"]["name"]
+
+
+def test_the_runtime_is_one_that_trainer_takes(everything):
+    runtimes = [item for item in everything if item["kind"] == "TrainingRuntime"]
+    assert runtimes
+    for item in runtimes:
+        # The published model drops what it does not know, so what comes back whole is known.
+        assert TrainerV1alpha1TrainingRuntime.from_dict(item).to_dict() == item
+
+
+def test_schemas_by_kubernetes_validate(with_everything):
+    validate = pytest.importorskip("kubernetes_validate", reason="pip install 'dico[manifests]'")
+    for item in with_everything:
+        if item["kind"] in BUILT_IN:
+            validate.validate(item, validate.latest_version(), strict=True)
+
+
+def test_every_pod_of_the_manifests_is_restricted(everything):
+    pods = [pod for item in everything for pod in pods_of(item)]
+    assert len(pods) >= 6
+    for pod in pods:
+        assert findings(pod) == []
+
+
+@pytest.mark.parametrize("pipeline", sorted(PIPELINES.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_pod_of_the_pipelines_is_restricted(pipeline):
+    pods = dict(step_pods(pipeline))
+    assert pods
+    for name, pod in pods.items():
+        assert findings(pod) == [], name
+
+
+def test_every_container_has_limits_a_pinned_image_and_a_root_that_nobody_writes(everything):
+    containers = [
+        container
+        for item in everything
+        for pod in pods_of(item)
+        for container in pod["spec"]["containers"]
+    ]
+    for container in containers:
+        assert container["resources"]["limits"].keys() >= {"cpu", "memory"}
+        assert ":" in container["image"].rpartition("/")[2]
+        assert not container["image"].endswith(":latest")
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_roles_are_least(everything):
+    roles = [item for item in everything if item["kind"] == "Role"]
+    assert roles
+    for rule in [rule for role in roles for rule in role["rules"]]:
+        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+        if "secrets" in rule["resources"]:
+            assert (rule["verbs"], rule["resourceNames"]) == (["get"], ["dico"])
+    assert "ClusterRole" not in kinds(everything)
+
+
+def test_the_role_covers_what_a_training_asks_for(render):
+    (role,) = [item for item in render("overlays/dev") if item["kind"] == "Role"]
+    verbs = {
+        resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]
+    }
+    assert verbs["trainjobs"] == {"create", "get", "list", "watch", "delete"}
+    assert verbs["pods"] >= {"get", "list"}
+    assert verbs["pods/log"] >= {"get"}
+
+
+@pytest.mark.parametrize("name", ["dev", "prod", "irsa", "gitops"])
+def test_the_network_is_closed_but_for_what_is_named(render, name):
+    policies = {
+        item["metadata"]["name"]: item["spec"]
+        for item in render(f"overlays/{name}")
+        if item["kind"] == "NetworkPolicy"
+    }
+    denied = policies.pop("deny-all")
+    assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for spec in policies.values():
+        for rule in spec.get("egress", []) + spec.get("ingress", []):
+            assert rule.get("ports") or rule.get("from") or rule.get("to")
+
+
+def test_nodes_of_a_training_reach_each_other(render):
+    objects = render("overlays/dev")
+    (runtime,) = [item for item in objects if item["kind"] == "TrainingRuntime"]
+    (pod,) = pods_of(runtime)
+    policies = {i["metadata"]["name"]: i for i in objects if i["kind"] == "NetworkPolicy"}
+    selected = policies["allow-training"]["spec"]["podSelector"]["matchLabels"]
+    assert selected.items() <= pod["metadata"]["labels"].items()
+
+
+def test_mistakes_end_a_training_and_losses_of_nodes_do_not(render):
+    (runtime,) = [i for i in render("overlays/dev") if i["kind"] == "TrainingRuntime"]
+    (job,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    (rule,) = job["template"]["spec"]["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"]["values"] == [2, 65, 70, 77]  # neither 74 nor 75: try again
+
+
+def test_the_pipelines_of_gitops_are_the_committed_ones():
+    text = (MANIFESTS / "overlays" / "gitops" / "pipelines.yaml").read_text()
+    committed = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+    made = [entry for path in sorted(PIPELINES.glob("*.yaml")) for entry in objects_of(path)]
+    for entry in committed + made:
+        entry["spec"].get("pipelineSpec", {}).pop("sdkVersion", None)
+    assert committed == made, "run: python -m pipelines.gitops"
+
+
+def test_secrets_are_not_committed():
+    ignored = (MANIFESTS.parent / ".gitignore").read_text().splitlines()
+    assert "/manifests/secret/secret.env" in ignored
+    example = (MANIFESTS / "secret" / "secret.env.example").read_text()
+    for line in example.splitlines():
+        name, _, value = line.partition("=")
+        assert not value or "KEY" not in name, name
+
+
+def test_the_secret_has_the_keys_that_steps_read():
+    from pipelines.tasks import SECRET_KEYS
+
+    example = (MANIFESTS / "secret" / "secret.env.example").read_text().splitlines()
+    assert {line.partition("=")[0] for line in example if line} <= set(SECRET_KEYS)
+
+
+def test_names_are_those_of_the_pipelines_defaults(render):
+    objects = {(item["kind"], item["metadata"]["name"]) for item in render("overlays/prod")}
+    specification = next(
+        yaml.load_all(Path(PIPELINES / "dico.yaml").read_bytes(), yaml.CSafeLoader)
+    )
+    parameters = specification["root"]["inputDefinitions"]["parameters"]
+    assert ("PersistentVolumeClaim", parameters["volume"]["defaultValue"]) in objects
+    assert parameters["secret"]["defaultValue"] == "dico"
+    assert ("TrainingRuntime", "dico") in objects
