@@ -6,6 +6,7 @@ QuickGELU), the vocabulary of settings, which is read off the shapes here, and L
 
 import dataclasses
 import re
+import statistics
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,16 @@ from dico.models.weights.files import Tensors, read_tensors
 from dico.models.weights.fit import require_fit
 
 HEAD_WIDTH = 64
+_NUM_AXES = {
+    "ln_final.weight": 1,
+    "positional_embedding": 2,
+    "text_projection": 2,
+    "token_embedding.weight": 2,
+    "visual.attnpool.positional_embedding": 2,
+    "visual.conv1.weight": 4,
+    "visual.layer1.0.conv1.weight": 4,
+    "visual.positional_embedding": 2,
+}
 _NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")
 
 
@@ -80,11 +91,23 @@ def infer_config(tensors: Tensors, quick_gelu: bool, where: str) -> ClipConfig:
     """Settings of a CLIP read off the shapes of its weights; heads are 64 wide, as in all of them.
 
     Raises:
-        DataError: a weight that tells the shape is missing.
+        DataError: a weight that tells the shape is missing or has another number of axes.
     """
+    for name, num_axes in _NUM_AXES.items():
+        if name in tensors and tensors[name].dim() != num_axes:
+            shape = tuple(tensors[name].shape)
+            raise DataError(f"{where}: weight {name} is {shape}, and should have {num_axes} axes")
     try:
-        vision = _vision_config(tensors, where)
-        width = tensors["ln_final.weight"].shape[0]
+        vision = _vision_config(tensors)
+        # Most of them tell it, so that the one that differs is named by whoever compares.
+        width = statistics.mode(
+            (
+                tensors["ln_final.weight"].shape[0],
+                tensors["token_embedding.weight"].shape[1],
+                tensors["positional_embedding"].shape[1],
+                tensors["text_projection"].shape[0],
+            )
+        )
         text = TextConfig(
             context_length=tensors["positional_embedding"].shape[0],
             vocab_size=tensors["token_embedding.weight"].shape[0],
@@ -97,8 +120,8 @@ def infer_config(tensors: Tensors, quick_gelu: bool, where: str) -> ClipConfig:
         raise DataError(f"{where}: weight {error} is missing, so this is no CLIP") from None
 
 
-def _vision_config(tensors: Tensors, where: str) -> VisionConfig:
-    if "visual.proj" not in tensors:
+def _vision_config(tensors: Tensors) -> VisionConfig:
+    if any(name.startswith("visual.layer1.") for name in tensors):
         side = _grid_side(tensors["visual.attnpool.positional_embedding"])
         stages = (1, 2, 3, 4)
         return VisionConfig(
@@ -107,11 +130,7 @@ def _vision_config(tensors: Tensors, where: str) -> VisionConfig:
             width=tensors["visual.layer1.0.conv1.weight"].shape[0],
             head_width=HEAD_WIDTH,
         )
-    convolution = tensors["visual.conv1.weight"]
-    if convolution.dim() != 4:
-        shape = tuple(convolution.shape)
-        raise DataError(f"{where}: weight visual.conv1.weight is {shape}, not a convolution's")
-    width, _, _, patch = convolution.shape
+    width, _, _, patch = tensors["visual.conv1.weight"].shape
     return VisionConfig(
         image_size=_grid_side(tensors["visual.positional_embedding"]) * patch,
         layers=_count(tensors, r"visual\.transformer\.resblocks\.(\d+)\."),

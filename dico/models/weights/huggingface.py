@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dico.errors import DataError
+from dico.errors import ConfigError, DataError
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.tokenizer import Tokenizer
@@ -56,6 +56,9 @@ def import_dico(
         ours = dict(_ours(tensors, config))
         require_fit(captioner.state_dict(), ours, str(folder))
         captioner.load_state_dict(ours, strict=True)
+    except ConfigError as error:
+        where = f"{folder}: weights {_GPT2}.wte.weight and others"
+        raise DataError(f"{where} do not make a captioner: {error}") from None
     except KeyError as error:
         raise DataError(f"{folder}: {error} is missing; not a DiCO checkpoint") from None
     except (OSError, ValueError, TypeError, RuntimeError, IndexError) as error:
@@ -106,10 +109,15 @@ def captioner_to_huggingface(captioner: Captioner) -> Tensors:
 
 def _ours(theirs: Tensors, config: CaptionerConfig) -> Iterator[tuple[str, Tensor]]:
     for our_name, names, transposed in _names(config):
-        parts = [_matrix(theirs, name).T if transposed else theirs[name] for name in names]
-        value = torch.cat(parts).float()
-        if our_name == "encoder.positions":
-            value = value + theirs[f"{_BERT}.embeddings.token_type_embeddings.weight"][0].float()
+        try:
+            parts = [_matrix(theirs, name).T if transposed else theirs[name] for name in names]
+            value = torch.cat(parts).float()
+            if our_name == "encoder.positions":
+                value = (
+                    value + theirs[f"{_BERT}.embeddings.token_type_embeddings.weight"][0].float()
+                )
+        except (RuntimeError, IndexError) as error:
+            raise DataError(f"weight {', '.join(names)}: {error}") from None
         yield our_name, value.contiguous()
 
 
@@ -172,9 +180,8 @@ def _read_config(data: Mapping[str, Any], tensors: Tensors) -> CaptionerConfig:
     words = _matrix(tensors, f"{_GPT2}.wte.weight")
     ffn_width = _matrix(tensors, f"{_GPT2}.h.0.mlp.c_fc.weight").shape[1]
     if bert.get("intermediate_size", 3072) != ffn_width:
-        raise ValueError(
-            f"feed-forward widths {bert.get('intermediate_size')} and {ffn_width} differ"
-        )
+        name, told = f"{_GPT2}.h.0.mlp.c_fc.weight", bert.get("intermediate_size")
+        raise DataError(f"weight {name} is {ffn_width} wide, and the encoder's layers are {told}")
     if bert.get("num_attention_heads", 12) != gpt2.get("n_head", 12):
         raise ValueError("encoder and decoder have different numbers of heads")
     return CaptionerConfig(
