@@ -1,5 +1,7 @@
 """Step: captions of one split by a captioner, from stored features or from pixels."""
 
+import torch
+
 from dico.captioning import caption_pictures, caption_stored
 from dico.config_schema import from_json
 from dico.data.manifest import read_manifest
@@ -26,7 +28,7 @@ def generate_captions(
     search = from_json(DecodingConfig, decoding, "decoding")
     use_deterministic_kernels()
     records = read_manifest(manifest, split)
-    policy = load_policy(captioner)
+    policy = load_policy(captioner, "cuda" if torch.cuda.is_available() else "cpu")
     if policy.preprocess is None:
         keys = [record.sha256 for record in records]
         captions = caption_stored(policy, open_features(features), keys, search)

@@ -13,6 +13,7 @@ from dico.decoding import DecodingConfig
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerSettings
 from dico.policy import HuggingFacePolicy, PaperPolicy, Policy, load_policy
+from dico.registry.version import HUGGING_FACE_FILES
 from dico.steps.checkpoints import checkpoints_of
 from dico.steps.model_folder import describe_training
 from dico.steps.stored_features import (
@@ -110,10 +111,12 @@ def _start(settings: CaptionerSettings, features: str, stored: FeatureStore) -> 
 
 
 def _start_digest(settings: CaptionerSettings) -> list[str]:
-    """Digests of the weights that training starts from, other than random ones."""
+    """Digests of the model that training starts from, other than random weights."""
     if settings.architecture == "paper":
         return []
-    return _digests(settings.checkpoint)
+    folder = Path(settings.checkpoint)
+    files = [folder / name for name in ("config.json", *HUGGING_FACE_FILES)]
+    return _digests(settings.checkpoint) + [sha256_file(path) for path in files if path.is_file()]
 
 
 def _digests(folder: str) -> list[str]:

@@ -138,10 +138,35 @@ def test_both_stages_captions_and_export(world, start, tmp_path, make, rank):
     assert any(caption.text for caption in found)
 
 
-@pytest.mark.parametrize("options", [{"candidates": "sample"}, {"baseline": "greedy"}])
-def test_scst(world, start, tmp_path, options):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "scst", "candidates": "sample"},
+        {"method": "scst", "baseline": "greedy"},
+        {"precision": "bfloat16"},
+        {"activation_checkpointing": True},
+    ],
+)
+def test_other_ways_of_fine_tuning(world, start, tmp_path, options):
     policy = opened(start(blip), blip)
-    rows = train_dico(world, policy, tmp_path, method="scst", **options).history.rows
+    rows = train_dico(world, policy, tmp_path, **options).history.rows
     losses = [row for row in rows if "loss" in row]
     assert losses[0]["kl"] == 0
     assert losses[1]["kl"] > 0
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_a_resumed_run_ends_in_the_same_bits(world, start, tmp_path, rank):
+    """With dropout, in the model and in the adapters; the first run stops after one step."""
+
+    def trained(folder, num_steps):
+        policy = opened(start(blip), blip, lora_rank=rank, lora_dropout=0.2)
+        train_xe(world, policy, tmp_path / folder, num_steps=num_steps, validate_every_steps=1)
+        return policy.trained.state_dict()
+
+    whole = trained("whole", 3)
+    trained("parts", 1)
+    resumed = trained("parts", 3)
+    assert whole.keys() == resumed.keys()
+    for name, value in resumed.items():
+        assert torch.equal(value, whole[name]), name
