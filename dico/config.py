@@ -71,17 +71,26 @@ def resolve(preset: str, overrides: str = "") -> Config:
         raise ConfigError(f"preset: {preset!r} is unknown; presets are {', '.join(presets())}")
     settings = tomllib.loads((PRESETS_FOLDER / f"{preset}.toml").read_text(encoding="utf-8"))
     for override in re.findall(_OVERRIDE, overrides):
-        section, setting, value = _parse_override(override)
-        settings.setdefault(section, {})[setting] = value
+        path, value = _parse_override(override)
+        _put(settings, path, value)
     return from_dict(Config, settings, "")
 
 
-def _parse_override(text: str) -> tuple[str, str, Any]:
+def _parse_override(text: str) -> tuple[list[str], Any]:
     name, equals, value = text.partition("=")
-    section, dot, setting = name.partition(".")
-    if not (equals and dot and section and setting):
+    path = name.split(".")
+    if not (equals and len(path) > 1 and all(path)):
         raise ConfigError(f"overrides: expected section.setting=value, got {text!r}")
     try:
-        return section, setting, tomllib.loads(f"value = {value}")["value"]
+        return path, tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, too deep
-        return section, setting, value
+        return path, value
+
+
+def _put(settings: dict[str, Any], path: list[str], value: Any) -> None:
+    """Sets ``settings[path[0]][path[1]]...``, making the tables on the way."""
+    for name in path[:-1]:
+        settings = settings.setdefault(name, {})
+        if not isinstance(settings, dict):
+            raise ConfigError(f"overrides: {'.'.join(path)}: {name} has no settings of its own")
+    settings[path[-1]] = value

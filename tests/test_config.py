@@ -47,6 +47,7 @@ def test_overrides_replace_values():
     assert config.evaluator.vision_layers == (2,)
     assert config.evaluator.prompt == ""
     assert config.captioner == resolve("toy").captioner
+    assert resolve("toy", "xe.guards.max_rewinds=0").xe.guards.max_rewinds == 0
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,17 @@ def test_overrides_replace_values():
         ("toy", "xe=3", "overrides: expected section.setting=value, got 'xe=3'"),
         ("toy", "xe.num_steps", "overrides: expected section.setting=value"),
         ("toy", ".num_steps=3", "overrides: expected section.setting=value"),
+        (
+            "toy",
+            "xe.num_steps.a=3",
+            r"overrides: xe\.num_steps\.a: num_steps has no settings of its own",
+        ),
+        ("toy", "xe.guards.max_rewind=1", r"xe\.guards\.max_rewind: unknown setting"),
+        (
+            "toy",
+            "finetune.reward_hacking.patience=-1",
+            r"finetune\.reward_hacking\.patience: must not be negative",
+        ),
         ("toy", "xe.batch_size=321", r"xe\.batch_size: must be a multiple of captions_per_image"),
         ("toy", "captioner.num_heads=5", r"captioner\.width: must hold whole heads, got 128"),
         ("toy", "xe.num_steps=" + "9" * 5000, r"xe\.num_steps: expected int, got '9{50,}"),

@@ -55,6 +55,9 @@ class Stage:
     config: str
     """Its settings, as indented JSON."""
 
+    events: tuple[str, ...] = ()
+    """What happened that a reader must know, such as a return to a checkpoint; oldest first."""
+
 
 def read_stage(
     folder: Path, title: str, style: str, charts: Sequence[tuple[str, str, str]]
@@ -69,7 +72,9 @@ def read_stage(
         seconds = [row["seconds"] for row in history if "seconds" in row]
         facts += [("time", format_seconds(max(seconds)))] if seconds else []
     config = json.dumps(training.get("config", training), indent=2, sort_keys=True)
-    return Stage(title, style, tuple(facts), tuple(c for c in drawn if c.series), config)
+    events = tuple(str(event) for row in history for event in row.get("events", ()))
+    shown = tuple(chart for chart in drawn if chart.series)
+    return Stage(title, style, tuple(facts), shown, config, events)
 
 
 def _chart(

@@ -56,7 +56,7 @@ def _dealt(num_items: int, batch_size: int, step: int, size: int) -> np.ndarray:
     parts = {}
     for rank in range(size):
         batch = DataOrder(num_items, batch_size, seed=1).batch(step)
-        parts |= {number: part for number, part in World(rank, size).micro_batches(batch, 3)}
+        parts |= dict(World(rank, size).micro_batches(batch, 3))
     return np.concatenate([parts[number] for number in sorted(parts)])
 
 

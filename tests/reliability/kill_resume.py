@@ -36,6 +36,8 @@ def start(stage: str, world: Path, folder: Path) -> int:
             os.dup2(log.fileno(), 2)
         trainer.main(stage, str(world), str(folder / "store"), str(folder / "result.json"))
         code = 0
+    except SystemExit as end:
+        code = end.code
     finally:
         os._exit(code)
     return 0
@@ -55,7 +57,10 @@ def killed_and_resumed(
 ) -> tuple[dict, bool]:
     """The result after one kill, and whether there was a checkpoint to go on from."""
     process = start(stage, world, folder)
-    time.sleep(delay)
+    if damage:  # the first checkpoint has no optimiser's state to lose
+        await_checkpoint(folder, "step-*[1-9]")
+    else:
+        time.sleep(delay)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     found = checkpoints_in(folder)
@@ -81,15 +86,15 @@ def asked_to_stop(stage: str, world: Path, folder: Path, delay: float) -> tuple[
     return os.waitstatus_to_exitcode(status), seconds, result
 
 
-def await_checkpoint(folder: Path) -> None:
-    """Waits for the first checkpoint."""
+def await_checkpoint(folder: Path, name: str = "step-*") -> None:
+    """Waits for the first checkpoint of such a name."""
     deadline = time.monotonic() + 120
-    while not checkpoints_in(folder) and time.monotonic() < deadline:
+    while not checkpoints_in(folder, name) and time.monotonic() < deadline:
         time.sleep(0.002)
 
 
-def checkpoints_in(folder: Path) -> list[Path]:
-    return list((folder / "store").glob("checkpoints/run/step-*"))
+def checkpoints_in(folder: Path, name: str = "step-*") -> list[Path]:
+    return list((folder / "store").glob(f"checkpoints/run/{name}"))
 
 
 def forget_optimizer(checkpoint: Path) -> None:

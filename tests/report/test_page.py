@@ -56,7 +56,9 @@ def run(tmp_path_factory):
     evaluation.save(folder / "evaluation")
     for stage, row in (("xe", {"loss": 2.0}), ("dico", {"loss": 0.7, "reward": 1.3})):
         (folder / stage).mkdir()
-        lines = [json.dumps({"step": step, "seconds": step, **row}) for step in (1, 2, 3)]
+        rows = [{"step": step, "seconds": step, **row} for step in (1, 2, 3)]
+        rows[1]["events"] = [f"step 3: {stage} loss nan; went back to step 2 {EVIL}"]
+        lines = [json.dumps(row) for row in rows]
         (folder / stage / "history.jsonl").write_text("\n".join(lines))
         (folder / stage / "training.json").write_text('{"config": {"beta": 0.123}}')
     decision = {"promote": True, "reasons": ["no champion yet", EVIL]}
@@ -105,6 +107,7 @@ def test_page_holds_what_a_reader_asks(run, tmp_path):
         "a red circle number 19",
         '"beta": 0.123',
         "my_photos",
+        "step 3: dico loss nan; went back to step 2",
     ):
         assert expected in text, expected
 
