@@ -1,32 +1,37 @@
 """One DiCO step at the paper's size: ours against the reference algorithm's operations in order.
 
-    python benchmarks/dico_step.py [--batch 8] [--rounds 1]
+    python benchmarks/dico_step.py [--batch 8] [--rounds 2] [--precision bfloat16]
 
-The rival is written here from the description of the reference, on the same weights and pictures:
-it runs the vision tower, searches without sharing anything between beams (cross-attention keys and
-values anew at every word, a gradient graph that is thrown away), scores padded candidates one by
-one with full logits, recomputes the reward's image, and pads the reward's texts to 77 tokens. Both
-must find the same candidates, rewards and loss. Dropout is off in both.
+Each rival works in a process of its own, so that each has its own peak of memory; they take turns,
+on the same weights and pictures, and must find the same candidates, rewards and loss. Dropout is
+off in both. Ours is measured with the frozen reference model's view of each picture kept from an
+earlier epoch, and computed anew. The reference runs in float32, whatever ours runs in.
 """
 
 import argparse
-import copy
-import resource
+import atexit
+import multiprocessing
+import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
 from beam_search import SIZES, paper_captioner
-from measure import write
+from measure import has_bfloat16, memory_peak_gigabytes, reset_memory_peak, table, write
+from reference_step import padded_texts, reference_logps, reference_search
+from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from dico.decoding import DecodingConfig, beam_search
 from dico.losses import dico_loss
 from dico.models.captioner import Captioner
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.scoring import score_candidates
+from dico.training.heap import keep_freed_memory
 
 BETA, TAU, W = 0.2, 300.0, 2.0
 DECODING = DecodingConfig(rule="transformers4")
@@ -42,178 +47,91 @@ REWARD = {
     "text_cfg": {"width": 512, "heads": 8, "layers": 12},
     "quick_gelu": True,
 }
+KEPT, ANEW, REFERENCE = "dico", "dico, reference model's memory anew", "reference"
 
 
 class Clock:
-    """CPU seconds of the named parts of a step."""
+    """CPU and wall seconds of the named parts of a step."""
 
     def __init__(self) -> None:
         self.parts: dict[str, float] = {}
+        self.wall = 0.0
 
     def __call__(self, name: str, run: Callable[[], Any]) -> Any:
         """Runs and adds its time to ``name``."""
-        start = time.process_time()
+        start, wall = time.process_time(), time.perf_counter()
         result = run()
         self.parts[name] = self.parts.get(name, 0.0) + time.process_time() - start
+        self.wall += time.perf_counter() - wall
         return result
 
 
-def reference_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Tensor:
-    """Beam search by the 4.20 rule with the reference's operations; tokens (B, K, T)."""
-    batch, beams, limit = len(memory), config.num_beams, config.max_tokens
-    repeated = memory.repeat_interleave(beams, dim=0)
-    tokens = torch.full((batch * beams, 1), captioner.bos_id)
-    scores = torch.zeros(batch, beams)
-    scores[:, 1:] = -1e9
-    finished: list[list[tuple[float, list[int]]]] = [[] for _ in range(batch)]
-    done = [False] * batch
-    past: list[tuple[Tensor, Tensor]] = []
-    while tokens.shape[1] < limit and not all(done):
-        length = tokens.shape[1]
-        logits, past = reference_decoder_step(captioner, repeated, tokens[:, -1], length - 1, past)
-        logps = logits.float().log_softmax(dim=-1)
-        logps[:, captioner.bos_id] = logps[:, captioner.pad_id] = -torch.inf
-        if length + 1 == limit:
-            logps[:, : captioner.eos_id] = -torch.inf
-        total = (logps + scores.view(-1, 1)).view(batch, -1)
-        top, places = total.topk(2 * beams, dim=1)
-        rows = torch.zeros(batch, beams, dtype=torch.int64)
-        words = torch.full((batch, beams), captioner.pad_id)
-        scores = torch.zeros(batch, beams)
-        for image in range(batch):
-            if done[image]:
-                continue
-            going = 0
-            for rank in range(2 * beams):
-                place, score = int(places[image, rank]), top[image, rank].item()
-                row, word = place // SIZES.vocab_size, place % SIZES.vocab_size
-                if score < -1e8:
-                    continue
-                if word == captioner.eos_id:
-                    if rank < beams:
-                        caption = [*tokens[image * beams + row].tolist(), word]
-                        finished[image].append((score / length**config.length_penalty, caption))
-                elif going < beams:
-                    rows[image, going], words[image, going] = row, word
-                    scores[image, going] = top[image, rank]
-                    going += 1
-            finished[image] = sorted(finished[image], key=lambda f: -f[0])[:beams]
-            attainable = top[image, 0].item() / length**config.length_penalty
-            full = len(finished[image]) == beams
-            done[image] = full and finished[image][-1][0] >= attainable
-        flat = (rows + beams * torch.arange(batch)[:, None]).flatten()
-        tokens = torch.cat([tokens[flat], words.view(-1, 1)], dim=1)
-        past = [(key[flat], value[flat]) for key, value in past]
-    longest = max(len(caption) for captions in finished for _, caption in captions)
-    padded = [
-        [caption + [captioner.pad_id] * (longest - len(caption)) for _, caption in captions]
-        for captions in finished
-    ]
-    return torch.tensor(padded)
-
-
-def reference_decoder_step(
-    captioner: Captioner, memory: Tensor, words: Tensor, at: int, past: list[tuple[Tensor, Tensor]]
-) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """Logits of the next word; each beam's keys and values of the image are computed anew."""
-    decoder, grown = captioner.decoder, []
-    hidden = decoder.words(words)[:, None] + decoder.positions[at]
-    for index, layer in enumerate(decoder.stack()):
-        merged = layer.self_qkv(layer.self_norm(hidden)).unflatten(-1, (3, SIZES.num_heads, -1))
-        query, key, value = (part.transpose(1, 2) for part in merged.unbind(2))
-        if past:
-            key, value = (
-                torch.cat(pair, 2) for pair in zip(past[index], (key, value), strict=True)
-            )
-        grown.append((key, value))
-        hidden = hidden + layer.self_out(eager_attention(query, key, value, None))
-        hidden = hidden + reference_cross(layer, hidden, memory)
-        hidden = hidden + layer.feed_forward(hidden)
-    return captioner.head(decoder.norm(hidden[:, -1])), grown
-
-
-def reference_cross(layer: Any, hidden: Tensor, memory: Tensor) -> Tensor:
-    """Cross-attention as eager products, with keys and values of every row's own copy."""
-    query = layer.cross_query(layer.cross_norm(hidden)).unflatten(-1, (SIZES.num_heads, -1))
-    merged = layer.cross_key_value(memory).unflatten(-1, (2, SIZES.num_heads, -1))
-    key, value = (part.transpose(1, 2) for part in merged.unbind(2))
-    mixed = eager_attention(query.transpose(1, 2), key, value, None)
-    taken: Tensor = layer.cross_out(mixed)
-    return taken
-
-
-def eager_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention with its weights written out, as libraries of 2022 had it."""
-    weights = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-    if mask is not None:
-        weights = weights.masked_fill(~mask, torch.finfo(weights.dtype).min)
-    return (weights.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
-
-
-def reference_logps(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Tensor:
-    """Log-probabilities (B, K) from full logits of padded candidates, nothing shared."""
-    flat = F.pad(
-        tokens.flatten(0, 1), (0, DECODING.max_tokens - tokens.shape[2]), value=captioner.pad_id
-    )
-    repeated = memory.repeat_interleave(tokens.shape[1], dim=0)
-    decoder = captioner.decoder
-    hidden = decoder.words(flat[:, :-1]) + decoder.positions[: flat.shape[1] - 1]
-    causal = torch.ones(hidden.shape[1], hidden.shape[1], dtype=torch.bool).tril()
-    for layer in decoder.stack():
-        merged = layer.self_qkv(layer.self_norm(hidden)).unflatten(-1, (3, SIZES.num_heads, -1))
-        query, key, value = (part.transpose(1, 2) for part in merged.unbind(2))
-        hidden = hidden + layer.self_out(eager_attention(query, key, value, causal))
-        hidden = hidden + reference_cross(layer, hidden, repeated)
-        hidden = hidden + layer.feed_forward(hidden)
-    logps = captioner.head(decoder.norm(hidden)).log_softmax(dim=-1)
-    chosen = logps.gather(2, flat[:, 1:, None])[:, :, 0]
-    return (chosen * (flat[:, 1:] != captioner.pad_id)).sum(dim=1).view(tokens.shape[:2])
-
-
-def reference_step(models: dict[str, Any], data: dict[str, Tensor], clock: Clock) -> dict[str, Any]:
-    """The step in the reference's order."""
-    policy, start, tower, reward = (models[name] for name in ("policy", "start", "tower", "reward"))
-    with torch.no_grad():
-        features = clock("vision tower", lambda: tower.encode_image_tokens(data["pixels"]))
-    tokens = clock(
-        "candidates", lambda: reference_search(policy, policy.encode(features), DECODING)
-    )
-    with torch.no_grad():
-        scored = clock(
-            "reference model", lambda: reference_logps(start, start.encode(features), tokens)
-        )
-        images = clock("reward image", lambda: reward.encode_image(data["pixels"]))
-        texts = clock("reward text", lambda: padded_texts(reward, tokens))
-    rewards = W * torch.einsum("bke,be->bk", texts, images)
-    logps = clock("policy", lambda: reference_logps(policy, policy.encode(features), tokens))
-    return finish(models["reference optimiser"], logps, scored, rewards, tokens, clock)
-
-
-def padded_texts(reward: ClipModel, tokens: Tensor) -> Tensor:
-    """Text embeddings of candidates padded to CLIP's 77 tokens, each by itself."""
-    vocab_size, length = reward.config.text_cfg.vocab_size, reward.config.text_cfg.context_length
-    flat = F.pad(tokens.flatten(0, 1), (0, length - tokens.shape[2]), value=vocab_size)
-    flat = flat.masked_fill(flat >= vocab_size, 0)
-    hidden = reward.token_embedding(flat) + reward.positional_embedding
-    hidden = reward.transformer(hidden, is_causal=True)
-    states = reward.embed_text_hidden(hidden)[torch.arange(len(flat)), flat.argmax(dim=1)]
-    return states.view(*tokens.shape[:2], -1)
-
-
-def our_step(models: dict[str, Any], data: dict[str, Tensor], clock: Clock) -> dict[str, Any]:
+class Ours:
     """The step as dico's training does it, from stored features and embeddings."""
-    policy, start, reward = (models[name] for name in ("policy", "start", "reward"))
-    memory = clock("policy encoder", lambda: policy.encode(data["features"]))
-    tokens = clock("candidates", lambda: beam_search(policy, memory.detach(), DECODING).tokens)
-    with torch.no_grad():
-        scored = clock(
-            "reference model",
-            lambda: score_candidates(start, start.encode(data["features"]), tokens),
+
+    def __init__(self, folder: Path, precision: str) -> None:
+        keep_freed_memory()
+        self.policy, self.start = captioners()
+        self.reward = reward_model()
+        self.data = load_file(folder / "pictures.safetensors")
+        with torch.no_grad():
+            self.kept = self.start.encode(self.data["features"])
+        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=0.0, fused=True)
+        self.bfloat16 = precision == "bfloat16"
+
+    def step(self, clock: Clock, keep: bool) -> dict[str, Any]:
+        """``keep``: whether the reference model's memory of each picture was kept."""
+        policy, start, features = self.policy, self.start, self.data["features"]
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            memory = clock("policy encoder", lambda: policy.encode(features))
+            images = clock("policy encoder", lambda: policy.decoder.look_at(memory))
+            detached = [(key.detach(), value.detach()) for key, value in images]
+            found = clock(
+                "candidates",
+                lambda: beam_search(policy, memory.detach(), DECODING, detached),
+            )
+            tokens = found.tokens
+            with torch.no_grad():
+                seen = (
+                    self.kept if keep else clock("reference model", lambda: start.encode(features))
+                )
+                scored = clock("reference model", lambda: score_candidates(start, seen, tokens))
+            logps = clock("policy", lambda: score_candidates(policy, memory, tokens, images))
+        with torch.no_grad():
+            texts = clock("reward text", lambda: self.reward.encode_candidates(tokens))
+        rewards = W * torch.einsum("bke,be->bk", texts, self.data["embeddings"])
+        return finish(self.optimiser, logps, scored, rewards, tokens, clock)
+
+
+class Reference:
+    """The step in the reference's order."""
+
+    def __init__(self, folder: Path, precision: str) -> None:  # noqa: ARG002
+        self.policy, self.start = captioners()
+        self.tower, self.reward = tower_model(), reward_model()
+        self.pixels = load_file(folder / "pictures.safetensors")["pixels"]
+        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=0.0)
+
+    def step(self, clock: Clock) -> dict[str, Any]:
+        """Nothing is shared, trimmed or kept."""
+        policy, start, limit = self.policy, self.start, DECODING.max_tokens
+        with torch.no_grad():
+            features = clock("vision tower", lambda: self.tower.encode_image_tokens(self.pixels))
+        tokens = clock(
+            "candidates", lambda: reference_search(policy, policy.encode(features), DECODING)
         )
-        texts = clock("reward text", lambda: reward.encode_candidates(tokens))
-    rewards = W * torch.einsum("bke,be->bk", texts, data["embeddings"])
-    logps = clock("policy", lambda: score_candidates(policy, memory, tokens))
-    return finish(models["optimiser"], logps, scored, rewards, tokens, clock)
+        with torch.no_grad():
+            scored = clock(
+                "reference model",
+                lambda: reference_logps(start, start.encode(features), tokens, limit),
+            )
+            images = clock("reward image", lambda: self.reward.encode_image(self.pixels))
+            texts = clock("reward text", lambda: padded_texts(self.reward, tokens))
+        rewards = W * torch.einsum("bke,be->bk", texts, images)
+        logps = clock(
+            "policy", lambda: reference_logps(policy, policy.encode(features), tokens, limit)
+        )
+        return finish(self.optimiser, logps, scored, rewards, tokens, clock)
 
 
 def finish(
@@ -229,94 +147,180 @@ def finish(
     optimiser.zero_grad()
     clock("backward", lambda: loss.backward())
     clock("optimiser", optimiser.step)
-    return {"tokens": tokens, "rewards": rewards, "logps": logps.detach(), "loss": loss.item()}
+    return {
+        "tokens": tokens.numpy(),
+        "rewards": rewards.numpy(),
+        "logps": logps.detach().numpy(),
+        "loss": loss.item(),
+        "parts": clock.parts,
+        "wall_seconds": clock.wall,
+    }
 
 
-def build(batch: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Models with random weights, and pictures with their stored features."""
-    policy = paper_captioner()
-    start = copy.deepcopy(policy).requires_grad_(False)
+def captioners() -> tuple[Captioner, Captioner]:
+    """The policy with random weights, and the frozen start model a little beside it."""
+    policy, start = paper_captioner(), paper_captioner().requires_grad_(False)
+    torch.manual_seed(4)
     with torch.no_grad():
         for value in start.parameters():
             value.mul_(1 + 0.01 * torch.randn_like(value))
-    tower, reward = (ClipModel(ClipConfig.from_dict(data)).eval() for data in (TOWER, REWARD))
+    return policy, start
+
+
+def tower_model() -> ClipModel:
+    """The captioner's vision tower, random."""
+    torch.manual_seed(5)
+    return ClipModel(ClipConfig.from_dict(TOWER)).eval().requires_grad_(False)
+
+
+def reward_model() -> ClipModel:
+    """The evaluator, random."""
+    torch.manual_seed(6)
+    return ClipModel(ClipConfig.from_dict(REWARD)).eval().requires_grad_(False)
+
+
+def prepare(folder: Path, batch: int) -> None:
+    """Pictures of noise, with their stored features and embeddings."""
     torch.manual_seed(2)
     pixels = torch.randn(batch, 3, 224, 224)
     with torch.no_grad():
         data = {
             "pixels": pixels,
-            "features": tower.encode_image_tokens(pixels),
-            "embeddings": reward.encode_image(pixels),
+            "features": tower_model().encode_image_tokens(pixels),
+            "embeddings": reward_model().encode_image(pixels),
         }
-    parameters = list(policy.parameters())
-    models = {
-        "policy": policy,
-        "start": start,
-        "tower": tower,
-        "reward": reward,
-        "optimiser": torch.optim.Adam(parameters, lr=0.0),
-        "reference optimiser": torch.optim.Adam(parameters, lr=0.0),
+    save_file(data, folder / "pictures.safetensors")
+
+
+def work(
+    rival: type[Ours] | type[Reference], folder: Path, precision: str, pipe: Connection
+) -> None:
+    """A rival's process: a step for each message, until one is empty."""
+    torch.set_num_threads(1)
+    made = rival(folder, precision)
+    for options in iter(pipe.recv, None):
+        reset_memory_peak()
+        result = made.step(Clock(), **options)
+        pipe.send({**result, "memory_gigabytes": memory_peak_gigabytes()})
+
+
+def start(rival: type[Ours] | type[Reference], folder: Path, precision: str) -> Callable[..., Any]:
+    """A process for a rival; returns what runs one step of it."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    context.Process(target=work, args=(rival, folder, precision, there), daemon=True).start()
+
+    def step(**options: Any) -> Any:
+        here.send(options)
+        return here.recv()
+
+    atexit.register(lambda: here.send(None))
+
+    return step
+
+
+def compare(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """How well two steps agree."""
+    shapes_agree = ours["tokens"].shape == theirs["tokens"].shape
+    rows = (ours["tokens"] == theirs["tokens"]).all(axis=-1) if shapes_agree else None
+    gaps = {
+        f"largest_{name[:-1]}_gap": float(abs(ours[name] - theirs[name])[rows].max())
+        for name in ("logps", "rewards")
+        if rows is not None and rows.any()
     }
-    return models, data
+    return {
+        "identical_candidates": float(rows.mean()) if rows is not None else None,
+        "relative_loss_gap": abs(ours["loss"] - theirs["loss"]) / abs(theirs["loss"]),
+        **gaps,
+    }
 
 
-def peak_gigabytes() -> float:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+def summary(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians and spread of a rival's steps."""
+    totals = [sum(step["parts"].values()) for step in steps]
+    names = steps[0]["parts"]
+    parts = {name: statistics.median(step["parts"][name] for step in steps) for name in names}
+    return {
+        "cpu_seconds": statistics.median(totals),
+        "cpu_seconds_each": totals,
+        "wall_seconds": statistics.median(step["wall_seconds"] for step in steps),
+        "parts": parts,
+        "memory_gigabytes": max(step["memory_gigabytes"] for step in steps),
+    }
 
 
 def main() -> None:
-    """Runs the comparison and writes results/dico_step_batch*.json."""
+    """Runs the comparison and writes results/dico_step_batch*."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--batch", type=int, default=8, help="images (default 8)")
-    parser.add_argument("--rounds", type=int, default=1, help="measured turns (default 1)")
+    parser.add_argument("--rounds", type=int, default=2, help="measured turns (default 2)")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     options = parser.parse_args()
+    if options.precision == "bfloat16" and not has_bfloat16():
+        raise SystemExit("this CPU has no bfloat16 instructions: there is nothing to measure")
     torch.set_num_threads(1)
-    models, data = build(options.batch)
-    our_step(models, data, Clock())
-    ours, theirs = [], []
-    idle = peak_gigabytes()
-    for _ in range(options.rounds):
-        ours.append(Clock())
-        mine = our_step(models, data, ours[-1])
-        our_memory = peak_gigabytes()
-        theirs.append(Clock())
-        other = reference_step(models, data, theirs[-1])
-        ours.append(Clock())
-        our_step(models, data, ours[-1])
-    our_parts, their_parts = (median_parts([c.parts for c in clocks]) for clocks in (ours, theirs))
-    same = mine["tokens"].shape == other["tokens"].shape and torch.equal(
-        mine["tokens"], other["tokens"]
-    )
-    result = {
-        "batch": options.batch,
-        "candidates": DECODING.num_beams,
-        "rounds": options.rounds,
-        "dico_cpu_seconds": sum(our_parts.values()),
-        "dico_cpu_seconds_each": [sum(clock.parts.values()) for clock in ours],
-        "reference_cpu_seconds": sum(their_parts.values()),
-        "reference_cpu_seconds_each": [sum(clock.parts.values()) for clock in theirs],
-        "speed_up": sum(their_parts.values()) / sum(our_parts.values()),
-        "dico_parts": our_parts,
-        "reference_parts": their_parts,
-        "same_candidates": same,
-        "mean_tokens": (mine["tokens"] < SIZES.vocab_size - 1).sum(-1).float().mean().item(),
-        "loss": mine["loss"],
-        "relative_loss_gap": abs(mine["loss"] - other["loss"]) / other["loss"],
-        "largest_logp_gap": (mine["logps"] - other["logps"]).abs().max().item() if same else None,
-        "largest_reward_gap": (mine["rewards"] - other["rewards"]).abs().max().item()
-        if same
-        else None,
-        "gigabytes_before": idle,
-        "gigabytes_peak_dico": our_memory,
-        "gigabytes_peak_with_reference": peak_gigabytes(),
+    with tempfile.TemporaryDirectory() as name:
+        prepare(Path(name), options.batch)
+        ours = start(Ours, Path(name), options.precision)
+        theirs = start(Reference, Path(name), options.precision)
+        for keep in (True, False):
+            ours(keep=keep)
+        steps: dict[str, list[dict[str, Any]]] = {KEPT: [], ANEW: [], REFERENCE: []}
+        for _ in range(options.rounds):
+            steps[KEPT].append(ours(keep=True))
+            steps[ANEW].append(ours(keep=False))
+            steps[REFERENCE].append(theirs())
+            steps[KEPT].append(ours(keep=True))
+            steps[ANEW].append(ours(keep=False))
+    report(options.batch, options.precision, steps)
+
+
+def report(batch: int, precision: str, steps: dict[str, list[dict[str, Any]]]) -> None:
+    """Writes the results and prints them."""
+    rivals = {name: summary(done) for name, done in steps.items()}
+    last, reference = steps[KEPT][-1], rivals[REFERENCE]
+    speed_ups = {n: reference["cpu_seconds"] / r["cpu_seconds"] for n, r in rivals.items()}
+    ranges = {
+        name: [
+            min(reference["cpu_seconds_each"]) / max(rival["cpu_seconds_each"]),
+            max(reference["cpu_seconds_each"]) / min(rival["cpu_seconds_each"]),
+        ]
+        for name, rival in rivals.items()
     }
-    write(f"dico_step_batch{options.batch}", result)
-
-
-def median_parts(clocks: list[dict[str, float]]) -> dict[str, float]:
-    """The middle time of each part."""
-    return {name: sorted(parts[name] for parts in clocks)[len(clocks) // 2] for name in clocks[0]}
+    result = {
+        "batch": batch,
+        "candidates": DECODING.num_beams,
+        "precision": precision,
+        "mean_tokens": float((last["tokens"] < SIZES.vocab_size - 1).sum(-1).mean()),
+        "speed_up": speed_ups,
+        "speed_up_range": ranges,
+        "memory_share": rivals[KEPT]["memory_gigabytes"] / reference["memory_gigabytes"],
+        "agreement": compare(last, steps[REFERENCE][-1]),
+        "rivals": rivals,
+    }
+    suffix = "" if precision == "float32" else f"_{precision}"
+    lines = table(
+        ["", "CPU s", "times faster", "range", "peak GB"],
+        [
+            [
+                name,
+                f"{rival['cpu_seconds']:.2f}",
+                f"{speed_ups[name]:.1f}",
+                "{:.1f} to {:.1f}".format(*ranges[name]),
+                f"{rival['memory_gigabytes']:.2f}",
+            ]
+            for name, rival in rivals.items()
+        ],
+    )
+    names = list(dict.fromkeys([*reference["parts"], *rivals[ANEW]["parts"]]))
+    lines += "\n" + table(
+        ["part, CPU s", *rivals],
+        [
+            [name, *(f"{rival['parts'].get(name, 0.0):.2f}" for rival in rivals.values())]
+            for name in names
+        ],
+    )
+    write(f"dico_step_batch{batch}{suffix}", result, lines)
 
 
 if __name__ == "__main__":

@@ -74,9 +74,35 @@ def _cpuinfo() -> list[str]:
     return path.read_text().splitlines() if path.is_file() else []
 
 
-def write(name: str, result: dict[str, Any]) -> None:
-    """Prints the result and writes it to results/``name``.json."""
-    text = json.dumps({"machine": machine(), **result}, indent=1)
+def has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 by instructions of its own."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def reset_memory_peak() -> None:
+    """Forgets this process's largest resident memory (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory_peak_gigabytes() -> float:
+    """Largest resident memory of this process since `reset_memory_peak`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e6
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def write(name: str, result: dict[str, Any], lines: str = "") -> None:
+    """Writes the result to results/``name``.json, and prints it or its table, which is kept too."""
+    about = machine()
+    text = json.dumps({"machine": about, **result}, indent=1)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
-    print(text)
+    if lines:
+        where = ", ".join(f"{key} {value}" for key, value in about.items())
+        (RESULTS / f"{name}.md").write_text(f"{where}\n\n{lines}")
+    print(lines or text)

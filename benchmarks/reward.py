@@ -10,8 +10,9 @@ import argparse
 
 import torch
 from beam_search import paper_captioner, random_memory
-from dico_step import REWARD, padded_texts
+from dico_step import REWARD
 from measure import alternate, write
+from reference_step import padded_texts
 from torch import Tensor
 
 from dico.decoding import DecodingConfig, beam_search
