@@ -1,6 +1,8 @@
 """Pixels of training pictures: decoded once and kept in memory as far as a budget allows."""
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from PIL import Image
@@ -26,18 +28,19 @@ class PictureBank:
         self._free_bytes = budget_bytes
 
     def pixels(self, uris: Sequence[str]) -> Tensor:
-        """Pixels (B, 3, H, W), float32."""
-        return torch.stack([self._one(uri) for uri in uris])
+        """Pixels (B, 3, H, W), float32; pictures that are not kept are decoded side by side."""
+        missing = [uri for uri in dict.fromkeys(uris) if uri not in self._kept]
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+            made = dict(zip(missing, threads.map(self._decode, missing), strict=True))
+        for uri, pixels in made.items():
+            size = pixels.numel() * pixels.element_size()
+            if size <= self._free_bytes:
+                self._free_bytes -= size
+                self._kept[uri] = pixels
+        return torch.stack([made[uri] if uri in made else self._kept[uri] for uri in uris])
 
-    def _one(self, uri: str) -> Tensor:
-        if uri in self._kept:
-            return self._kept[uri]
-        pixels = self._preprocess(load_image(uri))
-        size = pixels.numel() * pixels.element_size()
-        if size <= self._free_bytes:
-            self._free_bytes -= size
-            self._kept[uri] = pixels
-        return pixels
+    def _decode(self, uri: str) -> Tensor:
+        return self._preprocess(load_image(uri))
 
 
 def picture_bank(policy: Policy) -> PictureBank | None:
