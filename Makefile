@@ -3,14 +3,15 @@
 # make reliability  what is promised against deaths, faults and hostile files, into docs/
 # make lint    format, lint, types, direction of imports
 # make image   the container image
+# make test-image  the image, and the whole pipeline with every step in a container of its own
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-IMAGE ?= dico:0.1.0
+export IMAGE ?= $(shell sed -n 's/^IMAGE = "\(.*\)"/\1/p' components/image.py)
 NUM_WORKERS ?= 2
 
-.PHONY: run test reliability lint format compile image clean
+.PHONY: run test reliability lint format compile image test-image clean
 
 run: $(VENV)/.run
 	$(BIN)/dico run pipelines/dico.yaml $(ARGS)
@@ -35,12 +36,20 @@ compile: $(VENV)/.run
 	$(BIN)/python -m pipelines.compile
 
 image:
-	docker build --tag $(IMAGE) --build-arg REVISION=$$(git rev-parse HEAD) .
+	scripts/build-image
+
+test-image: image $(VENV)/.containers
+	DICO_TEST_IMAGE=$(IMAGE) $(BIN)/python -m pytest -v -p no:cacheprovider tests/pipelines/test_containers.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # Each stamp is newer than what it was installed from, so an unchanged environment costs nothing.
+$(VENV)/.containers: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[pipelines]' docker pytest
+	@touch $@
+
 $(VENV)/.run: pyproject.toml constraints.txt scripts/install-torch
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dico needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

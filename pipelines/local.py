@@ -5,6 +5,7 @@ said before kfp is imported and before anything is written.
 """
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import importlib.util
 import signal
@@ -23,6 +24,7 @@ from dico.progress import format_seconds
 from dico.provenance import code_digest
 from dico.report import read_metrics, tabulate
 from dico.steps.run_notes import RUN_VARIABLE
+from pipelines.containers import RUN_ARGUMENTS, Containers, find_engine, folders_of
 from pipelines.run_folder import RunFolder, new_name
 from pipelines.screen import WIDTH_OF_LOGS, Screen
 from pipelines.specification import Specification, parse_arguments, read_specification
@@ -39,7 +41,14 @@ class StepFailedError(DicoError):
         self.exit_code = exit_code if exit_code in _EXIT_CODES else 70
 
 
-def run(pipeline: Path, arguments: list[str], runs: Path, name: str = "") -> Path:
+def run(
+    pipeline: Path,
+    arguments: list[str],
+    runs: Path,
+    name: str = "",
+    containers: bool = False,
+    user: str = "",
+) -> Path:
     """Runs ``pipeline`` and returns the run's folder.
 
     Args:
@@ -47,18 +56,25 @@ def run(pipeline: Path, arguments: list[str], runs: Path, name: str = "") -> Pat
         arguments: ``key=value`` texts, one per parameter.
         runs: folder of all runs, of the cache, and of the store and registry unless named.
         name: name of the run's folder; from the time by default.
+        containers: whether every step runs in its own container of the pipeline's image.
+        user: user and group of the containers, by number; by default this process's.
 
     Raises:
-        UsageError: a wrong argument; nothing has been written.
+        UsageError: a wrong argument, or no container engine; nothing has been written.
         DataError: the dataset is not there; nothing has been written.
         StepFailedError: a step failed; the folder holds what was made before.
     """
     specification = read_specification(pipeline)
     values = prepare(parse_arguments(specification, arguments), runs)
     _require_kfp()
+    how = None
+    if containers:
+        find_engine()
+        how = Containers(str(values["image"]), folders_of(values, runs))
+        how = dataclasses.replace(how, user=user) if user else how
     folder = RunFolder.create(runs, name or new_name(specification.name))
     with _terminable():
-        _run(specification, values, runs, folder)
+        _run(specification, values, runs, folder, how)
     return folder.path
 
 
@@ -118,7 +134,11 @@ class _Run:
 
 
 def _run(
-    specification: Specification, values: dict[str, Any], runs: Path, folder: RunFolder
+    specification: Specification,
+    values: dict[str, Any],
+    runs: Path,
+    folder: RunFolder,
+    containers: Containers | None,
 ) -> None:
     from rich.console import Console
 
@@ -135,7 +155,7 @@ def _run(
     }
     start = time.monotonic()
     try:
-        _execute(component, values, runs, run)
+        _execute(component, values, runs, run, containers)
         summary["status"] = "failed" if run.failure() else "done"
     finally:
         summary["seconds"] = round(time.monotonic() - start, 3)
@@ -166,21 +186,28 @@ def _num_steps(part: Any, components: Any) -> int:
     return sum(_num_steps(one, components) if one.HasField("dag") else 1 for one in inner)
 
 
-def _execute(component: Any, values: dict[str, Any], runs: Path, run: _Run) -> None:
+def _execute(
+    component: Any, values: dict[str, Any], runs: Path, run: _Run, containers: Containers | None
+) -> None:
     from kfp import local
 
     cache = (runs / ".cache").absolute()
+    (cache / "outputs").mkdir(parents=True, exist_ok=True)
+    variables = {RUN_VARIABLE: run.folder.path.name}
+    runner = local.SubprocessRunner(use_venv=False)
+    if containers:
+        runner = local.DockerRunner(environment=variables, **RUN_ARGUMENTS)
     with tempfile.TemporaryDirectory(prefix="dico-run-") as scratch:
         local.init(
-            local.SubprocessRunner(use_venv=False),
+            runner,
             pipeline_root=str(cache / "outputs"),
             raise_on_error=False,
             enable_caching=True,
             cache_root=str(cache / f"steps-{code_digest()[:16]}"),
         )
         with (
-            steps_as_processes(run.folder.logs, Path(scratch), run),
-            environment(**{RUN_VARIABLE: run.folder.path.name}),
+            steps_as_processes(run.folder.logs, Path(scratch), run, containers),
+            environment(**variables),
             open(run.folder.logs / "kfp.log", "w") as log,
             contextlib.redirect_stdout(log),
         ):

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from dico.exits import ERROR_PREFIX
 from dico.progress import PROGRESS_FILE_VARIABLE
+from pipelines.containers import Containers
 
 POLL_SECONDS = 0.1
 SECONDS_TO_STOP = 15.0
@@ -70,12 +71,22 @@ class Watcher(Protocol):
 
 
 @contextmanager
-def steps_as_processes(logs: Path, scratch: Path, watcher: Watcher) -> Iterator[None]:
-    """Makes kfp.local run its steps as described above while the block runs."""
-    from kfp.local import graph_utils, subprocess_task_handler
+def steps_as_processes(
+    logs: Path, scratch: Path, watcher: Watcher, containers: Containers | None = None
+) -> Iterator[None]:
+    """Makes kfp.local run its steps as described above while the block runs.
+
+    Args:
+        logs: folder of the steps' logs.
+        scratch: folder for temporary files.
+        watcher: is told how the run goes.
+        containers: how the container of a step is made, where kfp.local runs them in containers.
+    """
+    from kfp.local import docker_task_handler, graph_utils, subprocess_task_handler
     from kfp.local.orchestrator import task_executor
 
-    supervisor = _Supervisor(logs, scratch, watcher, task_executor.execute_single_task)
+    execute = task_executor.execute_single_task
+    supervisor = _Supervisor(logs, scratch, watcher, execute, containers)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     with contextlib.ExitStack() as stack:
         stack.enter_context(_changed(task_executor, "execute_single_task", supervisor.execute))
@@ -84,6 +95,9 @@ def steps_as_processes(logs: Path, scratch: Path, watcher: Watcher) -> Iterator[
         )
         stack.enter_context(
             _changed(subprocess_task_handler, "replace_python_executable", lambda cmd, _: cmd)
+        )
+        stack.enter_context(
+            _changed(docker_task_handler, "run_docker_container", supervisor.run_container)
         )
         stack.enter_context(_changed(graph_utils, "topological_sort_tasks", _stack_of_tasks))
         stack.enter_context(environment(PATH=path, TMPDIR=str(scratch)))
@@ -94,10 +108,16 @@ def steps_as_processes(logs: Path, scratch: Path, watcher: Watcher) -> Iterator[
 
 class _Supervisor:
     def __init__(
-        self, logs: Path, scratch: Path, watcher: Watcher, execute: Callable[..., Any]
+        self,
+        logs: Path,
+        scratch: Path,
+        watcher: Watcher,
+        execute: Callable[..., Any],
+        containers: Containers | None,
     ) -> None:
         self._logs, self._scratch, self._watcher = logs, scratch, watcher
         self._execute = execute
+        self._containers = containers
         self._step: Step | None = None
 
     def execute(self, **arguments: Any) -> Any:
@@ -146,6 +166,19 @@ class _Supervisor:
                 raise
         step.exit_code = process.returncode
         step.peak_memory_mb = usage.ru_maxrss / 1024
+        return step.exit_code
+
+    def run_container(
+        self, client: Any, image: str, command: list[str], volumes: dict[str, Any], **arguments: Any
+    ) -> int:
+        """Stands in for kfp's ``run_docker_container``; the run's image stands for ``image``."""
+        step, containers = self._step, self._containers
+        assert step is not None
+        assert containers is not None, image
+        step.status = "done"
+        variables = {**arguments.pop("environment", {}), "PYTHONUNBUFFERED": "1"}
+        with open(step.log, "ab") as log:
+            step.exit_code = containers.run(client, command, volumes, log, variables, arguments)
         return step.exit_code
 
     def _wait(self, process: subprocess.Popen[bytes], state_file: Path) -> Any:

@@ -11,22 +11,9 @@ from kfp import dsl, kubernetes
 
 from dico.preflight import WORK_VARIABLE
 from dico.steps.run_notes import RUN_VARIABLE
+from pipelines.variables import SECRET_KEYS, WORK
 
 USER = 65532
-WORK = "/data"
-"""Where the work volume is mounted; its folders ``store`` and ``registry`` are the defaults."""
-
-SECRET_KEYS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL_S3",
-    "DICO_SIGNING_KEY",
-    "DICO_VERIFY_KEY",
-)
-"""Keys of the secret, each also the name of its variable; all may be absent."""
-
 HOUR = 3600
 
 

@@ -27,12 +27,15 @@ def run(
     name: Annotated[
         str, typer.Option(help="Name of the run's folder; empty for one made from the time.")
     ] = "",
+    containers: Annotated[
+        bool, typer.Option(help="Run every step in its own container of the pipeline's image.")
+    ] = False,
 ) -> None:
     """Run a compiled pipeline on this machine, without a cluster.
 
     For example: dico run pipelines/dico.yaml preset=toy seed=2 overrides="finetune.beta=0.1"
     """
-    find_command("run")(pipeline, parameters or [], runs, name)
+    find_command("run")(pipeline, parameters or [], runs, name, containers)
 
 
 def find_command(name: str) -> Any:
