@@ -1,61 +1,79 @@
-"""``dico doctor``: what this machine has, what it lacks, and how to mend it."""
+"""``dico doctor``: what this machine or this pod has, what it lacks, and how to mend it."""
 
 import importlib.metadata
 import os
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
+import tempfile
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dico.errors import DicoError
+from dico.preflight import (
+    Finding,
+    check_dataset,
+    check_gpus,
+    check_place,
+    check_shared_memory,
+    check_space,
+    default_place,
+    require,
+)
 from dico.provenance import code_version
 
-MIN_FREE_GB = 5.0
-MIN_SHARED_MEMORY_GB = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was looked at, and what was found."""
-
-    subject: str
-    """What was looked at."""
-
-    found: str
-    """What is there."""
-
-    advice: str = ""
-    """What to do about it; empty where all is well."""
-
-    required: bool = False
-    """Whether dico cannot do its work without it."""
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def doctor(
     runs: Annotated[Path, typer.Option(help="Folder of runs, where space is needed.")] = Path(
         "runs"
     ),
+    store: Annotated[
+        str, typer.Option(help="Store to try, a folder or s3:// prefix; empty for none.")
+    ] = "",
     registry: Annotated[
         str, typer.Option(help="Registry to try, a folder or s3:// prefix; empty for none.")
     ] = "",
+    dataset: Annotated[str, typer.Option(help="Annotations to try; empty for none.")] = "",
+    images: Annotated[str, typer.Option(help="Folder of the dataset's pictures.")] = "",
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs that must work here.")] = 0,
+    endpoint: Annotated[
+        str, typer.Option(help="Address of Kubeflow Pipelines; KFP_ENDPOINT by default.")
+    ] = "",
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="Profile; KFP_NAMESPACE by default.")
+    ] = "",
+    token_file: Annotated[
+        str, typer.Option(help="File with a token; KFP_TOKEN_FILE by default.")
+    ] = "",
 ) -> None:
-    """Check what this machine has and lacks. Ends with 70 when something required is missing."""
-    findings = examine(runs, registry)
+    """Check what this machine, or the pod it runs in, has and lacks.
+
+    Ends with 0 where nothing required is missing, else with the code of the first that is.
+    """
+    findings = examine(runs, registry, store, dataset, images, gpus)
+    findings += _cluster(endpoint, namespace, token_file)
+    width = max(len(finding.subject) for finding in findings)
     for finding in findings:
         mark = "ok  " if not finding.advice else "MISS" if finding.required else "note"
         advice = f"; {finding.advice}" if finding.advice else ""
-        print(f"{mark}  {finding.subject:<20}{finding.found}{advice}")
-    broken = [f.subject for f in findings if f.advice and f.required]
-    if broken:
-        raise DicoError(f"missing: {', '.join(broken)}")
+        print(f"{mark}  {finding.subject:<{width}}  {finding.found}{advice}")
+    require(findings)
 
 
-def examine(runs: Path, registry: str) -> list[Finding]:
-    """Looks at everything; never raises for what is missing."""
+def examine(
+    runs: Path,
+    registry: str = "",
+    store: str = "",
+    dataset: str = "",
+    images: str = "",
+    gpus: int = 0,
+) -> list[Finding]:
+    """Looks at everything here; never raises for what is missing."""
     findings = [
         Finding("dico", code_version()),
         Finding("python", f"{platform.python_version()} at {sys.executable}"),
@@ -65,13 +83,22 @@ def examine(runs: Path, registry: str) -> list[Finding]:
         _package("great-expectations", "validate", "validating datasets"),
         _package("pycocoevalcap", "metrics", "METEOR"),
         _program("java", "METEOR is left out of evaluations; install a Java runtime, 8 or newer"),
-        _accelerator(),
+        _place_of_work(),
+        _accelerator(gpus),
         _memory(),
-        _space(runs),
-        _shared_memory(),
+        check_shared_memory(required=gpus > 1),
+        _writable(Path(tempfile.gettempdir())),
+        _runs(runs),
     ]
-    if registry:
-        findings.append(_registry(registry))
+    places = {
+        "store": default_place(store, "store"),
+        "registry": default_place(registry, "registry"),
+    }
+    if any(uri.startswith("s3://") for uri in (*places.values(), dataset)):
+        findings.append(_credentials())
+    findings += [_place(name, uri) for name, uri in places.items() if uri]
+    if dataset:
+        findings.append(check_dataset(dataset, images))
     return findings
 
 
@@ -87,44 +114,101 @@ def _program(name: str, advice: str) -> Finding:
     return Finding(name, path or "absent", "" if path else advice)
 
 
-def _accelerator() -> Finding:
+def _place_of_work() -> Finding:
+    """Whether this is a pod, and as whom it runs."""
+    user = f"user {os.getuid()}, group {os.getgid()}"
+    if "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return Finding("here", f"no pod, {user}")
+    advice = "run as another user than root" if os.getuid() == 0 else ""
+    return Finding("here", f"pod {os.environ.get('HOSTNAME', '')}, {user}", advice)
+
+
+def _accelerator(gpus: int) -> Finding:
     try:
         import torch
     except ImportError:
-        return Finding("accelerator", "unknown without torch")
-    if torch.cuda.is_available():
-        return Finding("accelerator", torch.cuda.get_device_name(0))
-    return Finding("accelerator", f"none; {torch.get_num_threads()} CPU threads")
+        missing = gpus > 0
+        return Finding("GPUs", "unknown without torch", "install torch" if missing else "", missing)
+    if gpus:
+        return check_gpus(gpus)
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return Finding("GPUs", ", ".join(names) or f"none; {torch.get_num_threads()} CPU threads")
 
 
 def _memory() -> Finding:
+    """Memory of the machine, or what the pod may use of it."""
     num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Finding("memory", f"{num_bytes / 1e9:.1f} GB")
+    limit = _read(_CGROUP / "memory.max")
+    limited = f", of which {int(limit) / 1e9:.1f} GB here" if limit.isdigit() else ""
+    return Finding("memory", f"{num_bytes / 1e9:.1f} GB{limited}")
 
 
-def _space(folder: Path) -> Finding:
-    existing = next(p for p in [folder, *folder.absolute().parents] if p.exists())
-    free = shutil.disk_usage(existing).free / 1e9
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _writable(folder: Path) -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Finding("temporary files", f"{folder}, written")
+    except OSError as error:
+        advice = "mount an empty volume there, or name another folder by TMPDIR"
+        return Finding("temporary files", f"{folder}: {error.strerror}", advice, True, 74)
+
+
+def _runs(folder: Path) -> Finding:
+    found = check_space(folder)
+    existing = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     if not os.access(existing, os.W_OK):
-        return Finding("runs", f"{existing} cannot be written", "choose another --runs", True)
-    advice = "" if free >= MIN_FREE_GB else f"make at least {MIN_FREE_GB:.0f} GB free"
-    return Finding("runs", f"{existing}, {free:.1f} GB free", advice)
+        return Finding("runs", f"{existing} cannot be written", "choose another --runs", True, 77)
+    return Finding("runs", found.found, found.advice)
 
 
-def _shared_memory() -> Finding:
-    path = Path("/dev/shm")
-    if not path.is_dir():
-        return Finding("shared memory", "none on this system")
-    size = shutil.disk_usage(path).total / 1e9
-    advice = "" if size >= MIN_SHARED_MEMORY_GB else "data-loading workers may die of bus errors"
-    return Finding("shared memory", f"{size:.2f} GB", advice)
-
-
-def _registry(uri: str) -> Finding:
+def _place(name: str, uri: str) -> Finding:
+    """A store or a registry, the latter with the models that it holds."""
+    found = check_place(name, uri)
+    if name != "registry" or found.missing:
+        return found
     from dico.registry import open_registry
 
     try:
         names = open_registry(uri).names()
     except DicoError as error:
-        return Finding("registry", uri, str(error), True)
-    return Finding("registry", f"{uri}: {', '.join(names) or 'no models yet'}")
+        return Finding(name, uri, str(error), True, error.exit_code)
+    return Finding(name, f"{found.found}; {', '.join(names) or 'no models yet'}", required=True)
+
+
+def _credentials() -> Finding:
+    """Where boto3 finds keys: never the keys."""
+    import boto3
+
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    where = {
+        "env": "variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        "shared-credentials-file": "the file of AWS credentials",
+        "assume-role-with-web-identity": "the pod's service account, by an IAM role",
+    }
+    try:
+        found = boto3.Session().get_credentials()
+    except Exception as error:  # a broken profile: whatever boto3 makes of it
+        return Finding("credentials", "broken", f"{type(error).__name__}: {error}", True, 77)
+    if found is None:
+        advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or bind the account to a role"
+        return Finding("credentials", "none", advice, True, 77)
+    return Finding("credentials", f"from {where.get(found.method, found.method)}", required=True)
+
+
+def _cluster(endpoint: str, namespace: str, token_file: str) -> list[Finding]:
+    found = next(iter(entry_points(group="dico.commands", name="doctor")), None)
+    if found is None:
+        return []
+    try:
+        return list(found.load()(endpoint, namespace, token_file))
+    except ImportError as error:
+        advice = "pip install 'dico[pipelines]'"
+        return [Finding("kubeflow pipelines", f"no client ({error.name})", advice)]
+    except DicoError as error:
+        return [Finding("kubeflow pipelines", "not usable", str(error), True, error.exit_code)]
