@@ -1,9 +1,12 @@
 # make run     the whole pipeline on the small world, into runs/
 # make test    the tests
 # make reliability  what is promised against deaths, faults and hostile files, into docs/
+# make fuzz    the parsers, for ARGS="--seconds 60" each
 # make lint    format, lint, types, direction of imports
 # make image   the container image
 # make test-image  the image, and the whole pipeline with every step in a container of its own
+# make lock    every dependency by version and hash, into requirements/
+# make sbom    what is installed here, as CycloneDX; make sbom-image what is in the image
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,13 +14,16 @@ ARGS ?=
 export IMAGE ?= $(shell sed -n 's/^IMAGE = "\(.*\)"/\1/p' components/image.py)
 NUM_WORKERS ?= 2
 
-.PHONY: run test reliability lint format compile image test-image clean
+.PHONY: run test reliability fuzz lint format compile image test-image lock sbom sbom-image clean
 
 run: $(VENV)/.run
 	$(BIN)/dico run pipelines/dico.yaml $(ARGS)
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NUM_WORKERS) --dist loadgroup $(ARGS)
+
+fuzz: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.fuzz $(ARGS)
 
 reliability: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability --write docs/reliability.md $(ARGS)
@@ -41,6 +47,16 @@ image:
 test-image: image $(VENV)/.containers
 	DICO_TEST_IMAGE=$(IMAGE) $(BIN)/python -m pytest -v -p no:cacheprovider tests/pipelines/test_containers.py $(ARGS)
 
+lock:
+	test -x $(VENV)/lock/bin/uv || ($(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/python -m pip install -q -c constraints.txt uv)
+	scripts/lock $(VENV)/lock/bin/uv
+
+sbom: $(VENV)/.run $(VENV)/tools/.made
+	scripts/sbom $(VENV)/tools build/sbom.cdx.json $(BIN)/python
+
+sbom-image: $(VENV)/tools/.made
+	scripts/sbom $(VENV)/tools build/sbom-image.cdx.json image $(IMAGE)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
@@ -48,6 +64,11 @@ clean:
 $(VENV)/.containers: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[pipelines]' docker pytest
+	@touch $@
+
+$(VENV)/tools/.made: requirements/tools.txt
+	$(PYTHON) -m venv $(VENV)/tools
+	$(VENV)/tools/bin/python -m pip install -q --require-hashes -r requirements/tools.txt
 	@touch $@
 
 $(VENV)/.run: pyproject.toml constraints.txt scripts/install-torch
