@@ -7,24 +7,29 @@
 ```
 A folder is published before its record is created, and the record is created only where there is
 none, so racing writers get different numbers, without gaps, and a reader never sees half a version.
+Records carry their own digest, and a signature where a key is configured.
 """
 
 import dataclasses
 import hashlib
 import json
-import re
+import os
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dico.errors import ConfigError, DataError, DigestError
-from dico.registry.port import CHAMPION, Version
-from dico.storage import open_store, verify_digests, write_digests
-from dico.storage.local import LocalStore
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+from dico.registry.folders import check_name, fetch, place_of, publish
+from dico.registry.port import CHAMPION, Version, change_of
+from dico.registry.signing import (
+    PRIVATE_KEY_VARIABLE,
+    PUBLIC_KEY_VARIABLE,
+    sign_text,
+    verify_text,
+)
+from dico.storage import open_store
 
 
 class FileRegistry:
@@ -37,20 +42,17 @@ class FileRegistry:
     def register(
         self, name: str, folder: Path, metadata: Mapping[str, Any], identity: str
     ) -> Version:
-        _check_name(name)
+        check_name(name)
         known = next((v for v in self.versions(name) if v.identity == identity), None)
         if known:
             return known
-        digest = write_digests(folder)
-        key = f"{name}/models/{digest[:32]}"
-        if not self._store.exists(key):
-            self._store.publish(folder, key)
+        published = publish(self._store, name, folder)
         while True:
             version = Version(
                 name=name,
-                number=len(self._record_keys(name)) + 1,
-                uri=f"{self.uri}/{key}",
-                digest=digest,
+                number=self._last_number(name) + 1,
+                uri=published.uri,
+                digest=published.digest,
                 identity=identity,
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 metadata=dict(metadata),
@@ -62,47 +64,37 @@ class FileRegistry:
         return sorted({key.split("/")[0] for key in self._store.list() if "/versions/" in key})
 
     def versions(self, name: str) -> list[Version]:
-        _check_name(name)
+        check_name(name)
         return [self._read_version(key) for key in self._record_keys(name)]
 
     def get(self, name: str, number: int) -> Version:
-        _check_name(name)
+        check_name(name)
         key = _record_key(name, number)
         if not self._store.exists(key):
             raise DataError(f"{self.uri}: there is no version {number} of {name}")
         return self._read_version(key)
 
     def fetch(self, version: Version, cache: Path) -> Path:
-        key = version.uri.removeprefix(f"{self.uri}/")
-        if isinstance(self._store, LocalStore):
-            folder = self._store.root / key
-            verify_digests(folder, version.digest)
-            return folder
-        folder = cache / version.digest
-        if folder.is_dir():
-            verify_digests(folder, version.digest)
-            return folder
-        return self._store.fetch(key, folder, version.digest)
+        return fetch(version.uri, version.digest, cache)
 
     def set_alias(self, name: str, alias: str, number: int, reason: str) -> None:
-        _check_name(alias)
+        check_name(alias)
         self.get(name, number)
         previous = self.resolve(name, alias)
-        content = {
-            "number": number,
-            "previous": previous.number if previous else 0,
-            "reason": reason,
-            "changed": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        content = change_of(number, previous, reason)
         self._store.write_bytes(_alias_key(name, alias), _seal(content))
 
     def resolve(self, name: str, alias: str) -> Version | None:
-        _check_name(name)
+        check_name(name)
         key = _alias_key(name, alias)
         if not self._store.exists(key):
             return None
-        content = _unseal(self._store.read_bytes(key), f"{self.uri}/{key}")
-        return self.get(name, int(content["number"]))
+        return self.get(name, int(self._read(key)["number"]))
+
+    def last_change(self, name: str, alias: str) -> Mapping[str, Any]:
+        check_name(name)
+        key = _alias_key(name, alias)
+        return self._read(key) if self._store.exists(key) else {}
 
     def champion(self, name: str) -> Version | None:
         return self.resolve(name, CHAMPION)
@@ -118,16 +110,18 @@ class FileRegistry:
         keys = self._store.list(f"{name}/versions")
         return [key for key in keys if key.endswith(".json")]
 
+    def _last_number(self, name: str) -> int:
+        numbers = [PurePosixPath(key).stem for key in self._record_keys(name)]
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+    def _read(self, key: str) -> dict[str, Any]:
+        return _unseal(self._store.read_bytes(key), f"{self.uri}/{key}")
+
     def _read_version(self, key: str) -> Version:
-        content = _unseal(self._store.read_bytes(key), f"{self.uri}/{key}")
+        content = self._read(key)
         fields = {field.name for field in dataclasses.fields(Version)}
-        moved = f"{self.uri}/{content['name']}/models/{content['digest'][:32]}"
+        moved = f"{self.uri}/{place_of(content['name'], content['digest'])}"
         return Version(**{k: v for k, v in content.items() if k in fields} | {"uri": moved})
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r}: a name is letters, digits, dots, dashes and underscores")
 
 
 def _record_key(name: str, number: int) -> str:
@@ -139,10 +133,18 @@ def _alias_key(name: str, alias: str) -> str:
 
 
 def _seal(content: Mapping[str, Any]) -> bytes:
-    """JSON with its own SHA-256, so that a flipped bit is noticed."""
+    """JSON with its own SHA-256, so that a flipped bit is noticed, and a signature."""
     text = json.dumps(content, sort_keys=True)
-    seal = hashlib.sha256(text.encode()).hexdigest()
-    return json.dumps({"sha256": seal, "content": content}, sort_keys=True, indent=1).encode()
+    sealed: dict[str, Any] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    key = os.environ.get(PRIVATE_KEY_VARIABLE, "")
+    if key:
+        sealed["signature"] = sign_text(text, key)
+    elif os.environ.get(PUBLIC_KEY_VARIABLE):
+        raise ConfigError(
+            f"{PUBLIC_KEY_VARIABLE} trusts signed records alone: set {PRIVATE_KEY_VARIABLE} to "
+            "write one"
+        )
+    return json.dumps(sealed | {"content": content}, sort_keys=True, indent=1).encode()
 
 
 def _unseal(data: bytes, where: str) -> dict[str, Any]:
@@ -150,8 +152,15 @@ def _unseal(data: bytes, where: str) -> dict[str, Any]:
         sealed = json.loads(data)
         content: dict[str, Any] = sealed["content"]
         text = json.dumps(content, sort_keys=True)
-        if sealed["sha256"] == hashlib.sha256(text.encode()).hexdigest():
-            return content
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise DigestError(f"{where}: its bytes changed since it was written; restore it from a copy")
+        whole = sealed["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+        signature = str(sealed.get("signature", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise DigestError(
+            f"{where}: its bytes changed since it was written; restore it from a copy"
+        )
+    trusted = os.environ.get(PUBLIC_KEY_VARIABLE, "")
+    if trusted:
+        verify_text(text, signature, trusted, where)
+    return content
