@@ -6,7 +6,7 @@ from typing import Any
 from dico.errors import UsageError
 from pipelines.specification import Specification, parse_arguments, read_specification
 
-PLACES = ("dataset", "images", "store", "registry")
+PLACES = ("dataset", "images", "pictures", "destination", "store", "registry")
 """Parameters that name a place, which pods must reach."""
 
 

@@ -1,5 +1,6 @@
 """Submitting, scheduling and listing with the real client, against the published API."""
 
+import json
 import re
 import socket
 import subprocess
@@ -66,6 +67,17 @@ def test_what_is_sent_is_the_committed_file(server, endpoint):
     specification, platform = yaml.safe_load_all(PIPELINE.read_text())
     assert sent["pipeline_spec"] == specification
     assert sent["platform_spec"] == platform
+
+
+def test_settings_of_pods_keep_their_types(server, endpoint):
+    toleration = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    given = ['node_selector={"pool": "gpu"}', f"tolerations={json.dumps([toleration])}", "gpus=4"]
+    submit(PIPELINE, [*VALUES, *given])
+    assert server.refused == []
+    values = server.runs[0]["runtime_config"]["parameters"]
+    assert values["node_selector"] == {"pool": "gpu"}
+    assert values["tolerations"] == [toleration]
+    assert values["gpus"] == 4
 
 
 def test_the_cache_can_be_left_out(server, endpoint):

@@ -39,7 +39,7 @@ def with_everything(copied, render):
         prod.read_text() + "components: [../../components/kueue, ../../components/schedule]\n"
     )
     shutil.copy(copied / "secret" / "secret.env.example", copied / "secret" / "secret.env")
-    return [*render(prod.parent), *render(copied / "secret")]
+    return [*render(prod.parent), *render(copied / "secret"), *render("doctor")]
 
 
 @pytest.fixture(scope="module")
