@@ -54,6 +54,8 @@ class HuggingFaceConfig:
     prompt: str = ""
     """Text before the caption, for a decoder-only model: its image's place spelt out, such as
     ``USER: <image> Describe the picture. ASSISTANT:``."""
+    freeze_image_encoder: bool = False
+    """Leaves the vision tower as it is when all weights are trained."""
     lora_rank: int = 0
     """Rank of low-rank adapters, which alone are trained; 0 trains all weights."""
     lora_alpha: float = 16.0

@@ -57,6 +57,7 @@ class HuggingFacePolicy:
         model, settings = self.captioner.model, self.captioner.settings
         if not settings.lora_rank:
             model.requires_grad_(True)
+            self.captioner.image_encoder.requires_grad_(not settings.freeze_image_encoder)
         elif not has_adapters(model):
             torch.manual_seed(seed)
             add_adapters(model, settings)

@@ -145,14 +145,21 @@ def test_both_stages_captions_and_export(world, start, tmp_path, make, rank):
         {"method": "scst", "baseline": "greedy"},
         {"precision": "bfloat16"},
         {"activation_checkpointing": True},
+        {"freeze_image_encoder": True},
+        {"lora_rank": 2, "lora_targets": ("query",)},  # the decoder's alone
     ],
 )
 def test_other_ways_of_fine_tuning(world, start, tmp_path, options):
-    policy = opened(start(blip), blip)
+    ours = {name: options[name] for name in options if name in HuggingFaceConfig.__annotations__}
+    options = {name: options[name] for name in options if name not in ours}
+    policy = opened(start(blip), blip, **ours)
+    tower = {k: v.clone() for k, v in policy.captioner.image_encoder.state_dict().items()}
     rows = train_dico(world, policy, tmp_path, **options).history.rows
     losses = [row for row in rows if "loss" in row]
     assert losses[0]["kl"] == 0
     assert losses[1]["kl"] > 0
+    after = policy.captioner.image_encoder.state_dict()
+    assert bool(ours) == all(torch.equal(after[name], tower[name]) for name in tower)
 
 
 @pytest.mark.parametrize("rank", [0, 4])

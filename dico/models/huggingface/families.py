@@ -68,6 +68,11 @@ class HuggingFaceCaptioner(nn.Module):
             raise ConfigError("captioner: its folder has no preprocessor_config.json; add it")
         return pixel_config(self.processor)
 
+    @property
+    @abstractmethod
+    def image_encoder(self) -> nn.Module:
+        """The vision tower."""
+
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
         """Image states (B, P, D), computed once per image, of pixels (B, 3, H, W)."""
@@ -109,8 +114,13 @@ class _EncoderDecoder(HuggingFaceCaptioner):
         self.bos_id = config.decoder.bos_token_id if start is None else start
         self.eos_id = config.decoder.eos_token_id
 
+    @property
+    def image_encoder(self) -> nn.Module:
+        tower: nn.Module = self.model.encoder
+        return tower
+
     def encode(self, pixels: Tensor) -> Tensor:
-        states: Tensor = self.model.encoder(pixel_values=pixels)[0]
+        states: Tensor = self.image_encoder(pixel_values=pixels)[0]
         return states
 
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
@@ -136,8 +146,13 @@ class _Blip(HuggingFaceCaptioner):
         text = model.config.text_config
         self.bos_id, self.eos_id = text.bos_token_id, text.sep_token_id
 
+    @property
+    def image_encoder(self) -> nn.Module:
+        tower: nn.Module = self.model.vision_model
+        return tower
+
     def encode(self, pixels: Tensor) -> Tensor:
-        states: Tensor = self.model.vision_model(pixel_values=pixels)[0]
+        states: Tensor = self.image_encoder(pixel_values=pixels)[0]
         return states
 
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
@@ -162,8 +177,13 @@ class _Git(HuggingFaceCaptioner):
         super().__init__(model, prompt)
         self.bos_id, self.eos_id = model.config.bos_token_id, model.config.eos_token_id
 
+    @property
+    def image_encoder(self) -> nn.Module:
+        tower: nn.Module = self.model.git.image_encoder
+        return tower
+
     def encode(self, pixels: Tensor) -> Tensor:
-        states: Tensor = self.model.git.image_encoder(pixels).last_hidden_state
+        states: Tensor = self.image_encoder(pixels).last_hidden_state
         return states
 
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
@@ -211,6 +231,11 @@ class _Llava(HuggingFaceCaptioner):
                 f"prompt: must hold the image's places (id {model.config.image_token_id}), "
                 f"got {self.prompt}"
             )
+
+    @property
+    def image_encoder(self) -> nn.Module:
+        tower: nn.Module = self.model.model.vision_tower
+        return tower
 
     def encode(self, pixels: Tensor) -> Tensor:
         config = self.model.config
