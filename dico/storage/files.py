@@ -30,7 +30,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     Raises:
         StorageError: no space, an I/O error, or the block wrote nothing.
-        AccessError: the folder may not be written.
+        AccessError: the folder's owner or mode forbids it.
     """
     path = Path(path)
     temporary = beside(path)
@@ -108,7 +108,7 @@ def storage_errors(where: object) -> Iterator[None]:
                 f"{where}: permission denied ({found.strerror}); check its owner and mode"
             ) from error
         if found.errno == errno.EROFS:
-            raise AccessError(
+            raise StorageError(
                 f"{where}: the file system is read-only; choose another folder"
             ) from error
         raise StorageError(f"{where}: {found.strerror or found}") from error

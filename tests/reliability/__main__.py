@@ -23,6 +23,16 @@ MODULES = (
     "check_checkpoints",
     "check_ranks",
     "check_guards",
+    "check_storage_faults",
+    "check_lying_storage",
+    "check_denied_storage",
+    "check_full_disk",
+    "check_flipped_bits",
+    "check_pictures",
+    "check_captions",
+    "check_structure",
+    "check_leakage",
+    "check_features",
 )  # fmt: skip
 HEADER = """# Reliability: the promises, and what was tried
 

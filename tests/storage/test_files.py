@@ -98,7 +98,7 @@ def test_space_is_asked_for_before(tmp_path: Path) -> None:
     [
         (errno.ENOSPC, StorageError, 74),
         (errno.EIO, StorageError, 74),
-        (errno.EROFS, AccessError, 77),
+        (errno.EROFS, StorageError, 74),
         (errno.EACCES, AccessError, 77),
     ],
 )
