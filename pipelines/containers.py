@@ -85,7 +85,9 @@ def find_engine() -> str:
         raise UsageError("containers need the docker package: pip install docker") from None
     try:
         client = docker.from_env()
-        return str(client.version()["Version"])
+        version = str(client.version()["Version"])
+        client.close()
+        return version
     except Exception as error:
         raise UsageError(
             f"no container engine answers ({error}); start one, or set DOCKER_HOST"

@@ -44,8 +44,9 @@ TINY = (
 @pytest.fixture(scope="module")
 def client():
     docker = pytest.importorskip("docker")
-    with docker.from_env() as engine:
-        yield engine
+    engine = docker.from_env()
+    yield engine
+    engine.close()
 
 
 @pytest.fixture(scope="module")
