@@ -3,6 +3,7 @@
 No checkpoint format notices a flipped bit by itself; this does.
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -16,7 +17,8 @@ FORMAT = 1
 def write_digests(folder: str | Path) -> str:
     """Writes ``digests.json`` over all files of ``folder``; returns the folder's own digest.
 
-    The folder's digest is the SHA-256 of the bytes of ``digests.json``.
+    The folder's digest is the SHA-256 of the bytes of ``digests.json``. A folder whose digests are
+    right already is only read, so that it may be published while others use it.
     """
     folder = Path(folder)
     files = {
@@ -27,11 +29,12 @@ def write_digests(folder: str | Path) -> str:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.relative_to(folder).as_posix() != DIGESTS
     }
-    with atomic_write(folder / DIGESTS) as temporary:
-        temporary.write_text(
-            json.dumps({"format": FORMAT, "files": files}, indent=1, sort_keys=True)
-        )
-    return sha256_file(folder / DIGESTS)
+    data = json.dumps({"format": FORMAT, "files": files}, indent=1, sort_keys=True).encode()
+    path = folder / DIGESTS
+    if not path.is_file() or path.read_bytes() != data:
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def verify_digests(folder: str | Path, digest: str = "") -> None:

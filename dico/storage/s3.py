@@ -17,7 +17,14 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from dico.errors import AccessError, ConfigError, DataError, DicoError, DigestError, StorageError
+from dico.errors import (
+    AccessError,
+    ConfigError,
+    DataError,
+    DicoError,
+    StorageError,
+    TryAgainError,
+)
 from dico.storage.digests import DIGESTS, parse_digests, write_digests
 from dico.storage.files import atomic_folder, atomic_write, sha256_file
 from dico.storage.retry import RetryPolicy, TransientFault, WrongBytes, retry
@@ -161,14 +168,17 @@ class S3Store:
             return local
         if self._head(f"{key}/{DIGESTS}") is None:
             raise DataError(f"{self._name(key)}: no such object and no published folder")
-        for attempt in range(self.policy.max_fetches):
+        data = self.read_bytes(f"{key}/{DIGESTS}", digest)
+        for _ in range(self.policy.max_fetches):
             try:
-                self._fetch_folder(key, local, digest)
+                self._fetch_files(key, local, data)
                 return local
-            except DigestError:
-                if attempt + 1 == self.policy.max_fetches:
-                    raise  # else: another publication came in between, or bytes were wrong
-        return local
+            except DataError:
+                now = self.read_bytes(f"{key}/{DIGESTS}", digest)
+                if now == data:
+                    raise
+                data = now  # another publication came in between
+        raise TryAgainError(f"{self._name(key)}: published again and again while it was fetched")
 
     def publish(self, folder: str | Path, key: str) -> str:
         """Uploads a folder; it is there once its digests.json, the last object, is."""
@@ -299,8 +309,8 @@ class S3Store:
 
         self._retry(operation, key)
 
-    def _fetch_folder(self, key: str, local: Path, digest: str) -> None:
-        data = self.read_bytes(f"{key}/{DIGESTS}", digest)
+    def _fetch_files(self, key: str, local: Path, data: bytes) -> None:
+        """Copies the files that ``data``, a digests.json, names."""
         files = parse_digests(data, self._name(f"{key}/{DIGESTS}"))
         with atomic_folder(local) as temporary, ThreadPoolExecutor(NUM_THREADS) as pool:
 

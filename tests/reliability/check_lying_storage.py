@@ -116,6 +116,7 @@ def _sometimes(endpoint: str, reads: dict[str, Read], times: int) -> Iterator[bo
 def _liar(endpoint: str) -> Iterator[FaultyProxy]:
     """A proxy that lies whenever it is asked, and that the environment names."""
     with FaultyProxy(endpoint, (), 1.0) as proxy:
+        proxy.only = lambda method, _: method == "GET"
         os.environ["AWS_ENDPOINT_URL_S3"] = proxy.url
         try:
             yield proxy
