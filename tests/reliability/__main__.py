@@ -33,6 +33,7 @@ MODULES = (
     "check_structure",
     "check_leakage",
     "check_features",
+    "check_pods",
 )  # fmt: skip
 HEADER = """# Reliability: the promises, and what was tried
 
