@@ -73,6 +73,7 @@ class Ours:
         keep_freed_memory()
         self.policy, self.start = captioners()
         self.reward = reward_model()
+        del self.reward.visual
         self.data = load_file(folder / "pictures.safetensors")
         with torch.no_grad():
             self.kept = self.start.encode(self.data["features"])

@@ -304,7 +304,7 @@ class DecoderCache:
         self._decoder, self._num_heads = decoder, config.num_heads
         self._layers = [_PackedLayer(layer) for layer in decoder.stack()]
         images = images or decoder.look_at(memory)
-        self._images = [(key.contiguous(), value.contiguous()) for key, value in images]
+        self._images = list(images)
         shape = (2, len(memory), config.num_heads, max_nodes, config.width // config.num_heads)
         self._past = [memory.new_empty(shape) for _ in self._layers]
         self._seen = memory.new_zeros((len(memory), 1, 0))

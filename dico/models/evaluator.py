@@ -144,6 +144,11 @@ class Evaluator:
         """Embeddings (B, K, E), float32, of length 1, of K candidates (B, K, T) of each image."""
         return self.model.encode_candidates(tokens.to(self.device)).float()
 
+    def drop_vision(self) -> "Evaluator":
+        """Frees the vision tower, of a judge that is given embeddings of images; returns itself."""
+        del self.model.visual
+        return self
+
     @classmethod
     def load(
         cls, folder: str | Path, weights: Weights = "pac", device: str | torch.device = "cpu"

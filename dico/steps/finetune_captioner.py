@@ -59,7 +59,7 @@ def finetune_captioner(
     stored = open_features(features)
     with join_world() as world:
         policy = load_policy(captioner, world.device)
-        judge = Evaluator.load(evaluator, "pac", world.device)
+        judge = Evaluator.load(evaluator, "pac", world.device).drop_vision()
         train = read_manifest(manifest, "train")
         data = CaptioningData(train, stored, world.device, picture_bank(policy))
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]

@@ -173,6 +173,10 @@ class FinetuneConfig:
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
     precision: Precision = "float32"
     """``float32`` or ``bfloat16`` for matrix products; scores and losses are float32."""
+    keep_reference_gigabytes: float = 0.0
+    """Main memory of each rank for what the reference model's encoder makes of pictures (526 kB
+    each for ViT-L/14, 60 for COCO); pictures beyond it are encoded at each step. Each picture is
+    then encoded by itself, so Delta at the first step is 0 up to rounding only; 0 keeps nothing."""
     activation_checkpointing: bool = False
     """Computes the activations of each layer again in the backward pass: less memory, more time."""
     compile_blocks: bool = False
@@ -203,3 +207,5 @@ class FinetuneConfig:
         )
         for name in ("learning_rate", "beta", "tau"):
             check(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
+        kept = self.keep_reference_gigabytes
+        check(kept >= 0, "keep_reference_gigabytes", kept, "must not be negative")

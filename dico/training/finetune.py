@@ -7,6 +7,7 @@ candidate ends in EOS before it is scored, and log-probabilities, rewards and lo
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import torch
@@ -27,12 +28,14 @@ from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.guards import captions_beyond_limits, reward_hacking
+from dico.training.heap import keep_freed_memory
+from dico.training.kept_memory import KeptMemory
 from dico.training.limits import RewardHackingConfig
 from dico.training.order import DataOrder
 from dico.training.state import TrainingState
 from dico.training.supervision import supervised
 from dico.training.validation import Validator
-from dico.training.xe import clip_gradients, trainable
+from dico.training.xe import adam, clip_gradients, trainable
 
 Metrics = dict[str, float]
 
@@ -63,6 +66,7 @@ def finetune(
     beams = decoding.num_beams
     check(beams >= 2, "decoding.num_beams", beams, "fine-tuning compares at least 2 candidates")
     world.require_share(config.batch_size)
+    keep_freed_memory()
     policy = policy_of(captioner)
     policy.module.eval()
     policy.begin_training(step_seed(seed, 0, "adapters"))
@@ -70,7 +74,7 @@ def finetune(
     if config.compile_blocks:
         compile_blocks(policy.module)
     parameters = trainable(policy)
-    optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, betas=(0.9, 0.999))
+    optimizer = adam(parameters, config.learning_rate)
     state = TrainingState(policy.trained, optimizer)
     if not checkpoints.resume(state, world):
         _validate(state, policy, validator, config.reward_hacking)
@@ -129,6 +133,11 @@ class _Step:
     seed: int
     world: World
 
+    @functools.cached_property
+    def reference_memory(self) -> KeptMemory:
+        """The reference model's encoder, which looks up what it encoded before."""
+        return KeptMemory(self.reference_model.encode, self.config.keep_reference_gigabytes)
+
     def __call__(self, images: np.ndarray, step: int) -> Metrics:
         self.policy.module.zero_grad()
         totals: dict[str, Tensor] = {}
@@ -154,7 +163,7 @@ class _Step:
             memory = self.policy.encode(seen)  # (B, P, D), shared by search and scoring
             tokens = self._candidates(memory.detach(), step, part)
             with torch.no_grad():
-                reference_memory = self.reference_model.encode(seen)
+                reference_memory = self._reference_memory(images, seen, memory)
                 reference_logps = self.reference_model.score(reference_memory, tokens)
             logps = self.policy.score(memory, tokens)  # (B, K)
         with torch.no_grad():  # outside of autocast: tau magnifies what rounding does to rewards
@@ -174,6 +183,18 @@ class _Step:
         ):
             metrics[name] = torch.tensor(score.total)
         return loss, {"loss": loss.detach(), **metrics}
+
+    def _reference_memory(self, images: list[int], seen: Tensor, memory: Tensor) -> Tensor:
+        """What the reference model makes of pictures: ``memory`` where no trained weight made it.
+
+        Encoded in one batch, as the policy does, so that Delta is exactly 0 at the first step; or
+        kept per picture, and then it is 0 up to rounding.
+        """
+        if not memory.requires_grad:
+            return memory
+        if self.config.keep_reference_gigabytes:
+            return self.reference_memory(images, seen)
+        return self.reference_model.encode(seen)
 
     def _candidates(self, memory: Tensor, step: int, part: int) -> Tensor:
         if self.config.candidates == "beam":

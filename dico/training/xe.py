@@ -18,6 +18,7 @@ from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
+from dico.training.heap import keep_freed_memory
 from dico.training.order import DataOrder
 from dico.training.schedule import learning_rate
 from dico.training.state import TrainingState
@@ -43,7 +44,8 @@ def pretrain(
     policy = policy_of(captioner)
     policy.begin_training(step_seed(seed, 0, "adapters"))
     parameters = trainable(policy)
-    optimizer = torch.optim.Adam(parameters, betas=(0.9, 0.999))
+    keep_freed_memory()
+    optimizer = adam(parameters, config.learning_rate)
     state = TrainingState(policy.trained, optimizer)
     checkpoints.resume(state, world)
     images_per_step = config.batch_size // config.captions_per_image
@@ -120,6 +122,11 @@ def _backward(
         total += loss.detach()
     world.sum_gradients(trainable(policy))
     return float(world.sum(total))
+
+
+def adam(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
+    """The paper's optimiser, in one pass over each parameter."""
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.999), fused=True)
 
 
 def clip_gradients(parameters: list[torch.nn.Parameter], max_norm: float) -> float:
