@@ -82,7 +82,8 @@ class FileRegistry:
         self.get(name, number)
         previous = self.resolve(name, alias)
         content = change_of(number, previous, reason)
-        self._store.write_bytes(_alias_key(name, alias), _seal(content))
+        key = _alias_key(name, alias)
+        self._store.write_bytes(key, _seal(content, key))
 
     def resolve(self, name: str, alias: str) -> Version | None:
         check_name(name)
@@ -103,7 +104,7 @@ class FileRegistry:
         """Creates the record; True also when it was created but the answer got lost."""
         content = dataclasses.asdict(version) | {"token": uuid.uuid4().hex}
         key = _record_key(version.name, version.number)
-        data = _seal(content)
+        data = _seal(content, key)
         return self._store.create(key, data) or self._store.read_bytes(key) == data
 
     def _record_keys(self, name: str) -> list[str]:
@@ -115,7 +116,10 @@ class FileRegistry:
         return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
     def _read(self, key: str) -> dict[str, Any]:
-        return _unseal(self._store.read_bytes(key), f"{self.uri}/{key}")
+        content = _unseal(self._store.read_bytes(key), f"{self.uri}/{key}")
+        if content.get("record", key) != key:
+            raise DigestError(f"{self.uri}/{key}: the record of {content['record']}; restore it")
+        return content
 
     def _read_version(self, key: str) -> Version:
         content = self._read(key)
@@ -132,13 +136,14 @@ def _alias_key(name: str, alias: str) -> str:
     return f"{name}/aliases/{alias}.json"
 
 
-def _seal(content: Mapping[str, Any]) -> bytes:
-    """JSON with its own SHA-256, so that a flipped bit is noticed, and a signature."""
+def _seal(content: Mapping[str, Any], key: str) -> bytes:
+    """JSON that knows its place, with its own SHA-256, and a signature where keys are in use."""
+    content = {**content, "record": key}
     text = json.dumps(content, sort_keys=True)
     sealed: dict[str, Any] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-    key = os.environ.get(PRIVATE_KEY_VARIABLE, "")
-    if key:
-        sealed["signature"] = sign_text(text, key)
+    private_key = os.environ.get(PRIVATE_KEY_VARIABLE, "")
+    if private_key:
+        sealed["signature"] = sign_text(text, private_key)
     elif os.environ.get(PUBLIC_KEY_VARIABLE):
         raise ConfigError(
             f"{PUBLIC_KEY_VARIABLE} trusts signed records alone: set {PRIVATE_KEY_VARIABLE} to "
@@ -153,6 +158,7 @@ def _unseal(data: bytes, where: str) -> dict[str, Any]:
         content: dict[str, Any] = sealed["content"]
         text = json.dumps(content, sort_keys=True)
         whole = sealed["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+        whole &= data == json.dumps(sealed, sort_keys=True, indent=1).encode()
         signature = str(sealed.get("signature", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
