@@ -26,6 +26,7 @@ VERBS = {
     "evaluate": ("dico.cli.evaluate", "Score captions against references."),
     "toy": ("dico.cli.toy", "Write the small world as a dataset to look at or to train on."),
     "serve": ("dico.cli.serve", "Caption pictures over HTTP with a registered model."),
+    "models": ("dico.cli.models", "List, show, promote, roll back and verify registered models."),
     "keys": ("dico.cli.keys", "Make keys, and sign or verify a registered version's folder."),
     "doctor": ("dico.cli.doctor", "Check what this machine has and lacks."),
 }

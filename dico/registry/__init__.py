@@ -1,14 +1,17 @@
 """Registered models: immutable numbered versions, and aliases that move only by decision."""
 
+from dico.registry.card import model_card
 from dico.registry.port import CHAMPION, Registry, Version, cache_folder, open_registry
-from dico.registry.version import identity, stage_version
+from dico.registry.version import MODEL_CARD, identity, stage_version
 
 __all__ = [
     "CHAMPION",
+    "MODEL_CARD",
     "Registry",
     "Version",
     "cache_folder",
     "identity",
+    "model_card",
     "open_registry",
     "stage_version",
 ]

@@ -4,7 +4,7 @@
 captioner/    weights, config, tokenizer, history
 evaluator/    the tower that the captioner sees through, and the PAC weights that judged it
 evaluation/   metrics with intervals, captions and scores per image
-decision.json report.html lineage.json
+decision.json report.html lineage.json model_card.md
 ```
 """
 
@@ -20,6 +20,7 @@ from dico.storage import sha256_file
 
 CAPTIONER, EVALUATOR, EVALUATION = "captioner", "evaluator", "evaluation"
 DECISION, REPORT, LINEAGE = "decision.json", "report.html", "lineage.json"
+MODEL_CARD = "model_card.md"
 HUGGING_FACE_FILES = ("policy.json", "preprocessor_config.json", "tokenizer.json")
 """What else makes a captioner of transformers what it is."""
 

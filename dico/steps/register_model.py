@@ -1,15 +1,20 @@
 """Step: registers the candidate as an immutable version; the champion moves only by decision."""
 
 import json
+import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from dico.errors import UsageError
 from dico.evaluation import Evaluation
 from dico.provenance import code_digest, code_version
-from dico.registry import CHAMPION, open_registry, stage_version
-from dico.storage import atomic_write
+from dico.registry import CHAMPION, MODEL_CARD, model_card, open_registry, stage_version
+from dico.storage import atomic_write, sha256_file
+
+IMAGE_VARIABLE = "DICO_IMAGE"
+"""Environment variable with the container image, by digest, that the step runs in."""
 
 
 class Outputs(NamedTuple):
@@ -51,6 +56,8 @@ def register_model(
         **json.loads(lineage),
         "code_version": code_version(),
         "code_sha256": code_digest(),
+        "image": os.environ.get(IMAGE_VARIABLE, ""),
+        **_weights({"captioner": Path(captioner), "evaluator": Path(evaluator)}),
     }
     with tempfile.TemporaryDirectory(prefix="version-") as working:
         folder = Path(working) / "version"
@@ -64,7 +71,15 @@ def register_model(
             Path(report),
             lineage=facts,
         )
-        metadata = {**facts, "metrics": Evaluation.load(evaluation).systems["dico"]}
+        scores = Evaluation.load(evaluation)
+        card = model_card(model_name, facts, scores.to_dict(), verdict)
+        (folder / MODEL_CARD).write_text(card, encoding="utf-8")
+        metadata = {
+            **facts,
+            "metrics": scores.systems["dico"],
+            "intervals": scores.intervals.get("dico", {}),
+            "decision": verdict,
+        }
         version = opened.register(model_name, folder, metadata, identity)
     promoted = bool(verdict["promote"])
     if promoted:
@@ -74,3 +89,12 @@ def register_model(
     with atomic_write(output_version) as temporary:
         temporary.write_text(json.dumps(summary) + "\n", encoding="utf-8")
     return Outputs(str(version.number), str(promoted).lower())
+
+
+def _weights(folders: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of every file of weights."""
+    return {
+        f"{name}_{path.stem}_sha256": sha256_file(path)
+        for name, folder in folders.items()
+        for path in sorted(folder.glob("*.safetensors"))
+    }

@@ -1,0 +1,200 @@
+"""``dico models``: what is registered, which version reigns, and whether it is still what it was."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dico.cli.caption import REGISTRY_VARIABLE
+
+if TYPE_CHECKING:
+    from dico.registry import Registry, Version
+
+app = typer.Typer(no_args_is_help=True)
+
+_SHOWN_SCORES = ("pac_score", "cider", "recall_at_1")
+_DIGEST_DIGITS = 12
+_GAP = "  "
+
+Uri = Annotated[
+    str,
+    typer.Option(
+        "--registry",
+        envvar=REGISTRY_VARIABLE,
+        help="Folder, s3:// prefix, kubeflow+https://HOST?store=... or mlflow+URI?store=...",
+    ),
+]
+Name = Annotated[str, typer.Argument(help="Registered model; may be left out where there is one.")]
+Number = Annotated[int, typer.Option("--version", min=0, help="0 for the champion.")]
+Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+DEFAULT = "runs/registry"
+
+
+@app.command("list")
+def list_models(name: Name = "", registry: Uri = DEFAULT) -> None:
+    """List models, or the versions of one; the champion has a star."""
+    opened = _open(registry)
+    names = [_known(opened, name)] if name else opened.names()
+    if not names:
+        print(f"{opened.uri}: no registered model")
+        return
+    rows = [["model", "version", "", "registered", *_SHOWN_SCORES, "dataset", "digest"]]
+    for model in names:
+        champion = opened.champion(model)
+        for version in opened.versions(model):
+            reigns = champion is not None and version.number == champion.number
+            rows.append([model, str(version.number), "*" if reigns else "", *_facts(version)])
+    print(_aligned(rows))
+
+
+@app.command()
+def show(name: Name = "", version: Number = 0, registry: Uri = DEFAULT) -> None:
+    """Show one version: where it is, what it was made from, how good it is."""
+    opened, chosen = _choose(registry, name, version)
+    metadata = dict(chosen.metadata)
+    metrics, intervals = metadata.pop("metrics", {}), metadata.pop("intervals", {})
+    decision = metadata.pop("decision", {})
+    champion = opened.champion(chosen.name)
+    reigns = champion is not None and champion.number == chosen.number
+    facts = [
+        ["model", chosen.name],
+        ["version", f"{chosen.number}{' (champion)' if reigns else ''}"],
+        ["registered", chosen.created],
+        ["folder", chosen.uri],
+        ["digest", chosen.digest],
+        *([key, str(value)] for key, value in sorted(metadata.items())),
+        *(["gate", reason] for reason in decision.get("reasons", [])),
+    ]
+    if reigns:
+        facts.append(
+            ["champion because", str(opened.last_change(chosen.name, "champion")["reason"])]
+        )
+    print(_aligned(facts))
+    scores = [[key, _number(value), _bounds(intervals.get(key))] for key, value in metrics.items()]
+    if scores:
+        print("\n" + _aligned([["metric", "score", "95 % interval"], *scores]))
+
+
+@app.command()
+def promote(
+    version: Annotated[int, typer.Argument(min=1, help="Number of the version.")],
+    name: Name = "",
+    reason: Reason = "promoted by hand",
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Even where the quality gate refused it.")
+    ] = False,
+    registry: Uri = DEFAULT,
+) -> None:
+    """Make a version the champion."""
+    from dico.errors import UsageError
+    from dico.registry import CHAMPION
+
+    opened, chosen = _choose(registry, name, version)
+    decision = chosen.metadata.get("decision", {})
+    if not decision.get("promote", True) and not anyway:
+        reasons = "; ".join(decision.get("reasons", []))
+        raise UsageError(
+            f"{chosen.name} {version}: the quality gate refused it: {reasons}; "
+            "--anyway makes it the champion all the same"
+        )
+    opened.set_alias(chosen.name, CHAMPION, chosen.number, reason)
+    print(f"{chosen.name}: the champion is version {chosen.number}")
+
+
+@app.command()
+def rollback(
+    name: Name = "", reason: Reason = "rolled back by hand", registry: Uri = DEFAULT
+) -> None:
+    """Make the champion before this one the champion again."""
+    from dico.errors import UsageError
+    from dico.registry import CHAMPION
+
+    opened = _open(registry)
+    model = _known(opened, name)
+    previous = int(opened.last_change(model, CHAMPION).get("previous", 0))
+    if not previous:
+        raise UsageError(f"{model}: no champion before this one; choose by `dico models promote`")
+    opened.set_alias(model, CHAMPION, previous, reason)
+    print(f"{model}: the champion is version {previous} again")
+
+
+@app.command()
+def verify(
+    name: Name = "",
+    version: Number = 0,
+    everything: Annotated[bool, typer.Option("--all", help="Every version of the model.")] = False,
+    key: Annotated[
+        str, typer.Option(envvar="DICO_VERIFY_KEY", help="Trusted public keys, PEM file.")
+    ] = "",
+    registry: Uri = DEFAULT,
+) -> None:
+    """Check every byte of a version against its digests, and its signature where a key is given."""
+    from dico.registry import cache_folder
+    from dico.registry.signing import verify as verify_folder
+
+    opened, chosen = _choose(registry, name, version, newest=everything)
+    for one in opened.versions(chosen.name) if everything else [chosen]:
+        folder = opened.fetch(one, cache_folder())
+        signed = f", signed by key {verify_folder(folder, key)}" if key else ""
+        print(f"{one.name} {one.number}: every byte as registered{signed}")
+        _warn_unsigned(folder, key)
+
+
+def _warn_unsigned(folder: Path, key: str) -> None:
+    if not key and (folder / "signature.json").is_file():
+        print("  signed; give --key to check by whom")
+
+
+def _open(uri: str) -> "Registry":
+    from dico.registry import open_registry
+
+    return open_registry(uri)
+
+
+def _known(registry: "Registry", name: str) -> str:
+    from dico.errors import UsageError
+
+    names = registry.names()
+    if not names:
+        raise UsageError(f"{registry.uri}: no registered model")
+    if name and name not in names:
+        raise UsageError(f"no model {name!r}; registered are {', '.join(names)}")
+    if not name and len(names) > 1:
+        raise UsageError(f"name one of the models {', '.join(names)}")
+    return name or names[0]
+
+
+def _choose(uri: str, name: str, number: int, newest: bool = False) -> "tuple[Registry, Version]":
+    """A version by its number; 0 is the champion, or the newest where all are meant."""
+    from dico.cli.caption import choose_version
+
+    opened = _open(uri)
+    model = _known(opened, name)
+    if newest:
+        return opened, opened.versions(model)[-1]
+    return opened, choose_version(opened, model, number)
+
+
+def _facts(version: "Version") -> list[str]:
+    metadata = version.metadata
+    scores = [_number(metadata.get("metrics", {}).get(key)) for key in _SHOWN_SCORES]
+    made = version.created.replace("T", " ").removesuffix("+00:00")
+    fingerprint = str(metadata.get("fingerprint", ""))
+    return [made, *scores, fingerprint[:_DIGEST_DIGITS], version.digest[:_DIGEST_DIGITS]]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _bounds(bounds: Any) -> str:
+    return f"[{bounds[0]:.4f}, {bounds[1]:.4f}]" if bounds else ""
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = [
+        _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
