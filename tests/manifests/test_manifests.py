@@ -1,6 +1,9 @@
 """Every overlay renders; its objects are what the published schemas take; its pods are restricted."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 from kubernetes.client import models
 
 from pipelines.gitops import objects_of
+from tests.cluster.kfp_server import KfpServer, serving
 from tests.manifests.conftest import MANIFESTS
 from tests.manifests.pod_security import findings
 from tests.manifests.pods import PIPELINES, pods_of, step_pods
@@ -200,3 +204,32 @@ def test_names_are_those_of_the_pipelines_defaults(render):
     assert ("PersistentVolumeClaim", parameters["volume"]["defaultValue"]) in objects
     assert parameters["secret"]["defaultValue"] == "dico"
     assert ("TrainingRuntime", "dico") in objects
+
+
+def test_the_job_makes_the_schedule(with_everything, tmp_path):
+    (job,) = [item for item in with_everything if item["metadata"]["name"] == "dico-schedule"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    (tmp_path / "token").write_text("s3cr3t")
+    server = KfpServer()
+    server.multi_user, server.token = True, "s3cr3t"
+    with serving(server) as address:
+        done = subprocess.run(
+            [*container["command"], *container["args"]],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "HOME": str(tmp_path),
+                "NO_PROXY": "127.0.0.1",
+                "KFP_ENDPOINT": address,
+                "KFP_NAMESPACE": "dico",
+                "KFP_TOKEN_FILE": str(tmp_path / "token"),
+            },
+        )
+    assert done.returncode == 0, done.stderr
+    assert server.refused == []
+    (run,) = server.recurring
+    assert run["display_name"] == "dico-weekly"
+    assert run["service_account"] == "dico"
+    assert run["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * 0"}}

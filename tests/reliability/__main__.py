@@ -22,6 +22,7 @@ MODULES = (
     "check_resume",
     "check_checkpoints",
     "check_ranks",
+    "check_launching",
     "check_guards",
     "check_storage_faults",
     "check_lying_storage",
