@@ -33,9 +33,11 @@ def evaluator(
 ) -> None:
     """Train the evaluator by positive-augmented contrastive learning."""
     from dico.steps.resolve_config import resolve_config
-    from dico.steps.train_evaluator import train_evaluator
 
     config = resolve_config(preset=preset, overrides=overrides)
+
+    from dico.steps.train_evaluator import train_evaluator
+
     train_evaluator(
         manifest=str(manifest),
         config=config.evaluator,
@@ -58,10 +60,12 @@ def xe(
     run_key: RunKey = "",
 ) -> None:
     """Train a captioner by cross-entropy on human captions."""
-    from dico.steps.pretrain_captioner import pretrain_captioner
     from dico.steps.resolve_config import resolve_config
 
     config = resolve_config(preset=preset, overrides=overrides)
+
+    from dico.steps.pretrain_captioner import pretrain_captioner
+
     pretrain_captioner(
         manifest=str(manifest),
         features=str(features),
@@ -89,10 +93,12 @@ def dico(
     run_key: RunKey = "",
 ) -> None:
     """Fine-tune a captioner by Direct CLIP-based Optimization."""
-    from dico.steps.finetune_captioner import finetune_captioner
     from dico.steps.resolve_config import resolve_config
 
     config = resolve_config(preset=preset, overrides=overrides)
+
+    from dico.steps.finetune_captioner import finetune_captioner
+
     finetune_captioner(
         manifest=str(manifest),
         features=str(features),

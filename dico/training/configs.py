@@ -66,9 +66,15 @@ class EvaluatorTrainingConfig:
     """When a run goes back to its last checkpoint, or gives up."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges that the model's own configs do not."""
-        for name in ("batch_size", "checkpoint_every_steps", "validate_every_steps"):
+        """Checks the ranges."""
+        sizes = ("image_size_px", "vision_width", "patch_size_px", "text_width", "text_layers")
+        sizes += ("head_width", "embed_dim", "context_tokens", "vocab_size")
+        periods = ("batch_size", "checkpoint_every_steps", "validate_every_steps")
+        for name in (*sizes, *periods):
             check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        positive = self.vision_layers and min(self.vision_layers) >= 1
+        check(bool(positive), "vision_layers", self.vision_layers, "each must be at least 1")
+        check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "must not be negative")
         for name in ("num_clip_steps", "num_pac_steps", "lambda_visual", "lambda_text"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
         check(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be positive")
@@ -126,6 +132,8 @@ class XEConfig:
             "not together with activation_checkpointing",
         )
         check(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be positive")
+        norm = self.max_gradient_norm
+        check(norm >= 0, "max_gradient_norm", norm, "must not be negative; 0 for no limit")
         check(0 <= self.warmup_share <= 1, "warmup_share", self.warmup_share, "must be in [0, 1]")
         check(
             0 <= self.label_smoothing < 1,
@@ -207,5 +215,7 @@ class FinetuneConfig:
         )
         for name in ("learning_rate", "beta", "tau"):
             check(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
+        norm = self.max_gradient_norm
+        check(norm >= 0, "max_gradient_norm", norm, "must not be negative; 0 for no limit")
         kept = self.keep_reference_gigabytes
         check(kept >= 0, "keep_reference_gigabytes", kept, "must not be negative")
