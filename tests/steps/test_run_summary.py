@@ -1,0 +1,164 @@
+"""Preflight, the notes of steps, the summary made from them, and what makes a retraining worthwhile."""
+
+import json
+
+import pytest
+
+from dico.errors import ConfigError, DataError
+from dico.preflight import PreflightError
+from dico.steps.detect_changes import detect_changes
+from dico.steps.preflight import preflight
+from dico.steps.run_notes import noted, read_notes
+from dico.steps.summarise_run import summarise_run
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("DICO_RUN_ID", "run-1")
+    return str(tmp_path / "store")
+
+
+def summarise(store, tmp_path, state):
+    paths = [str(tmp_path / name) for name in ("summary.json", "summary.html")]
+    summarise_run("dico", state, store, *paths)
+    return json.loads((tmp_path / "summary.json").read_text()), (
+        tmp_path / "summary.html"
+    ).read_text()
+
+
+def test_the_summary_names_the_step_that_failed_and_why(store, tmp_path):
+    with noted("preflight", store):
+        pass
+    with pytest.raises(DataError), noted("require_valid_dataset", store):
+        raise DataError("the dataset is refused:\n3 <captions> are not text")
+    summary, page = summarise(store, tmp_path, "FAILED")
+    assert [step["status"] for step in summary["steps"]] == ["done", "failed"]
+    assert summary["failed_step"] == "require_valid_dataset"
+    assert summary["reason"] == "the dataset is refused: 3 <captions> are not text"
+    assert "3 &lt;captions&gt; are not text" in page
+    kept = json.loads((tmp_path / "store" / "runs" / "run-1" / "summary.json").read_text())
+    assert kept == summary
+
+
+def test_facts_of_steps_are_in_the_summary(store, tmp_path):
+    with noted("register_model", store) as facts:
+        facts.update(version="3", promoted="true")
+    summary, page = summarise(store, tmp_path, "SUCCEEDED")
+    assert summary["facts"] == {"version": "3", "promoted": "true"}
+    assert "version 3, promoted true" in page
+
+
+def test_the_summary_is_written_where_the_store_is_out_of_reach(tmp_path, monkeypatch):
+    monkeypatch.setenv("DICO_RUN_ID", "run-1")
+    (tmp_path / "file").write_text("x")
+    summary, _ = summarise(str(tmp_path / "file" / "store"), tmp_path, "FAILED")
+    assert summary["state"] == "FAILED"
+    assert summary["steps"] == []
+
+
+def test_without_a_run_nothing_is_noted(tmp_path, monkeypatch):
+    monkeypatch.delenv("DICO_RUN_ID", raising=False)
+    with noted("preflight", str(tmp_path / "store")):
+        pass
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_note_that_cannot_be_written_changes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DICO_RUN_ID", "run-1")
+    (tmp_path / "file").write_text("x")
+    with noted("preflight", str(tmp_path / "file" / "store")):
+        pass
+    assert "could not be written" in capsys.readouterr().err
+
+
+def test_notes_of_other_runs_are_left_alone(store, monkeypatch):
+    with noted("preflight", store):
+        pass
+    monkeypatch.setenv("DICO_RUN_ID", "run-2")
+    assert read_notes(store, "run-2") == []
+
+
+PODS = {
+    "gpu_type": "nvidia.com/gpu",
+    "gpus": 0,
+    "num_nodes": 1,
+    "cpu": "4",
+    "memory": "16Gi",
+    "node_selector": {},
+    "tolerations": [],
+}
+
+
+def check(tmp_path, **changes):
+    known = {
+        "dataset": "",
+        "images": "",
+        "preset": "toy",
+        "overrides": "",
+        "store": str(tmp_path / "store"),
+        "registry": str(tmp_path / "registry"),
+        **PODS,
+    }
+    return preflight(**(known | changes))
+
+
+def test_without_gpus_no_kind_of_gpu_is_asked_for(tmp_path):
+    ready = check(tmp_path)
+    assert (ready.gpu_type, ready.gpus) == ("", "0")
+    assert json.loads(ready.pod)["resources"]["limits"] == {"cpu": "4", "memory": "16Gi"}
+
+
+def test_gpus_leave_as_text(tmp_path):
+    ready = check(tmp_path, gpus=2, gpu_type="amd.com/gpu")
+    assert (ready.gpu_type, ready.gpus) == ("amd.com/gpu", "2")
+
+
+def test_with_several_nodes_the_steps_own_pod_takes_no_gpu(tmp_path):
+    tolerations = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    ready = check(tmp_path, gpus=8, num_nodes=4, tolerations=tolerations)
+    assert (ready.gpu_type, ready.gpus) == ("", "0")
+    pod = json.loads(ready.pod)
+    assert pod["resources"]["limits"]["nvidia.com/gpu"] == "8"
+    assert pod["tolerations"] == tolerations
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gpus": -1}, "gpus: must be at least 0, got -1"),
+        ({"num_nodes": 0}, "num_nodes: must be at least 1, got 0"),
+        ({"memory": "lots"}, "memory: expected a quantity such as 4 or 16Gi, got 'lots'"),
+        ({"gpus": 1, "gpu_type": ""}, "gpu_type: empty"),
+        ({"overrides": "xe.num_stepz=1"}, "xe.num_stepz: unknown setting"),
+    ],
+)
+def test_wrong_settings_stop_the_run_at_once(tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        check(tmp_path, **changes)
+
+
+def test_everything_missing_is_named_at_once(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(PreflightError, match=r"store: .*file.*; dataset: .*none\.jsonl"):
+        check(tmp_path, store=str(tmp_path / "file"), dataset=str(tmp_path / "none.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "new"),
+    [
+        ({}, "false"),
+        ({"fingerprint": "b"}, "true"),
+        ({"settings": "toy xe.num_steps=9"}, "true"),
+        ({"settings": " toy  "}, "false"),
+        ({"force": True}, "true"),
+    ],
+)
+def test_a_retraining_is_worthwhile_where_data_or_settings_changed(changes, new):
+    same = {
+        "fingerprint": "a",
+        "champion_fingerprint": "a",
+        "settings": "toy",
+        "champion_settings": "toy",
+        "force": False,
+    }
+    assert detect_changes(**(same | changes)) == new

@@ -1,0 +1,93 @@
+"""What a run needs: each missing thing is named, and nothing is left where it was looked for."""
+
+import os
+
+import pytest
+
+from dico.errors import AccessError
+from dico.preflight import (
+    Finding,
+    PreflightError,
+    check_dataset,
+    check_gpus,
+    check_place,
+    check_space,
+    default_place,
+    require,
+)
+
+
+def test_a_place_that_can_be_used_is_left_as_it_was(tmp_path):
+    finding = check_place("store", str(tmp_path / "new" / "store"))
+    assert not finding.missing
+    assert list(tmp_path.iterdir()) == []
+    require([finding])
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_rights_is_named_with_the_user(tmp_path):
+    tmp_path.chmod(0o555)
+    finding = check_place("store", str(tmp_path))
+    assert finding.missing
+    assert f"user {os.getuid()} may not write" in finding.advice
+    assert finding.exit_code == AccessError.exit_code
+
+
+def test_a_file_is_no_place_for_a_store(tmp_path):
+    (tmp_path / "store").write_text("x")
+    finding = check_place("store", str(tmp_path / "store"))
+    assert finding.missing
+    assert "is a file, not a folder" in finding.advice
+
+
+def test_missing_credentials_are_named(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    finding = check_place("store", "s3://bucket/store")
+    assert finding.missing
+    assert "AWS_ACCESS_KEY_ID" in finding.advice
+    assert finding.exit_code == AccessError.exit_code
+
+
+def test_all_that_is_missing_is_said_at_once_with_the_first_code():
+    findings = [
+        Finding("store", "", "no bucket", True, 65),
+        Finding("space", "", "a note only", False),
+        Finding("registry", "", "access denied", True, 77),
+    ]
+    with pytest.raises(PreflightError, match=r"^store: no bucket; registry: access denied$") as stop:
+        require(findings)
+    assert stop.value.exit_code == 65
+
+
+def test_a_dataset_that_is_not_there_is_bad_data(tmp_path):
+    finding = check_dataset(str(tmp_path / "none.jsonl"))
+    assert finding.missing
+    assert finding.exit_code == 65
+    assert not check_dataset("").missing
+
+
+def test_gpus_that_are_asked_for_and_not_there_are_counted():
+    assert not check_gpus(0).missing
+    finding = check_gpus(99)
+    assert finding.missing
+    assert finding.advice.startswith("99 asked for")
+
+
+def test_too_little_space_is_said(tmp_path):
+    assert not check_space(tmp_path, 0.0, required=True).missing
+    finding = check_space(tmp_path, 1e9, required=True)
+    assert finding.missing
+    assert finding.exit_code == 74
+
+
+def test_nobody_names_a_place_and_the_work_volume_stands_in(monkeypatch):
+    monkeypatch.delenv("DICO_WORK", raising=False)
+    assert default_place("", "store") == ""
+    monkeypatch.setenv("DICO_WORK", "/data")
+    assert default_place("", "store") == "/data/store"
+    assert default_place("s3://b/x", "store") == "s3://b/x"
