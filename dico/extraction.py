@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dico.config_schema import check
 from dico.data.features import FeatureSpec, FeatureWriter
-from dico.data.images import load_image
+from dico.data.images import load_image, load_image_bytes, read_image
 from dico.data.manifest import Record
 from dico.progress import progress
 
@@ -33,6 +33,9 @@ class FeaturesConfig:
     """Stored type of the image tokens."""
     batch_size: int = 128
     """Pictures in one pass of the tower."""
+    pictures: Literal["exact", "fast"] = "exact"
+    """exact: as Pillow decodes and resizes. fast: JPEGs by simplejpeg, three times faster, a byte in
+    300 one step off; such features have a store of their own."""
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -65,7 +68,7 @@ def feature_spec(towers: Towers, config: FeaturesConfig) -> FeatureSpec:
     vision = towers.tower.config.clip.vision_cfg
     digests = (towers.tower.digest, towers.clip.digest, towers.pac.digest)
     return FeatureSpec(
-        tower_digest=" ".join(digests),
+        tower_digest=" ".join(digests) + (" fast" if config.pictures == "fast" else ""),
         arrays={
             "tokens": ((vision.num_tokens, vision.token_width), config.dtype),
             "clip_embedding": ((towers.clip.config.clip.embed_dim,), "float32"),
@@ -84,7 +87,7 @@ def extract(
     with progress("features", total=len(missing), unit="picture") as bar:
         for start in range(0, len(missing), config.batch_size):
             keys = missing[start : start + config.batch_size]
-            rows = _features({key: uris[key] for key in keys}, towers)
+            rows = _features({key: uris[key] for key in keys}, towers, config.pictures == "fast")
             for key, (tokens, clip_embedding, pac_embedding) in zip(keys, rows, strict=True):
                 writer.add(
                     key,
@@ -96,16 +99,23 @@ def extract(
     return len(missing)
 
 
-def _features(uris: Mapping[str, str], towers: Towers) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _features(
+    uris: Mapping[str, str], towers: Towers, fast: bool
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Tokens (P, F) and both embeddings (E,) of each picture, in one pass of each tower.
 
     A picture is named by its digest, so that another one is never taken for it.
     """
     import torch
 
-    pictures = [load_image(uri, sha256=key) for key, uri in uris.items()]
+    if fast:
+        files = {uri: read_image(uri, key) for key, uri in uris.items()}
+    else:
+        pictures = [load_image(uri, sha256=key) for key, uri in uris.items()]
 
     def pixels(model: Evaluator) -> Tensor:
+        if fast:
+            return torch.stack([_fast_pixels(data, uri, model) for uri, data in files.items()])
         return torch.stack([model.preprocess(picture) for picture in pictures])
 
     tokens, own = towers.tower.image_tokens(pixels(towers.tower))
@@ -114,3 +124,14 @@ def _features(uris: Mapping[str, str], towers: Towers) -> Iterator[tuple[Tensor,
         for model in (towers.clip, towers.pac)
     )
     return zip(tokens.float().cpu(), clip.cpu(), pac.cpu(), strict=True)
+
+
+def _fast_pixels(data: bytes, uri: str, model: Evaluator) -> Tensor:
+    from dico.models.evaluator import normalise
+    from dico.models.fast_square import fast_square
+
+    config = model.config
+    square = fast_square(data, uri, config.image_size_px, config.interpolation)
+    if square is None:
+        return model.preprocess(load_image_bytes(data, uri))
+    return normalise(square, config)

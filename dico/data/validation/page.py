@@ -30,8 +30,8 @@ h3 { font-size:15px; margin:0 } p { margin:4px 0 } .soft { color:var(--soft) }
 .bar { display:flex; height:26px; border-radius:7px; overflow:hidden; background:var(--line) }
 .bar i { display:block; font-style:normal; font-size:12px; line-height:26px; padding:0 8px;
   color:#fff; white-space:nowrap; overflow:hidden }
-.bar i:nth-child(1) { background:#3556b8 } .bar i:nth-child(2) { background:#2a8c82 }
-.bar i:nth-child(3) { background:#8a4fb5 } .bar i.aside { background:#c4473e }
+.bar i.train { background:#3556b8 } .bar i.validation { background:#2a8c82 }
+.bar i.test { background:#8a4fb5 } .bar i.aside { background:#c4473e }
 .charts { display:grid; grid-template-columns:repeat(auto-fit,minmax(250px,1fr)); gap:12px }
 .chart svg { width:100%; height:auto; display:block } .chart rect { fill:var(--accent) }
 .chart text { fill:var(--soft); font-size:10px }

@@ -84,10 +84,10 @@ def _tiles(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _split_bars(summary: dict[str, Any]) -> list[tuple[str, int, float, str]]:
-    counts = [(name, summary["split_counts"][name], "") for name in SPLITS]
+    counts = [(name, summary["split_counts"][name], name) for name in SPLITS]
     counts.append(("set aside", summary["numbers"]["num_set_aside"], "aside"))
     total = max(1, sum(count for _, count, _ in counts))
-    return [(name, count, 100 * count / total, kind) for name, count, kind in counts]
+    return [(name, count, 100 * count / total, kind) for name, count, kind in counts if count]
 
 
 def _findings(summary: dict[str, Any], config: ValidationConfig) -> list[dict[str, Any]]:
