@@ -9,7 +9,9 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
+from dico import redaction
 from dico.errors import DicoError, system_error
 
 ERROR_PREFIX = "error: "
@@ -25,11 +27,13 @@ _STORAGE_ERRNOS = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EFB
 def exit_codes() -> Iterator[None]:
     """Leaves the process with the exit code of whatever the block raises.
 
-    Expected errors print one line. An unexpected one prints its traceback before the line.
+    Expected errors print one line. An unexpected one prints its traceback before the line. Secrets
+    are kept out of both, and out of what is logged meanwhile.
 
     Raises:
         SystemExit: the block raised; ``code`` says why.
     """
+    redaction.redact_logs()
     try:
         yield
     except DicoError as error:
@@ -45,12 +49,13 @@ def exit_codes() -> Iterator[None]:
         _leave(f"{found.filename or 'storage'}: {found.strerror}", 74)
 
 
-def _leave(message: str, code: int) -> None:
-    one_line = " ".join(message.split())
+def _leave(message: str, code: int) -> NoReturn:
+    one_line = " ".join(redaction.redact(message).split())
     print(f"{ERROR_PREFIX}{one_line}", file=sys.stderr, flush=True)
     raise SystemExit(code)
 
 
-def _leave_unexpected(error: Exception) -> None:
-    traceback.print_exception(error)
+def _leave_unexpected(error: Exception) -> NoReturn:
+    lines = "".join(traceback.format_exception(error))
+    print(redaction.redact(lines), file=sys.stderr, end="")
     _leave(f"internal: {type(error).__name__}: {error}", 70)
