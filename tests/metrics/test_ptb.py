@@ -34,6 +34,7 @@ vitamin C. The end|vitamin c the end
 foo., bar.com a.b-c 5.,|foo. bar.com a.b-c 5.
 :) :-( ;D =P <3 8)|:-rrb- :--lrb- ;d =p < 3 8 -rrb-
 <b>bold</b> <br/> a<b <<|<b> bold </b> <br/> a < b <<
+</r/> </r x> <r/>|< / r / > < / r x > <r/>
 [a] {b}|-lsb- a -rsb- -lcb- b -rcb-
 a!b dog.The cat?no|a!b dog.the cat?no
 C# f# a# ##|c# f# a # ##

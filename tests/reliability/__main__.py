@@ -35,6 +35,8 @@ MODULES = (
     "check_leakage",
     "check_features",
     "check_pods",
+    "check_registry",
+    "check_gate",
 )  # fmt: skip
 HEADER = """# Reliability: the promises, and what was tried
 
