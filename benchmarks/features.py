@@ -1,9 +1,11 @@
-"""Reading stored features: a random batch, one after another, and how much of the disk that is.
+"""Reading stored features: a random row, one after another, from a disk and from an object store.
 
-Run: python benchmarks/features.py [--pictures 400] [--folder DIR]
+Run: python benchmarks/features.py [--pictures 400] [--folder DIR] [--s3 s3://bucket/prefix]
 
 Rows are those of a ViT-L/14 tower (257 x 1024, float16, 526 kB). Compared is a safetensors file per
-picture. Cold figures are taken after asking the kernel to drop the files' pages.
+picture. Cold figures are taken after asking the kernel to drop the files' pages. With ``--s3`` (and
+the usual AWS variables) the store is also read from there: first with an empty local copy, of which
+a part is read and only that is fetched, then with the copy; by one process and by several.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import platform
 import statistics
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +24,11 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from dico.data.features import FeatureSpec, FeatureStore, FeatureWriter
+from dico.storage import open_store
 
 SHAPE = (257, 1024)
 BATCH = 8
+SPEC = FeatureSpec("benchmark", {"tokens": (SHAPE, "float16")})
 
 
 def main() -> None:
@@ -31,15 +36,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=400, help="pictures in the store")
     parser.add_argument("--folder", default="", help="where to write; a temporary folder")
+    parser.add_argument("--s3", default="", help="s3:// prefix to measure an object store with")
+    parser.add_argument("--workers", type=int, default=4, help="processes that read at once")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder or None) as folder:
-        print(json.dumps(measure(Path(folder), arguments.pictures), indent=1))
+        result = measure(Path(folder), arguments.pictures, arguments.workers)
+        if arguments.s3:
+            remote = Path(folder) / "remote"
+            result |= measure_remote(remote, arguments.s3, arguments.pictures, arguments.workers)
+        print(json.dumps(result, indent=1))
 
 
-def measure(folder: Path, num_pictures: int) -> dict[str, object]:
-    """All figures."""
+def measure(folder: Path, num_pictures: int, num_workers: int) -> dict[str, object]:
+    """All figures of a disk."""
     keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(num_pictures)]
-    spec = FeatureSpec("benchmark", {"tokens": (SHAPE, "float16")})
+    spec = SPEC
     generator = np.random.default_rng(0)
     rows = generator.standard_normal((16, *SHAPE)).astype(np.float16)
     start = time.perf_counter()
@@ -85,11 +96,78 @@ def measure(folder: Path, num_pictures: int) -> dict[str, object]:
         "verify_gigabytes_per_second": round(gigabytes / verify_seconds, 3),
         "one_random_row_ms": _spread([_timed(store.read, b) for b in one]),
         "random_batch_of_8_ms": _spread([_timed(store.read, b) for b in batches]),
+        "warm_pictures_per_second": round(_rate(store, batches)),
+        f"warm_pictures_per_second_{num_workers}_processes": _rate_of_several(
+            store, batches, num_workers
+        ),
         "file_per_picture_batch_of_8_ms": _spread([_timed_plain(by_file, b) for b in batches]),
         "cold_sequential_gigabytes_per_second": round(cold, 3),
         "disk_sequential_gigabytes_per_second": round(disk, 3),
         "share_of_disk": round(cold / disk, 3),
     }
+
+
+def measure_remote(
+    folder: Path, uri: str, num_pictures: int, num_workers: int
+) -> dict[str, object]:
+    """All figures of an object store; half of its pictures are never asked for."""
+    name = uuid.uuid4().hex[:8]
+    prefix = f"{uri.rstrip('/')}/{name}"
+    keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(num_pictures)]
+    generator = np.random.default_rng(0)
+    rows = generator.standard_normal((16, *SHAPE)).astype(np.float16)
+    os.environ["DICO_CACHE"] = str(folder / "writer")
+    start = time.perf_counter()
+    with FeatureWriter.open(prefix, SPEC) as writer:
+        for index, key in enumerate(keys):
+            writer.add(key, tokens=rows[index % 16])
+    write_seconds = time.perf_counter() - start
+    wanted = list(generator.permutation(keys[: num_pictures // 2]))
+    batches = [wanted[low : low + BATCH] for low in range(0, len(wanted), BATCH)]
+    figures: dict[str, object] = {
+        "s3_write_gigabytes_per_second": round(
+            SPEC.num_bytes(num_pictures) / 1e9 / write_seconds, 3
+        )
+    }
+    for processes in (1, num_workers):
+        os.environ["DICO_CACHE"] = str(folder / f"reader-{processes}")
+        start = time.perf_counter()
+        store = FeatureStore.open(prefix)
+        figures["s3_open_seconds"] = round(time.perf_counter() - start, 3)
+        for state in ("first", "copied"):
+            rate = _rate_of_several(store, batches, processes)
+            figures[f"s3_{state}_pictures_per_second_{processes}_processes"] = rate
+        copied = sum(512 * path.stat().st_blocks for path in Path(store.folder).iterdir())
+        figures["s3_share_of_the_store_copied"] = round(copied / SPEC.num_bytes(num_pictures), 3)
+    open_store(uri).delete(name)
+    return figures
+
+
+def _rate(store: FeatureStore, batches: list[list[str]]) -> float:
+    """Pictures a second of all batches."""
+    start = time.perf_counter()
+    for batch in batches:
+        store.read(batch, "tokens")
+    return sum(map(len, batches)) / (time.perf_counter() - start)
+
+
+def _rate_of_several(store: FeatureStore, batches: list[list[str]], num_processes: int) -> int:
+    """Pictures a second of all batches, dealt to forked processes."""
+    if num_processes == 1:
+        return round(_rate(store, batches))
+    start = time.perf_counter()
+    children = []
+    for number in range(num_processes):
+        child = os.fork()
+        if not child:
+            try:
+                _rate(store, batches[number::num_processes])
+            finally:
+                os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    return round(sum(map(len, batches)) / (time.perf_counter() - start))
 
 
 def _timed(read: Callable[[list[str], str], object], keys: list[str]) -> float:
