@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dico.errors import DicoError
 from dico.preflight import Finding
-from pipelines.cluster.connection import connection_from_environment, read_health
+from pipelines.cluster.answers import read_health
+from pipelines.cluster.connection import connection_from_environment
 from pipelines.cluster.trainjob import GROUP, PLURAL
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from dico.errors import UsageError
 from dico.progress import format_seconds
-from pipelines.cluster.connection import asking, connection_from_environment, require_kfp
+from pipelines.cluster.client import asking, require_kfp
+from pipelines.cluster.connection import connection_from_environment
 
 HEADER = ("run", "name", "state", "started (UTC)", "took")
 

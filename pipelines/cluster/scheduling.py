@@ -7,7 +7,8 @@ before the old ones go: what fails on the way leaves the schedule that was there
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.cluster.connection import asking, connection_from_environment, require_kfp
+from pipelines.cluster.client import asking, require_kfp
+from pipelines.cluster.connection import connection_from_environment
 from pipelines.cluster.cron import parse_cron
 from pipelines.cluster.listing import name_filter
 from pipelines.cluster.parameters import read_values

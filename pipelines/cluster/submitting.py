@@ -1,15 +1,20 @@
 """Submits a compiled pipeline to Kubeflow, and waits for it where asked to."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from dico.errors import DicoError
+from dico.errors import DicoError, TryAgainError
 from dico.progress import format_seconds
-from pipelines.cluster.connection import asking, connection_from_environment, require_kfp
+from pipelines.cluster.client import asking, require_kfp
+from pipelines.cluster.connection import Connection, connection_from_environment
 from pipelines.cluster.parameters import read_values
 from pipelines.run_folder import new_name
 
 SECONDS_BETWEEN_LOOKS = 10.0
+FAILURES_IN_A_ROW = 30
+"""Looks that may fail, one after the other, while a run is waited for."""
+
 SUCCEEDED, ENDED = "SUCCEEDED", ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 
 
@@ -70,18 +75,30 @@ def submit(
     print(f"submitted: run {run_id}")
     print(f"  watch it at {connection.endpoint}/#/runs/details/{run_id}, or by dico runs")
     if wait:
-        with asking(connection) as client:
-            state, seconds = _await(client, run_id, seconds_between_looks)
+        state, seconds = _await(
+            lambda: connection_from_environment(endpoint, namespace, token_file),
+            run_id,
+            seconds_between_looks,
+        )
         print(f"  {state.lower()} after {format_seconds(seconds)}")
         if state != SUCCEEDED:
             raise RunFailedError(f"run {run_id}: {state.lower()}; its steps' logs are in the UI")
     return run_id
 
 
-def _await(client: object, run_id: str, pause: float) -> tuple[str, float]:
-    start = time.monotonic()
+def _await(connect: Callable[[], Connection], run_id: str, pause: float) -> tuple[str, float]:
+    """Looks until the run has ended; connects anew each time, for tokens expire."""
+    start, num_failures = time.monotonic(), 0
     while True:
-        state = client.get_run(run_id).state or "PENDING"  # type: ignore[attr-defined]
+        try:
+            with asking(connect(), note_skew=False) as client:
+                state = client.get_run(run_id).state or "PENDING"
+            num_failures = 0
+        except TryAgainError:
+            num_failures += 1
+            if num_failures > FAILURES_IN_A_ROW:
+                raise
+            state = ""
         if state in ENDED:
             return state, time.monotonic() - start
         time.sleep(pause)

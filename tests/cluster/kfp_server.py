@@ -44,6 +44,7 @@ class KfpServer:
         self.token = ""
         self.answer = None
         self.states = ["SUCCEEDED"]
+        self.failures_of_runs = 0
 
     def handle(self, method, url, headers, body):
         """The answer to one request: status and JSON, or a page."""
@@ -56,6 +57,9 @@ class KfpServer:
         if self.token and headers.get("authorization") != f"Bearer {self.token}":
             return 401, {"message": "unauthenticated"}
         collection, _, name = path.partition("/")
+        if collection == "runs" and name and self.failures_of_runs:
+            self.failures_of_runs -= 1
+            return 503, {"message": "restarting"}
         operation = OPERATIONS.get((method, f"{collection}/{{id}}" if name else collection))
         if operation is None:
             return self._refuse(404, f"no operation {method} {parts.path}")

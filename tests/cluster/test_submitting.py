@@ -90,8 +90,10 @@ def test_waiting_ends_as_the_run_ends(server, endpoint, capsys):
     server.states = ["PENDING", "RUNNING", "SUCCEEDED"]
     submit(PIPELINE, VALUES, wait=True, seconds_between_looks=0.01)
     assert "succeeded after" in capsys.readouterr().out
+    server.failures_of_runs = 3
+    submit(PIPELINE, VALUES, wait=True, seconds_between_looks=0.01)
     server.states = ["RUNNING", "FAILED"]
-    with pytest.raises(RunFailedError, match="run run-2: failed"):
+    with pytest.raises(RunFailedError, match="run run-3: failed"):
         submit(PIPELINE, VALUES, wait=True, seconds_between_looks=0.01)
 
 

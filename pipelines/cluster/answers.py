@@ -1,0 +1,144 @@
+"""What a server of Kubeflow Pipelines answers, in plain words where it refuses.
+
+The server's health is asked for once, without following redirects: that tells an unreachable server
+from a login page, a missing token from a wrong address, and one version from another.
+"""
+
+import importlib.metadata
+import json
+from dataclasses import dataclass
+
+from dico.errors import AccessError, TryAgainError, UsageError
+from pipelines.cluster.connection import Connection
+
+SECONDS_TO_ANSWER = 10.0
+
+REACH = "check KFP_ENDPOINT, or open a way: kubectl port-forward -n kubeflow svc/ml-pipeline 8888"
+_TOKEN = "set KFP_TOKEN_FILE to a file with a token, or KFP_EXISTING_TOKEN to the token"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a server says of itself."""
+
+    version: str
+    """Its release, such as 2.17.0; empty where it does not say."""
+    multi_user: bool
+    """Whether each user works in a namespace."""
+
+    def skew(self) -> str:
+        """How the server's version differs from the client's; empty where they fit."""
+        client = importlib.metadata.version("kfp")
+        server = _major_minor(self.version)
+        if not server or server == _major_minor(client):
+            return ""
+        return (
+            f"the server is Kubeflow Pipelines {self.version}, the client kfp {client}: "
+            + ("features of the newer client may be ignored by" if server < _major_minor(client)
+               else "the client is older than")
+            + " the server"
+        )  # fmt: skip
+
+
+def read_health(connection: Connection) -> Health:
+    """Asks the server how it is, once.
+
+    Raises:
+        TryAgainError: it cannot be reached, or is not ready.
+        AccessError: it wants a token, or another one.
+        UsageError: what answers is not Kubeflow Pipelines.
+    """
+    import requests
+
+    where = connection.endpoint
+    try:
+        answer = requests.get(
+            f"{where}/apis/v2beta1/healthz",
+            headers={"Authorization": f"Bearer {connection.token}"} if connection.token else {},
+            timeout=SECONDS_TO_ANSWER,
+            allow_redirects=False,
+            verify=connection.ca_certificate or True,
+        )
+    except requests.exceptions.SSLError:
+        raise AccessError(
+            f"{where}: its certificate is not trusted here; set KFP_CA_CERT to the file of the "
+            "authority that signed it"
+        ) from None
+    except OSError as error:  # requests raises no other kind
+        raise TryAgainError(f"{where}: cannot be reached ({cause(error)}); {REACH}") from None
+    if answer.is_redirect:
+        raise AccessError(f"{where}: answers with a login page; {_TOKEN}")
+    refuse(answer.status_code, answer.text, connection)
+    try:
+        said = answer.json()
+        return Health(_release(said.get("tag_name", "")), bool(said.get("multi_user", False)))
+    except (ValueError, AttributeError):
+        is_page = "<html" in answer.text[:500].lower()
+        what = "a page for people, perhaps a login" if is_page else "not JSON"
+        raise UsageError(
+            f"{where}: answers with {what} where Kubeflow Pipelines would give its health; give "
+            "the address of its API, such as https://HOST/pipeline, and a token where it asks for "
+            "a login"
+        ) from None
+
+
+def refuse(status: int, body: str, connection: Connection) -> None:
+    """Raises the error that an HTTP status means; returns where all is well.
+
+    Raises:
+        DicoError: the status is 400 or above.
+    """
+    if status < 400:
+        return
+    where, said = connection.endpoint, _said(body)
+    namespace = connection.namespace or "(none)"
+    if status == 401:
+        state = "is refused or has expired" if connection.token else "is missing"
+        raise AccessError(f"{where}: the token {state}; {_TOKEN}")
+    if status == 403:
+        raise AccessError(
+            f"{where}: this is not allowed in namespace {namespace}{said}; ask for the role "
+            "kubeflow-edit there, or name another by --namespace"
+        )
+    if status == 404:
+        raise UsageError(f"{where}: not found there{said}; is this the address of the API?")
+    if status in (408, 425, 429) or status >= 500:
+        raise TryAgainError(f"{where}: not ready, it answers {status}{said}")
+    raise UsageError(f"{where}: the server refuses this ({status}){said}")
+
+
+def _said(body: str) -> str:
+    """The server's own words, as `` (...)``; nothing where it has none."""
+    try:
+        message = json.loads(body)["message"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f" ({' '.join(str(message).split())[:400]})"
+
+
+def cause(error: BaseException) -> str:
+    """The innermost reason of a failed connection, without addresses of memory."""
+    text = str(error)
+    for known in (
+        "Connection refused",
+        "Name or service not known",
+        "nodename nor servname",
+        "Temporary failure in name resolution",
+        "Network is unreachable",
+        "No route to host",
+        "timed out",
+        "Connection reset",
+        "Connection aborted",
+    ):
+        if known.lower() in text.lower():
+            return known.lower()
+    return type(error).__name__
+
+
+def _release(tag: str) -> str:
+    return tag.removeprefix("v") if tag.removeprefix("v")[:1].isdigit() else ""
+
+
+def _major_minor(version: str) -> tuple[int, ...]:
+    head = version.split(".")[:2]
+    return tuple(int(part) for part in head) if all(p.isdigit() for p in head) else ()
