@@ -1,7 +1,8 @@
 """Captions and references from the files people keep them in, with errors that name the ids.
 
-Captions: COCO results JSON, {id: caption}, or JSON lines of {"image_id", "caption"}. References:
-{id: [captions]}, COCO or Karpathy JSON, or JSON lines of {"image_id", "captions"}. An image may go
+Captions: COCO results JSON, {id: caption} or {id: [caption]}, or JSON lines of {"image_id",
+"caption"}. References: {id: [captions]}, COCO or Karpathy JSON, or JSON lines of {"image_id",
+"captions"}. A caption may be {"caption": text}, as pycocoevalcap's tokeniser takes it. An image may go
 by several names (a Karpathy image by cocoid, imgid, filename or filepath); the names that the
 captions use are the ids. Objects: {id: [names]} or COCO instances.
 """
@@ -54,7 +55,7 @@ def read_references(
     if isinstance(data, dict) and isinstance(data.get("images"), list):
         found = _of_dataset(data, str(path), set(wanted), split)
     elif isinstance(data, dict):
-        found = {str(image_id): texts for image_id, texts in data.items()}
+        found = {str(image_id): _bare(texts) for image_id, texts in data.items()}
     else:
         pairs = [(_line_id(line, str(path)), line.get("captions")) for line in data]
         _refuse_twice([image_id for image_id, _ in pairs], str(path))
@@ -104,6 +105,19 @@ def _of_instances(
         by_name = {files.get(image_id, ""): own for image_id, own in found.items()}
         return found if set(wanted).isdisjoint(by_name) else by_name
     return found
+
+
+def _only(value: Any) -> Any:
+    """The caption of a list of one."""
+    texts = _bare(value)
+    return texts[0] if isinstance(texts, list) and len(texts) == 1 else texts
+
+
+def _bare(value: Any) -> Any:
+    """A list with the text of each {"caption": text}."""
+    if not isinstance(value, list):
+        return value
+    return [item.get("caption") if isinstance(item, dict) else item for item in value]
 
 
 def _is_texts(value: Any) -> bool:
@@ -184,7 +198,7 @@ def _caption_pairs(data: Any, where: str) -> list[tuple[str, Any]]:
     if isinstance(data, dict):
         if isinstance(data.get("annotations"), list) or isinstance(data.get("images"), list):
             raise DataError(f"{where}: looks like references, not like one caption an image")
-        return [(str(image_id), caption) for image_id, caption in data.items()]
+        return [(str(image_id), _only(caption)) for image_id, caption in data.items()]
     pairs = [(_line_id(line, where), line.get("caption")) for line in data]
     lacking = [image_id for image_id, caption in pairs if caption is None]
     if lacking:

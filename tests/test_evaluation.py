@@ -145,6 +145,7 @@ def test_missing_and_extra_captions_are_named():
     [
         '[{"image_id": 7, "caption": "a"}, {"image_id": 8, "caption": "b"}]',
         '{"7": "a", "8": "b"}',
+        '{"7": ["a"], "8": [{"caption": "b"}]}',
         '{"image_id": 7, "caption": "a"}\n\n{"image_id": "8", "caption": "b", "logp": -1.5}\n',
         '\ufeff{"7": "a", "8": "b"}',
     ],
@@ -180,7 +181,7 @@ def test_references_in_every_form(tmp_path):
     assert read_references(path, ["7"]) == {"7": ["a"]}
     assert read_references(path, ["1"]) == {"1": ["a"]}
     assert read_references(path, ["y"], split="train") == {"y": ["b"]}
-    path.write_text('{"7": ["a", "c"]}')
+    path.write_text('{"7": ["a", {"caption": "c"}]}')
     assert read_references(path) == {"7": ["a", "c"]}
     path.write_text('{"image_id": 7, "captions": ["a"]}\n{"image_id": 8, "captions": ["b"]}')
     assert read_references(path) == {"7": ["a"], "8": ["b"]}

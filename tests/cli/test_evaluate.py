@@ -106,7 +106,7 @@ def test_everything_at_once(folder, capsys):
         (lambda d: d.update(zebra="a"), "dico: captions without references zebra"),
         (lambda d: d.update({IDS[1]: 5}), f"captions that are not text: {IDS[1]}"),
         (lambda d: d.update({IDS[1]: None}), f"captions that are not text: {IDS[1]}"),
-        (lambda d: d.update({IDS[1]: ["a"]}), f"captions that are not text: {IDS[1]}"),
+        (lambda d: d.update({IDS[1]: ["a", "b"]}), f"captions that are not text: {IDS[1]}"),
         (lambda d: d.update({IDS[1]: "\ud800"}), f"captions that are not text: {IDS[1]}"),
         (lambda d: d.clear(), "holds no caption"),
     ],

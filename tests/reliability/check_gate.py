@@ -102,7 +102,7 @@ def broken(scene: Scene) -> str:
 
 def check(full: bool) -> list[Result]:
     """Each kind of candidate, in many worlds, against its start and the champion."""
-    rounds = 100 if full else 4
+    rounds = 100 if full else 2
     config = dataclasses.replace(GateConfig(), min_images=20)
 
     def promotions(
