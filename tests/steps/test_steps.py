@@ -131,7 +131,7 @@ def test_the_same_command_again_only_repeats_the_result(walk, tmp_path):
 
 def test_other_settings_have_checkpoints_of_their_own(tmp_path):
     names = {
-        checkpoints_of("xe", str(tmp_path), key, *inputs).prefix
+        checkpoints_of("xe", str(tmp_path), key, *inputs).folder.relative_to(tmp_path).as_posix()
         for key, inputs in [("", ("a", 1)), ("", ("a", 2)), ("", ("b", 1)), ("k", ("a", 1))]
     }
     assert len(names) == 4
