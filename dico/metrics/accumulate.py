@@ -69,6 +69,10 @@ class CaptionScores:
         for state in gather(self.state()):
             self.merge(state)
 
+    def reset(self) -> None:
+        """Forgets everything, for the next epoch."""
+        self._seen.clear()
+
     def compute(self) -> dict[str, float]:
         """bleu_1 .. bleu_4, rouge_l and cider; independent of the order of arrival."""
         if not self._seen:

@@ -88,5 +88,6 @@ def test_two_captions_of_one_image_are_refused():
         scores.update(["7"], ["b"], [["a"]])
     with pytest.raises(DataError, match="1 image ids, 0 captions"):
         scores.update(["8"], [], [["a"]])
+    scores.reset()
     with pytest.raises(DataError, match="no caption to score"):
-        CaptionScores().compute()
+        scores.compute()
