@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(
 )
 _NOT_A_SECRET = re.compile(r"_(FILE|PATH|URL|URI|DIR)$|^TOKENIZERS_")
 _PATTERNS = (
-    (re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]*://)[^/\s@'\"]+@"), rf"\1{HIDDEN}@"),
+    (re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]*:/{1,2})[^/\s@'\"]+@"), rf"\1{HIDDEN}@"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)",
                 re.DOTALL), HIDDEN),
     (re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"), rf"\1 {HIDDEN}"),

@@ -25,6 +25,7 @@ def environment(monkeypatch):
         ("token-file-name is missing", "token-file-name is missing"),
         ("a red circle", "a red circle"),
         ("http://user:secret@host:9000/a", "http://***@host:9000/a"),
+        ("/tmp/https:/user:secret@host/a", "/tmp/https:/***@host/a"),
         ("s3://bucket/a@b.json and http://host/x@y", "s3://bucket/a@b.json and http://host/x@y"),
         ("Authorization: Bearer abcdefgh.ijk", "Authorization: Bearer ***"),
         ("?X-Amz-Signature=0123456789abcdef&a=1", "?X-Amz-Signature=***&a=1"),
