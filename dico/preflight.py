@@ -4,6 +4,7 @@ Each check returns a `Finding` and never raises for what is missing; `require` t
 that is, in one line. The preflight step of every pipeline and ``dico doctor`` share these checks.
 """
 
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -85,6 +86,8 @@ def check_place(name: str, uri: str, write: bool = True) -> Finding:
     if not uri:
         return Finding(name, "", "empty; give a folder or s3://bucket/prefix", True, exit_code=2)
     try:
+        if uri.startswith(("kubeflow+", "mlflow+")):
+            return _check_records(name, uri, write)
         if "://" in uri and not uri.startswith("file://"):
             _try_store(uri, write)
         else:
@@ -92,6 +95,15 @@ def check_place(name: str, uri: str, write: bool = True) -> Finding:
     except DicoError as error:
         return Finding(name, uri, str(error), True, error.exit_code)
     return Finding(name, f"{uri}: {'read and written' if write else 'read'}", required=True)
+
+
+def _check_records(name: str, uri: str, write: bool) -> Finding:
+    """A registry whose records are kept by a server: it answers, and its store can be used."""
+    from dico.registry import open_registry
+
+    open_registry(uri).names()
+    place = check_place(name, uri.partition("?store=")[2], write)
+    return dataclasses.replace(place, found=f"{uri}: answers; {place.found}")
 
 
 def _try_store(uri: str, write: bool) -> None:

@@ -15,6 +15,7 @@ from dico.preflight import (
     default_place,
     require,
 )
+from tests.registry.model_registry_server import ModelRegistryServer
 
 
 def test_a_place_that_can_be_used_is_left_as_it_was(tmp_path):
@@ -59,7 +60,9 @@ def test_all_that_is_missing_is_said_at_once_with_the_first_code():
         Finding("space", "", "a note only", False),
         Finding("registry", "", "access denied", True, 77),
     ]
-    with pytest.raises(PreflightError, match=r"^store: no bucket; registry: access denied$") as stop:
+    with pytest.raises(
+        PreflightError, match=r"^store: no bucket; registry: access denied$"
+    ) as stop:
         require(findings)
     assert stop.value.exit_code == 65
 
@@ -91,3 +94,15 @@ def test_nobody_names_a_place_and_the_work_volume_stands_in(monkeypatch):
     monkeypatch.setenv("DICO_WORK", "/data")
     assert default_place("", "store") == "/data/store"
     assert default_place("s3://b/x", "store") == "s3://b/x"
+
+
+def test_a_registry_of_records_needs_its_server_and_its_store(tmp_path):
+    pytest.importorskip("model_registry", reason="pip install 'dico[kubeflow]'")
+    with ModelRegistryServer() as server:
+        uri = f"kubeflow+{server.url}?store={tmp_path}"
+        finding = check_place("registry", uri)
+        assert not finding.missing
+        assert "answers; " in finding.found
+        server.status = 403
+        assert check_place("registry", uri).exit_code == 77
+    assert check_place("registry", "kubeflow+http://127.0.0.1:9").missing
