@@ -97,6 +97,9 @@ def test_bfloat16_leaves_rewards_and_logps_in_float32(world):
     exact = [judge(embeddings, tokens) for embeddings, tokens, _ in seen]
     assert all(torch.equal(e, scores) for e, (*_, scores) in zip(exact, seen, strict=True))
     assert metrics["reward"] == pytest.approx(torch.cat(exact).mean().item(), abs=1e-6)
+    # What was computed without gradient, in the search, must not stand in for what has one.
+    _, in_float32 = dico_step(world)
+    assert ((gradients == 0) & (in_float32 != 0)).float().mean() < 0.01
 
 
 def test_the_start_model_has_no_drift_in_bfloat16(world):

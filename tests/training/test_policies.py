@@ -160,6 +160,9 @@ def test_other_ways_of_fine_tuning(world, start, tmp_path, options):
     assert losses[1]["kl"] > 0
     after = policy.captioner.image_encoder.state_dict()
     assert bool(ours) == all(torch.equal(after[name], tower[name]) for name in tower)
+    for name, value in policy.captioner.model.text_decoder.named_parameters():
+        if value.requires_grad and value.dim() == 2:
+            assert value.grad.abs().sum() > 0, name
 
 
 @pytest.mark.parametrize("rank", [0, 4])
