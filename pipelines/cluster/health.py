@@ -2,19 +2,20 @@
 
 import importlib.metadata
 import os
-from pathlib import Path
 
 from dico.errors import DicoError
 from dico.preflight import Finding
 from pipelines.cluster.answers import read_health
 from pipelines.cluster.connection import connection_from_environment
-from pipelines.cluster.trainjob import GROUP, PLURAL
+from pipelines.cluster.kubernetes import Cluster, connect
+
+SUBJECT = "train on nodes"
 
 
 def examine(endpoint: str = "", namespace: str = "", token_file: str = "") -> list[Finding]:
     """Looks at the server where one is named, and at this pod's rights where this is a pod.
 
-    Raises nothing for what is missing.
+    It raises for nothing that is missing.
     """
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
     findings = []
@@ -44,27 +45,19 @@ def _server(endpoint: str, namespace: str, token_file: str) -> Finding:
 
 def _rights() -> Finding:
     """Whether this pod's account may start trainings on several nodes."""
-    from kubernetes import client, config
-    from urllib3.exceptions import HTTPError
-
-    subject = "train on nodes"
     try:
-        config.load_incluster_config()
-        folder = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-        wanted = client.V1ResourceAttributes(
-            namespace=(folder / "namespace").read_text().strip(),
-            verb="create",
-            group=GROUP,
-            resource=PLURAL,
-        )
-        review = client.V1SelfSubjectAccessReview(
-            spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=wanted)
-        )
-        answer = client.AuthorizationV1Api().create_self_subject_access_review(
-            review, _request_timeout=10
-        )
-    except (config.ConfigException, client.ApiException, HTTPError, OSError) as error:
-        return Finding(subject, f"unknown ({type(error).__name__})", "needs a token of the cluster")
-    if not answer.status.allowed:
-        return Finding(subject, "not allowed", "run with service account dico of manifests/base")
-    return Finding(subject, "this account may create TrainJobs")
+        return check_rights(connect())
+    except DicoError as error:
+        return Finding(SUBJECT, "unknown", str(error))
+
+
+def check_rights(cluster: Cluster) -> Finding:
+    """Whether the account that ``cluster`` is asked by may create TrainJobs.
+
+    Raises:
+        DicoError: the cluster does not say.
+    """
+    if not cluster.may_create():
+        advice = "run with service account dico of manifests/base"
+        return Finding(SUBJECT, "not allowed", advice)
+    return Finding(SUBJECT, "this account may create TrainJobs")

@@ -1,6 +1,6 @@
 """The little of Kubernetes that a step needs: TrainJobs, the pods of one, their logs.
 
-Named in manifests/base/role.yaml: nothing else is asked for.
+Named in manifests/base/role.yaml: nothing else is asked for, but what any account may ask of itself.
 """
 
 import os
@@ -68,6 +68,18 @@ class Cluster:
         except NotThereError:
             return
 
+    def may_create(self) -> bool:
+        """Whether this account may create TrainJobs here."""
+        from kubernetes import client
+
+        wanted = client.V1ResourceAttributes(
+            namespace=self.namespace, verb="create", group=GROUP, resource=PLURAL
+        )
+        spec = client.V1SelfSubjectAccessReviewSpec(resource_attributes=wanted)
+        review = client.V1SelfSubjectAccessReview(spec=spec)
+        ask = client.AuthorizationV1Api(self._api).create_self_subject_access_review
+        return bool(self._ask("say what is allowed", ask, review).status.allowed)
+
     def pods(self, job: str) -> list[dict[str, Any]]:
         """The pods of a TrainJob, by the order of their nodes."""
         listed = self._ask(
@@ -132,15 +144,15 @@ def connect() -> Cluster:
     """
     from kubernetes import client, config
 
-    namespace = ACCOUNT / "namespace"
     try:
         config.load_incluster_config()
-    except config.ConfigException:
+        namespace = (ACCOUNT / "namespace").read_text().strip()
+    except (config.ConfigException, OSError):
         raise UsageError(
             "training on several nodes is started by a step in a cluster; here, set num_nodes to 1"
         ) from None
     pod = os.environ.get("KFP_POD_NAME") or os.environ.get("HOSTNAME", "")
-    return Cluster(client.ApiClient(), namespace.read_text().strip(), pod)
+    return Cluster(client.ApiClient(), namespace, pod)
 
 
 def _error(what: str, namespace: str, status: int, said: str) -> DicoError:

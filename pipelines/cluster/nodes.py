@@ -49,11 +49,12 @@ def run_nodes(
         TryAgainError: cancelled, or Kubernetes does not answer.
         DicoError: a node failed; message and exit code are those of the first that did.
     """
+    cluster = cluster or connect()
     handover = hand_over(step, arguments)
     if not handover.is_done():
         name = f"dico-{step.replace('_', '-')}-{handover.key.rpartition('-')[2]}"
         call = Call(name, handover.store_uri, handover.key, num_nodes, num_processes)
-        _train(cluster or connect(), call, handover, pod, pause)
+        _train(cluster, call, handover, pod, pause)
     handover.take_output()
 
 

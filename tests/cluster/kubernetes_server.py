@@ -67,6 +67,7 @@ class KubernetesServer:
         self.requests, self.jobs, self.created = [], {}, []
         self.script, self.refuse, self.failures = [({}, [], [])], {}, []
         self.failures_after_creation = []
+        self.allowed = set()
         self.done = lambda: None
         self.step = 0
 
@@ -80,6 +81,10 @@ class KubernetesServer:
         for (refused, end), answer in self.refuse.items():
             if method == refused and path.endswith(end):
                 return answer
+        if path.endswith("/selfsubjectaccessreviews"):
+            asked = body["spec"]["resourceAttributes"]
+            allowed = tuple(asked[key] for key in ("verb", "group", "resource")) in self.allowed
+            return 201, {**body, "status": {"allowed": allowed}}
         if path.startswith(JOBS):
             return self._jobs(method, path.removeprefix(JOBS).strip("/"), body)
         if path == PODS:

@@ -8,8 +8,10 @@ import pytest
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 
 from dico.errors import AccessError, DicoError, TryAgainError, UsageError
+from dico.launching import launch
 from dico.launching.nodes import FAILURE, OUTPUT, hand_over
 from dico.storage import open_store
+from pipelines.cluster.health import check_rights
 from pipelines.cluster.nodes import run_nodes
 from tests.cluster.kubernetes_server import KubernetesServer, pod, serving
 
@@ -220,3 +222,17 @@ def test_only_what_the_role_allows_is_asked_for(server, cluster, arguments):
     assert kinds == {
         ("GET", "pods"), ("GET", "trainjobs"), ("POST", "trainjobs"), ("DELETE", "trainjobs"),
     }  # fmt: skip
+
+
+def test_an_account_that_may_not_create_trainjobs_is_told_so_by_the_doctor(server, cluster):
+    assert check_rights(cluster).advice == "run with service account dico of manifests/base"
+    server.allowed = {("create", "trainer.kubeflow.org", "trainjobs")}
+    assert check_rights(cluster).advice == ""
+
+
+def test_outside_a_cluster_nothing_is_handed_over(arguments, monkeypatch, tmp_path):
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="set num_nodes to 1"):
+        launch("pretrain_captioner", {**arguments, "seed": 7}, num_nodes=2)
+    assert sorted(tmp_path.rglob("*")) == before
