@@ -44,9 +44,9 @@ def summary(cpu: list[float], wall: list[float]) -> dict[str, float]:
     }
 
 
-def gemm_peak_flops(size: int = 1536) -> float:
-    """Floating-point operations per CPU second of the best of seven square float32 products."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
+def gemm_peak_flops(size: int = 1536, dtype: torch.dtype = torch.float32) -> float:
+    """Floating-point operations per CPU second of the best of seven square products."""
+    left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(7):
         start = time.process_time()
