@@ -101,6 +101,15 @@ class Checkpoints:
         """Waits at most ``seconds`` for copies under way; whether the newest is in the store."""
         return self.mirror is None or self.mirror.flush(seconds)
 
+    def finish(self, seconds: float) -> None:
+        """At the end of training: waits for the copies, and then removes what is local of them."""
+        if self.mirror is None:
+            return
+        if self.mirror.flush(seconds):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        else:
+            logger.warning("%s: the newest checkpoint is on this machine alone", self.folder)
+
     def _newest(self) -> Loaded | None:
         """The newest whole checkpoint, of this disk first; one from the store is copied here."""
         local = self._names()

@@ -95,10 +95,20 @@ class TrainingState:
         """The inverse of `tensors` and `summary`.
 
         Raises:
-            DataError: of another format, or tensors of another model; nothing is changed.
+            DataError: of another format, or tensors of another model; nothing is changed. Or its
+                parts do not fit together, and this state is of no use.
         """
         state = _upgraded(state)
         self._require_fit(tensors)
+        try:
+            self._load(tensors, state)
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError, RuntimeError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise DataError(
+                f"checkpoint: its parts do not fit together ({reason}); remove it"
+            ) from None
+
+    def _load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.model.load_state_dict(_below("model/", tensors))
         self.best_weights = _below("best/", tensors)
         moments: dict[int, dict[str, Tensor]] = {}

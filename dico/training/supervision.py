@@ -110,4 +110,4 @@ def supervised(
             supervisor._save()
         yield supervisor
     if world.is_main:
-        checkpoints.flush(_SECONDS_TO_COPY_AT_THE_END)
+        checkpoints.finish(_SECONDS_TO_COPY_AT_THE_END)

@@ -153,7 +153,7 @@ def test_the_manifest_and_its_fingerprint(tmp_path: Path, records: list[Record])
     with pytest.raises(DataError, match="no split"):
         read_manifest(path, "val")
     (tmp_path / "x.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="not a Parquet manifest"):
+    with pytest.raises(DataError, match="not a manifest"):
         read_manifest(tmp_path / "x.parquet")
 
 
@@ -178,3 +178,9 @@ def test_an_empty_list_of_images_is_no_dataset(tmp_path):
     path.write_text('{"images": []}')
     with pytest.raises(DataError, match="no pictures"):
         detect(str(path))
+
+
+def test_a_header_that_is_no_csv_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text('image,captionpng,"two, of ,them"eval\n')
+    (entry,) = read_entries(detect(str(tmp_path / "d.csv")))
+    assert [code for code, _ in entry.findings] == ["file_malformed"]

@@ -263,3 +263,10 @@ def test_kept_weights_do_not_change_with_the_model():
     assert not torch.equal(weights(state), before)
     state.restore_best()
     assert torch.equal(weights(state), before)
+
+
+def test_generators_that_do_not_fit_are_refused(tmp_path):
+    checkpoints, _ = save_steps(tmp_path, 1)
+    edit(tmp_path / FOLDER / "step-00000001", rng={"python": [3, [1, 2], None]})
+    with pytest.raises(DataError, match=r"parts do not fit together \(ValueError: state vector"):
+        checkpoints.resume(small_state())

@@ -70,6 +70,18 @@ def test_a_fresh_machine_goes_on_from_the_copy(remote, tmp_path):
     assert torch.equal(weights(resumed), weights(state))
 
 
+def test_a_finished_run_leaves_its_copy_alone(remote, tmp_path):
+    checkpoints = Checkpoints(remote, "run")
+    trained(checkpoints, 1)
+    checkpoints.finish(10)
+    assert names(tmp_path / "disk") == []
+    assert names(tmp_path / "far") == ["step-00000001"]
+    remote.fault = TryAgainError("the network is down")
+    trained(checkpoints, 1, 2)
+    checkpoints.finish(10)
+    assert names(tmp_path / "disk")[-1] == "step-00000002"
+
+
 def test_copies_are_made_in_order_and_skip_what_was_overtaken(remote, tmp_path):
     checkpoints = Checkpoints(remote, "run")
     remote.open.clear()

@@ -19,7 +19,11 @@ def read_csv(path: str) -> Iterator[Row]:
         delimiter = "\t" if ".tsv" in path.lower() else _delimiter(file.readline())
         file.seek(0)
         reader = csv.reader(file, delimiter=delimiter, strict=True)
-        header = [name.strip().lower() for name in next(reader, [])]
+        try:
+            header = [name.strip().lower() for name in next(reader, [])]
+        except csv.Error as error:
+            yield f"{path}:1", None, [("file_malformed", f"CSV: {error}")]
+            return
         while True:
             try:
                 fields = next(reader)
@@ -62,7 +66,7 @@ def _csv_row(header: list[str], fields: list[str], where: str) -> Row:
         if isinstance(row.get(key), str) and row[key].lstrip().startswith("["):
             try:
                 row[key] = json.loads(row[key])
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 findings.append(("row_malformed", f"{key} is not a JSON list: {error}"))
     if "caption" in header and "caption" not in row:
         row["caption"] = ""
