@@ -1,7 +1,8 @@
 """Captioners of the transformers library: the model, its vocabulary, its pixels and its adapters."""
 
 from dico.models.huggingface.adapters import add_adapters, has_adapters, without_adapters
-from dico.models.huggingface.families import HuggingFaceCaptioner, wrap
+from dico.models.huggingface.captioner import HuggingFaceCaptioner
+from dico.models.huggingface.families import wrap
 from dico.models.huggingface.folder import POLICY_FILE, load, open_checkpoint, save
 from dico.models.huggingface.pixels import PixelConfig
 from dico.models.huggingface.tokenizer import HuggingFaceTokenizer

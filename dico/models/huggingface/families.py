@@ -6,18 +6,11 @@
 - ``llava``: LlavaForConditionalGeneration, a decoder-only language model after a prompt that holds
   the image's places.
 
-Captions are ids BOS..EOS, PAD after, in the model's own vocabulary. BOS is the token a caption
-begins with; where a prompt takes its place, BOS only marks it. PAD is an id beyond the vocabulary,
-because many models have none or use EOS for it; it never reaches the model.
-
-B images, K candidates per image, N = B * K captions, T tokens, P image tokens, D width,
-V vocabulary.
+N captions, P image tokens, D width.
 """
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,85 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from dico.errors import ConfigError
-from dico.losses import token_logps
-from dico.models.captioner_config import HuggingFaceConfig
-from dico.models.huggingface.pixels import PixelConfig, pixel_config
-from dico.models.huggingface.tokenizer import HuggingFaceTokenizer
-
-MOST_TOKENS = 1024
-
-
-class HuggingFaceCaptioner(nn.Module):
-    """A captioner that sees pixels; made by `wrap`, `open_checkpoint` or `load`."""
-
-    bos_id: int
-    eos_id: int
-
-    def __init__(self, model: Any, prompt: list[int]) -> None:
-        super().__init__()
-        self.model, self.prompt = model, prompt
-        self.text_config = model.config.get_text_config(decoder=True)
-        self.vocab_size: int = self.text_config.vocab_size
-        self.pad_id = self.vocab_size
-        self.tokenizer: HuggingFaceTokenizer | None = None
-        self.processor: dict[str, Any] | None = None
-        self.settings = HuggingFaceConfig()
-
-    @property
-    def max_tokens(self) -> int:
-        """Longest caption that fits the model's positions, BOS and EOS included."""
-        config = self.text_config
-        names = ("max_position_embeddings", "n_positions")
-        found = [getattr(config, name) for name in names if getattr(config, name, None)]
-        return min(MOST_TOKENS, *map(int, found)) - len(self.prompt)
-
-    @cached_property
-    def pixels(self) -> PixelConfig:
-        """How a picture becomes pixels.
-
-        Raises:
-            ConfigError: the model has no image processor, or one that is not known.
-        """
-        if self.processor is None:
-            raise ConfigError("captioner: its folder has no preprocessor_config.json; add it")
-        return pixel_config(self.processor)
-
-    @property
-    @abstractmethod
-    def image_encoder(self) -> nn.Module:
-        """The vision tower."""
-
-    @abstractmethod
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Image states (B, P, D), computed once per image, of pixels (B, 3, H, W)."""
-
-    @abstractmethod
-    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
-        """Logits (N, T, V) of what follows each of ``inputs`` (N, T), with one state per caption."""
-
-    @abstractmethod
-    def generate(self, states: Tensor, **options: Any) -> Tensor:
-        """Captions (N, T) of transformers' search, BOS first."""
-
-    def caption_logits(self, states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (M, V) and targets (M,) of the M real tokens of captions (N, T), for cross-entropy.
-
-        The N / B captions of an image are side by side and share its states.
-        """
-        targets = tokens[:, 1:]
-        real = targets != self.pad_id
-        inputs = tokens[:, :-1].masked_fill(tokens[:, :-1] == self.pad_id, self.eos_id)
-        repeated = states.repeat_interleave(len(tokens) // len(states), dim=0)
-        return self.next_logits(repeated, inputs)[real], targets[real]
-
-    def score_candidates(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
-        flat = tokens.flatten(0, 1)
-        logits, targets = self.caption_logits(states, flat)
-        real = flat[:, 1:] != self.pad_id
-        logps = torch.zeros(real.shape, device=real.device)
-        logps = logps.masked_scatter(real, token_logps(logits, targets))
-        return logps.sum(dim=-1).view(tokens.shape[:2])
+from dico.models.huggingface.captioner import HuggingFaceCaptioner
 
 
 class _EncoderDecoder(HuggingFaceCaptioner):

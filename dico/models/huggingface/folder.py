@@ -17,7 +17,8 @@ from dico.config_schema import from_dict, to_dict
 from dico.errors import ConfigError, DataError
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface.adapters import merge_adapters
-from dico.models.huggingface.families import HuggingFaceCaptioner, wrap
+from dico.models.huggingface.captioner import HuggingFaceCaptioner
+from dico.models.huggingface.families import wrap
 from dico.models.huggingface.pixels import PREPROCESSOR_FILE, read_processor
 from dico.models.huggingface.tokenizer import HuggingFaceTokenizer
 from dico.models.torchvision_compat import ensure_torchvision_imports
