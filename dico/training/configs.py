@@ -68,9 +68,9 @@ class EvaluatorTrainingConfig:
     def __post_init__(self) -> None:
         """Checks the ranges."""
         sizes = ("image_size_px", "vision_width", "patch_size_px", "text_width", "text_layers")
-        sizes += ("head_width", "embed_dim", "context_tokens", "vocab_size")
+        others = ("head_width", "embed_dim", "context_tokens", "vocab_size")
         periods = ("batch_size", "checkpoint_every_steps", "validate_every_steps")
-        for name in (*sizes, *periods):
+        for name in (*sizes, *others, *periods):
             check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         positive = self.vision_layers and min(self.vision_layers) >= 1
         check(bool(positive), "vision_layers", self.vision_layers, "each must be at least 1")
