@@ -55,7 +55,7 @@ def judge(length: int, fault: str):
 
 
 @dsl.pipeline(name="small")
-def small(text: str = "ab", times: int = 2, fault: str = ""):
+def small(text: str = "ab", times: int = 2, fault: str = "", pods: dict = {}):  # noqa: B006
     counted = count(text=text, times=times)
     repeat(counted=counted.outputs["counted"])
     judged = judge(length=counted.outputs["length"], fault=fault)

@@ -40,7 +40,7 @@ def test_run_leaves_everything_in_its_folder(pipeline, tmp_path, capfd):
     assert "counting ab" in (folder / "logs" / "count.log").read_text()
     summary = json.loads((folder / "run.json").read_text())
     assert summary["status"] == "done"
-    assert summary["parameters"] == {"text": "ab", "times": 3, "fault": ""}
+    assert summary["parameters"] == {"text": "ab", "times": 3, "fault": "", "pods": {}}
     count = next(step for step in summary["steps"] if step["step"] == "count")
     assert count["outputs"]["length"] == "6"
     assert count["seconds"] > 0
@@ -106,6 +106,7 @@ def test_values_reach_the_step_as_they_are(pipeline, tmp_path, text):
         (["times=many"], ConfigError, "times: expected a whole number, got 'many'"),
         (["times"], UsageError, "'times': expected key=value"),
         (["times=1", "times=2"], UsageError, "times: given twice"),
+        (["pods=[1]"], ConfigError, r"pods: expected JSON such as"),
         (["text={{$.x}}"], ConfigError, "text: .* looks like a placeholder"),
     ],
 )
