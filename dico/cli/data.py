@@ -79,6 +79,8 @@ def stats(
         print(json.dumps(numbers, ensure_ascii=False, indent=1))
         return
     for name, value in numbers.items():
+        if value in (None, {}):
+            continue  # pictures that were not opened have no known size
         if isinstance(value, dict):
             value = ", ".join(f"{k}: {v}" for k, v in value.items())
         elif isinstance(value, list):

@@ -111,7 +111,7 @@ def statistics(records: Iterable[Record]) -> dict[str, object]:
         "words_per_caption": {f"{q:.0%}": _quantile(lengths, q) for q in (0.05, 0.5, 0.95, 1.0)},
         "num_different_words": len(words),
         "most_frequent_words": [word for word, _ in words.most_common(20)],
-        "gigabytes": round(num_bytes / 1e9, 6),
+        "gigabytes": round(num_bytes / 1e9, 6) if num_bytes else None,
         "flags": dict(flags.most_common()),
     }
 

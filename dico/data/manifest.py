@@ -181,10 +181,12 @@ def _open(path: str | Path) -> pq.ParquetFile:
     except FileNotFoundError:
         raise DataError(f"{path}: no such manifest; run validation first") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: not a Parquet manifest ({reason})") from None
+        reason = " ".join(str(error).split())[:100]
+        raise DataError(
+            f"{path}: not a manifest ({reason}); `dico validate` makes one of a dataset"
+        ) from None
     if found not in READABLE or not set(SCHEMA.names) <= set(file.schema_arrow.names):
-        raise DataError(f"{path}: not a manifest of format {FORMAT}; validate the dataset again")
+        raise DataError(f"{path}: not a manifest of format {FORMAT}; `dico validate` makes one")
     return file
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from dico.data.validation.config import ValidationConfig
 from dico.data.validation.findings import KINDS
+from dico.data.validation.tables import PICTURE_COLUMNS
 from dico.errors import ConfigError
 
 TABLES = ("pictures", "dataset")
@@ -148,8 +149,10 @@ def _judge_table(
     for index, one in enumerate(expectations):
         column = one.get("kwargs", {}).get("column")
         if column is not None and column not in frame.columns:
+            known = ", ".join(frame.columns if name == "dataset" else PICTURE_COLUMNS)
+            more = "" if name == "dataset" else " and one for each kind of finding"
             raise ConfigError(f"expectation {one['type']}: table {name} has no column {column!r}; "
-                              f"it has {', '.join(frame.columns)}")  # fmt: skip
+                              f"it has {known}{more}")  # fmt: skip
         try:
             configuration = ExpectationConfiguration(
                 type=one["type"], kwargs=dict(one.get("kwargs", {})), meta={"index": index}

@@ -94,7 +94,7 @@ here from the pictures' content, so it never changes, and near-duplicates stay t
 show</div>{% endif %}
 <figcaption>{% if e.caption is not none %}<q>{{ e.caption[:160] }}</q><br>{% endif %}
 <b>{{ e.image_id[:60] }}</b>{% if e.split %} &middot; {{ e.split }}{% endif %}
-{% if e.caption is none and e.detail %}<br>{{ e.detail|replace(e.uri ~ ': ', '') }}{% endif %}<br><span class="mono">{{ e.where.rpartition("/")[2] }}</span></figcaption></figure>
+{% if e.caption is none and e.detail %}<br>{{ e.detail|replace(e.uri ~ ': ', '') if e.uri else e.detail }}{% endif %}<br><span class="mono">{{ e.where.rpartition("/")[2] }}</span></figcaption></figure>
 {% endfor %}</div></section>{% endfor %}
 
 {% if pairs %}<h2>Pictures that look alike</h2><p class="soft">{{ num_pairs }} pairs; the

@@ -155,16 +155,17 @@ def _charts(outcome: Outcome) -> list[dict[str, Any]]:
 def _histogram(title: str, values: npt.NDArray[Any], num_bins: int = 26) -> dict[str, Any]:
     low, high = (float(v) for v in np.quantile(values, [0.005, 0.995]))
     whole = bool(np.all(values == np.round(values)))
-    if whole and high - low < num_bins:
+    if (whole and high - low < num_bins) or high == low:
         edges = np.arange(low - 0.5, high + 1.5)
     else:
-        edges = np.linspace(low, high if high > low else low + 1, num_bins + 1)
+        edges = np.linspace(low, high, num_bins + 1)
     counts, _ = np.histogram(np.clip(values, low, high), edges)
-    width = 260 / len(counts)
+    step = 260 / len(counts)
+    width = min(step, 40.0)
     top = max(1, int(counts.max()))
     bars = [
         {
-            "x": round(i * width + 0.5, 2),
+            "x": round(i * step + (step - width) / 2 + 0.5, 2),
             "y": round(94 - 90 * int(count) / top, 2),
             "width": round(max(0.5, width - 1), 2),
             "height": round(90 * int(count) / top, 2),

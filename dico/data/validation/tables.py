@@ -11,6 +11,16 @@ from dico.data.validation.outcome import Outcome
 from dico.data.validation.scan import Scan
 
 TEXT_COLUMNS = ("image_id", "uri", "sha256", "captions", "num_bytes")
+NUMBER_COLUMNS = (
+    "width_px",
+    "height_px",
+    "aspect_ratio",
+    "num_captions",
+    "num_words",
+    "set_aside",
+    "split",
+)
+PICTURE_COLUMNS = (*TEXT_COLUMNS, *NUMBER_COLUMNS)
 
 
 def picture_frame(outcome: Outcome, scan: Scan, suite: list[dict[str, Any]]) -> Any:
