@@ -2,14 +2,18 @@
 
 import io
 import json
+import os
+import signal
 import tarfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from dico.data.entries import Entry
 from dico.data.formats import detect, read_entries
 from dico.data.manifest import fingerprint, read_manifest
 from dico.data.tar_index import TarError, iter_members
@@ -293,3 +297,30 @@ def test_a_drifted_dataset_is_refused(tmp_path: Path) -> None:
     write_rows(tmp_path, rows)
     reasons = run(tmp_path, baseline=str(baseline))["reasons"]
     assert [r.partition(":")[0] for r in reasons] == ["drift_words_per_caption", "drift_new_words"]
+
+
+def test_a_killed_validation_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGKILL in the middle: what was seen before it, but for the last batch, is not opened again."""
+    from dico.data import picture_cache
+    from dico.data.validation.scan import scan
+
+    write_dataset(tmp_path, 40)
+    source, work = detect(str(tmp_path / "dataset.jsonl")), tmp_path / "work"
+    work.mkdir()
+    config = ValidationConfig(num_workers=1)
+
+    def dying() -> Iterator[Entry]:
+        for index, entry in enumerate(read_entries(source)):
+            if index == 30:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield entry
+
+    child = os.fork()
+    if not child:
+        picture_cache._BATCH = 5
+        scan(dying(), work, tmp_path / "cache.sqlite", config)
+        os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    again = scan(read_entries(source), work, tmp_path / "cache.sqlite", config)
+    assert again.num_rows == 40
+    assert 10 <= again.num_decoded <= 25
