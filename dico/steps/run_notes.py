@@ -15,6 +15,7 @@ from typing import Any
 
 from dico.errors import DicoError
 from dico.preflight import default_place
+from dico.redaction import redact
 from dico.storage import open_store
 
 RUN_VARIABLE = "DICO_RUN_ID"
@@ -41,7 +42,7 @@ def noted(step: str, store: str) -> Iterator[dict[str, Any]]:
     try:
         yield facts
     except BaseException as error:
-        note("failed", " ".join(f"{error or type(error).__name__}".split()))
+        note("failed", redact(" ".join(f"{error or type(error).__name__}".split())))
         raise
     note("done")
 
@@ -67,4 +68,4 @@ def _write(store: str, content: dict[str, Any]) -> None:
     try:
         open_store(place).write_bytes(key, json.dumps(content, indent=1).encode())
     except (DicoError, OSError) as error:
-        print(f"note: {key} could not be written: {error}", file=sys.stderr)
+        print(redact(f"note: {key} could not be written: {error}"), file=sys.stderr)

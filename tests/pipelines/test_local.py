@@ -191,3 +191,33 @@ def wait_for(condition, seconds=120.0):
             return found
         time.sleep(0.05)
     raise AssertionError("did not happen in time")
+
+
+def test_without_an_engine_containers_are_refused_before_anything_is_written(
+    pipeline, tmp_path, monkeypatch
+):
+    pytest.importorskip("docker")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(UsageError, match="no container engine answers"):
+        run(pipeline, [], tmp_path / "runs", containers=True)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_containers_see_the_folders_that_the_parameters_name(tmp_path):
+    from pipelines.containers import folders_of
+
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    values = {
+        "dataset": f"{tmp_path}/data/set.jsonl",
+        "images": str(pictures),
+        "store": str(tmp_path / "runs" / "store"),
+        "registry": "/registry",
+        "preset": "toy",
+    }
+    assert folders_of(values, tmp_path / "runs") == {
+        f"{tmp_path}/runs": "rw",
+        f"{tmp_path}/data": "ro",
+        f"{tmp_path}/pictures": "ro",
+        "/registry": "rw",
+    }

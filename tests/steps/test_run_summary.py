@@ -71,6 +71,14 @@ def test_a_note_that_cannot_be_written_changes_nothing(tmp_path, monkeypatch, ca
     assert "could not be written" in capsys.readouterr().err
 
 
+def test_no_secret_is_noted(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2hunter2hunter2")
+    with pytest.raises(DataError), noted("preflight", store):
+        raise DataError("the server says hunter2hunter2hunter2 is wrong")
+    summary, page = summarise(store, tmp_path, "FAILED")
+    assert "hunter2" not in page + json.dumps(summary)
+
+
 def test_notes_of_other_runs_are_left_alone(store, monkeypatch):
     with noted("preflight", store):
         pass
