@@ -15,10 +15,10 @@ import torch
 from measure import alternate, write
 from PIL import Image
 
+from dico.data.fast_square import fast_square
 from dico.data.images import load_image_bytes
 from dico.models.clip import ClipConfig, TextConfig, VisionConfig
 from dico.models.evaluator import EvaluatorConfig, normalise, preprocess
-from dico.models.fast_square import fast_square
 
 SIZE_PX = 224
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "coco_mini" / "val2017"

@@ -127,8 +127,8 @@ def _features(
 
 
 def _fast_pixels(data: bytes, uri: str, model: Evaluator) -> Tensor:
+    from dico.data.fast_square import fast_square
     from dico.models.evaluator import normalise
-    from dico.models.fast_square import fast_square
 
     config = model.config
     square = fast_square(data, uri, config.image_size_px, config.interpolation)

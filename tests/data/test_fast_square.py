@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from dico.data.fast_square import fast_square
 from dico.data.images import ImageError, load_image_bytes
-from dico.models.fast_square import fast_square
 from dico.models.square import cut_square
 from tests.data import zoo
 from tests.data.pictures import encoded, picture
