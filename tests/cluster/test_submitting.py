@@ -3,13 +3,12 @@
 import json
 import re
 import socket
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from kfp_server_api import models
 
 from dico.errors import AccessError, ConfigError, TryAgainError, UsageError
@@ -243,10 +242,11 @@ def test_the_server_of_these_tests_refuses_what_is_wrong(body, model, expected):
     ],
 )
 def test_the_lines_of_the_guide_for_the_kfp_command(server, endpoint, line):
-    kfp = [sys.executable, "-W", "ignore", "-c", "from kfp.cli.__main__ import main; main()"]
+    from kfp.cli.cli import cli
+
     given = line.format(file=PIPELINE).split()
-    done = subprocess.run([*kfp, *given], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(cli, given, obj={}, auto_envvar_prefix="KFP")
+    assert done.exit_code == 0, done.output
     assert server.refused == []
     values = server.runs[0]["runtime_config"]["parameters"]
     assert values == {"preset": "toy", "seed": 3, "store": "s3://bucket/dico"}
