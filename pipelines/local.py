@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import dico
+from components.image import IMAGE
 from dico.errors import DicoError, TryAgainError, UsageError
 from dico.progress import format_seconds
 from dico.provenance import code_digest
@@ -70,7 +71,7 @@ def run(
     how = None
     if containers:
         find_engine()
-        how = Containers(str(values["image"]), folders_of(values, runs))
+        how = Containers(str(values.get("image", IMAGE)), folders_of(values, runs))
         how = dataclasses.replace(how, user=user) if user else how
     folder = RunFolder.create(runs, name or new_name(specification.name))
     with _terminable():

@@ -1,5 +1,6 @@
 """The local runner: results, cache, logs, exit codes and the run's folder, on a small pipeline."""
 
+import gc
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -198,8 +200,11 @@ def test_without_an_engine_containers_are_refused_before_anything_is_written(
 ):
     pytest.importorskip("docker")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    with pytest.raises(UsageError, match="no container engine answers"):
-        run(pipeline, [], tmp_path / "runs", containers=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # docker leaves its socket open
+        with pytest.raises(UsageError, match="no container engine answers"):
+            run(pipeline, [], tmp_path / "runs", containers=True)
+        gc.collect()
     assert not (tmp_path / "runs").exists()
 
 
