@@ -23,6 +23,7 @@ def register_model(
     overrides: str,
     seed: int,
     run_id: str,
+    champion: str,
     store: str,
     registered: Output[Artifact],
 ) -> NamedTuple("Outputs", [("version", str), ("promoted", str)]):
@@ -42,6 +43,8 @@ def register_model(
         overrides: Settings that were changed.
         seed: Seed of the run.
         run_id: Kubeflow's id of the run.
+        champion: Number of the version that the gate compared with; empty for none. Where another
+            reigns by now, the version is registered and not promoted.
         store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
@@ -72,6 +75,7 @@ def register_model(
                     "overrides": overrides,
                     "seed": seed,
                     "run_id": run_id,
+                    "champion": champion,
                 }
             ),
             output_version=registered.path,

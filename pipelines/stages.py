@@ -141,7 +141,7 @@ def train_and_register(
     champion_captions = pods.heavy(
         caption_with_champion(
             registry=registry, model_name=run.model_name, version=run.champion, **test
-        )
+        ).after(run.data.gate)
     ).outputs["captions"]
     evaluation = pods.heavy(
         evaluate_captions(
@@ -179,6 +179,7 @@ def train_and_register(
             registry=registry,
             model_name=run.model_name,
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            champion=run.champion,
             **judged,
             **made_from,
         ),

@@ -2,15 +2,24 @@
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dico.errors import UsageError
 from dico.evaluation import Evaluation
 from dico.provenance import code_digest, code_version
-from dico.registry import CHAMPION, MODEL_CARD, model_card, open_registry, stage_version
+from dico.registry import (
+    CHAMPION,
+    MODEL_CARD,
+    Registry,
+    Version,
+    model_card,
+    open_registry,
+    stage_version,
+)
 from dico.storage import atomic_write, sha256_file
 
 IMAGE_VARIABLE = "DICO_IMAGE"
@@ -45,7 +54,8 @@ def register_model(
         report: the run's report, HTML.
         registry: folder or s3:// prefix of the registry.
         model_name: name to register under.
-        lineage: names and values of what the model was made from, JSON.
+        lineage: names and values of what the model was made from, JSON; ``champion``, where it is
+            there, is the number of the version that the gate compared with, or empty for none.
         output_version: JSON file to write: name, number, promoted.
     """
     if not registry:
@@ -81,14 +91,35 @@ def register_model(
             "decision": verdict,
         }
         version = opened.register(model_name, folder, metadata, identity)
-    promoted = bool(verdict["promote"])
-    if promoted:
+    promoted = bool(verdict["promote"]) and _still_judged(opened, version, facts)
+    reigning = opened.champion(model_name)
+    if promoted and (reigning is None or reigning.number != version.number):
         opened.set_alias(model_name, CHAMPION, version.number, "; ".join(verdict["reasons"]))
     summary = {"model": model_name, "version": version.number, "promoted": promoted}
     Path(output_version).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(output_version) as temporary:
         temporary.write_text(json.dumps(summary) + "\n", encoding="utf-8")
     return Outputs(str(version.number), str(promoted).lower())
+
+
+def _still_judged(registry: Registry, version: Version, facts: Mapping[str, Any]) -> bool:
+    """Whether the champion is the one that the gate compared with, where the lineage names it.
+
+    Another run may have put a better one there meanwhile: then the version is registered, and
+    judged again by the next run.
+    """
+    reigning = registry.champion(version.name)
+    if "champion" not in facts or (reigning and reigning.number == version.number):
+        return True
+    number = str(reigning.number) if reigning else ""
+    if number == str(facts["champion"]):
+        return True
+    print(
+        f"not promoted: the champion is version {number or 'none'} now, and the gate compared with "
+        f"version {facts['champion'] or 'none'}",
+        file=sys.stderr,
+    )
+    return False
 
 
 def _weights(folders: Mapping[str, Path]) -> dict[str, str]:

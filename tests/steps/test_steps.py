@@ -211,6 +211,38 @@ def test_registering_is_repeatable_and_obeys_the_decision(walk, tmp_path):
     )
 
 
+def test_a_champion_that_another_run_made_meanwhile_stays(walk, tmp_path, capsys):
+    (tmp_path / "report.html").write_text("<p>report</p>")
+    (tmp_path / "decision.json").write_text(json.dumps({"promote": True, "reasons": ["better"]}))
+    registry = open_registry(tmp_path / "registry")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "weights").write_bytes(b"of another run")
+    registry.register("small", other, {}, "another model")
+    registry.set_alias("small", "champion", 1, "was there first")
+    arguments = {
+        "captioner": path(walk, "dico"),
+        "evaluator": path(walk, "evaluator"),
+        "evaluation": path(walk, "evaluation"),
+        "decision": str(tmp_path / "decision.json"),
+        "report": str(tmp_path / "report.html"),
+        "registry": str(tmp_path / "registry"),
+        "model_name": "small",
+        "output_version": str(tmp_path / "version.json"),
+    }
+    outputs = register_model(lineage=json.dumps({"champion": ""}), **arguments)
+    assert (outputs.version, outputs.promoted) == ("2", "false")
+    assert "the champion is version 1 now" in capsys.readouterr().err
+    assert registry.champion("small").number == 1
+    for _ in range(2):  # a step that is tried again says the same
+        outputs = register_model(lineage=json.dumps({"champion": "1"}), **arguments)
+        assert (outputs.version, outputs.promoted) == ("2", "true")
+    version = registry.champion("small")
+    card = (registry.fetch(version, tmp_path / "cache") / "model_card.md").read_text()
+    assert "captioner_model_sha256" in card
+    assert version.metadata["decision"] == {"promote": True, "reasons": ["better"]}
+
+
 def test_without_a_champion_there_are_no_captions(walk, tmp_path):
     assert find_champion(registry=str(tmp_path), model_name="small").version == ""
     caption_with_champion(
