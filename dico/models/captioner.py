@@ -303,8 +303,7 @@ class DecoderCache:
         self.head = Head(decoder.words.weight)
         self._decoder, self._num_heads = decoder, config.num_heads
         self._layers = [_PackedLayer(layer) for layer in decoder.stack()]
-        images = images or decoder.look_at(memory)
-        self._images = list(images)
+        self._images = images or [layer.look_at(memory) for layer in self._layers]
         shape = (2, len(memory), config.num_heads, max_nodes, config.width // config.num_heads)
         self._past = [memory.new_empty(shape) for _ in self._layers]
         self._seen = memory.new_zeros((len(memory), 1, 0))
@@ -361,13 +360,20 @@ class _PackedLayer:
 
     def __init__(self, layer: DecoderLayer) -> None:
         self.norms = layer
-        for name in ("self_qkv", "self_out", "cross_query", "cross_out", "ffn_in", "ffn_out"):
-            linear = getattr(layer, name)
-            setattr(self, name, packed_linear(linear.weight, linear.bias))
+        for name, linear in layer.named_children():
+            if isinstance(linear, nn.Linear):
+                setattr(self, name, packed_linear(linear.weight, linear.bias))
+
+    def look_at(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """As `DecoderLayer.look_at`."""
+        merged = self.cross_key_value(memory)
+        key, value = split_heads(merged, 2, self.norms.num_heads)
+        return key, value
 
     self_qkv: Linear
     self_out: Linear
     cross_query: Linear
+    cross_key_value: Linear
     cross_out: Linear
     ffn_in: Linear
     ffn_out: Linear
