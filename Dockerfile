@@ -21,7 +21,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     mkdir dico components pipelines \
     && echo '__version__ = "0"' > dico/__init__.py \
     && touch components/__init__.py pipelines/__init__.py \
-    && /dico/bin/python -m pip install -c constraints.txt '.[all]' \
+    && /dico/bin/python -m pip install --no-compile -c constraints.txt '.[all]' \
     && /dico/bin/python -m pip uninstall -y dico \
     && rm -rf build dico components pipelines *.egg-info
 
@@ -31,7 +31,7 @@ COPY dico dico
 COPY components components
 COPY pipelines pipelines
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    /dico/bin/python -m pip install --no-deps --prefix /code . \
+    /dico/bin/python -m pip install --no-compile --no-deps --prefix /code . \
     && /dico/bin/python -m compileall -q --invalidation-mode unchecked-hash /code/lib
 
 # Without what no step needs: pip, headers, the test suites of the larger packages.
