@@ -1,0 +1,39 @@
+"""``dico rebuild``: trains a registered version again and compares the weights to the bit."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dico.cli.caption import REGISTRY_VARIABLE
+from dico.errors import DigestError
+
+
+def rebuild(
+    model: Annotated[
+        str, typer.Argument(help="name, name@alias or name@3 in the registry, or a folder or URI.")
+    ],
+    work: Annotated[Path, typer.Option(help="Folder to train in; the same folder resumes.")],
+    registry: Annotated[
+        str,
+        typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
+    ] = "runs/registry",
+    dataset: Annotated[str, typer.Option(help="Where the annotations are, if they moved.")] = "",
+    images: Annotated[
+        str, typer.Option(help="Folder of the pictures, if annotations lack it.")
+    ] = "",
+    any_code: Annotated[bool, typer.Option(help="Compare though the code is another.")] = False,
+) -> None:
+    """Train a registered version again from its lineage; the weights must be the same."""
+    from dico.serving.source import find_source
+
+    source = find_source(model, registry)
+
+    from dico.steps.rebuild_version import rebuild_version
+
+    rebuilt = rebuild_version(str(source.folder), str(work), dataset, images, any_code)
+    for name, registered in rebuilt.registered.items():
+        found = rebuilt.rebuilt.get(name, "missing")
+        print(f"{'same' if found == registered else 'DIFFERS'}  {name}  {registered}  {found}")
+    if not rebuilt.same:
+        raise DigestError(f"{source.name} version {source.version}: rebuilt to other weights")
