@@ -80,7 +80,35 @@ def llava(size, ids):
     return LlavaForConditionalGeneration(config)
 
 
-FAMILIES = [vision_encoder_decoder, blip, git, llava]
+def paligemma(size, ids):
+    from transformers import (
+        GemmaConfig,
+        PaliGemmaConfig,
+        PaliGemmaForConditionalGeneration,
+        SiglipVisionConfig,
+    )
+
+    text = GemmaConfig(
+        vocab_size=size,
+        max_position_embeddings=64,
+        num_key_value_heads=1,
+        head_dim=16,
+        **ids,
+        **SMALL,
+    )
+    config = PaliGemmaConfig(
+        text_config=text,
+        vision_config=SiglipVisionConfig(vision_use_head=False, **SEEING),
+        image_token_index=size - 1,
+        projection_dim=32,
+        hidden_size=32,
+        vocab_size=size,
+    )
+    return PaliGemmaForConditionalGeneration(config)
+
+
+FAMILIES = [vision_encoder_decoder, blip, git, llava, paligemma]
+PROMPTED = (llava, paligemma)
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
 

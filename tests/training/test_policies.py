@@ -16,7 +16,7 @@ from dico.training.distributed import World
 from dico.training.finetune import finetune
 from dico.training.pictures import picture_bank
 from dico.training.xe import pretrain
-from tests.policy.families import FAMILIES, PROMPT, blip, llava, write_checkpoint
+from tests.policy.families import FAMILIES, PROMPT, PROMPTED, blip, write_checkpoint
 from tests.training import tiny
 
 XE = XEConfig(
@@ -49,7 +49,7 @@ def start(world, tmp_path_factory):
 
 
 def opened(folder, make, **settings):
-    prompt = PROMPT if make is llava else ""
+    prompt = PROMPT if make in PROMPTED else ""
     config = HuggingFaceConfig(checkpoint=str(folder), prompt=prompt, **settings)
     return HuggingFacePolicy(open_checkpoint(config))
 

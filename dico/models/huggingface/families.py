@@ -1,10 +1,12 @@
-"""Four families of transformers' captioners behind one interface.
+"""Five families of transformers' captioners behind one interface.
 
 - ``vision-encoder-decoder``: VisionEncoderDecoderModel with any encoder and decoder;
 - ``blip``: BlipForConditionalGeneration;
 - ``git``: GitForCausalLM, whose image tokens are part of the sequence;
 - ``llava``: LlavaForConditionalGeneration, a decoder-only language model after a prompt that holds
-  the image's places.
+  the image's places;
+- ``paligemma``: PaliGemmaForConditionalGeneration, alike, but the tokens of the prompt and of the
+  image look at each other.
 
 N captions, P image tokens, D width.
 """
@@ -163,13 +165,15 @@ class _Llava(HuggingFaceCaptioner):
 
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
         embedded = self._embedded(states, inputs[:, 1:])
-        logits: Tensor = self.model(inputs_embeds=embedded, use_cache=False).logits
+        options = self._options(embedded)
+        logits: Tensor = self.model(inputs_embeds=embedded, use_cache=False, **options).logits
         return logits[:, len(self.prompt) - 1 :]
 
     def generate(self, states: Tensor, **options: Any) -> Tensor:
         first = _column(self.bos_id, states)
         embedded = self._embedded(states, first[:, 1:])
         mask = torch.ones(embedded.shape[:2], dtype=torch.int64, device=states.device)
+        options |= self._options(embedded)
         captions = self.model.generate(inputs_embeds=embedded, attention_mask=mask, **options)
         num_captions = len(captions) // len(states)
         return torch.cat([first.repeat_interleave(num_captions, dim=0), captions], dim=1)
@@ -182,12 +186,53 @@ class _Llava(HuggingFaceCaptioner):
         places = (ids == self.model.config.image_token_id)[:, :, None]
         return embedded.masked_scatter(places, states.to(embedded.dtype))
 
+    def _options(self, embedded: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """What else the model takes beside a prompt and a caption (N, T, D)."""
+        return {}
+
+
+class _PaliGemma(_Llava):
+    def encode(self, pixels: Tensor) -> Tensor:
+        found = self.model.model.get_image_features(pixel_values=pixels)
+        return torch.stack(list(getattr(found, "pooler_output", found)))
+
+    def generate(self, states: Tensor, **options: Any) -> Tensor:
+        """Its search takes no embeddings: it gets the states in place of what it would compute."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        def given(pixel_values: Tensor, **_options: Any) -> Any:
+            return BaseModelOutputWithPooling(pooler_output=pixel_values)
+
+        prompt = torch.tensor([self.prompt], device=states.device).expand(len(states), -1)
+        core = self.model.model
+        core.get_image_features = given
+        try:
+            made = self.model.generate(
+                input_ids=prompt,
+                attention_mask=torch.ones_like(prompt),
+                token_type_ids=torch.zeros_like(prompt),
+                pixel_values=states,
+                **options,
+            )
+        finally:
+            del core.get_image_features
+        captions = made[:, prompt.shape[1] - 1 :].clone()
+        captions[:, 0] = self.bos_id
+        return captions
+
+    def _options(self, embedded: Tensor) -> dict[str, Tensor]:
+        """0 where the tokens of the prompt look at each other, 1 for the caption."""
+        kinds = torch.ones(embedded.shape[:2], dtype=torch.int64, device=embedded.device)
+        kinds[:, : len(self.prompt)] = 0
+        return {"token_type_ids": kinds}
+
 
 FAMILIES: dict[str, type[HuggingFaceCaptioner]] = {
     "vision-encoder-decoder": _EncoderDecoder,
     "blip": _Blip,
     "git": _Git,
     "llava": _Llava,
+    "paligemma": _PaliGemma,
 }
 
 
@@ -198,7 +243,7 @@ def wrap(model: Any, prompt: list[int] | None = None) -> HuggingFaceCaptioner:
 
     Args:
         model: of a class named above.
-        prompt: ids before the caption, the image's places among them (``llava``).
+        prompt: ids before the caption, the image's places among them (``llava``, ``paligemma``).
 
     Raises:
         ConfigError: a family that is not known, a prompt that it does not take, or ids of BOS or
@@ -207,7 +252,7 @@ def wrap(model: Any, prompt: list[int] | None = None) -> HuggingFaceCaptioner:
     kind = model.config.model_type
     if kind not in FAMILIES:
         raise ConfigError(f"captioner: {kind!r} is not supported; known are {', '.join(FAMILIES)}")
-    if prompt and kind != "llava":
+    if prompt and not issubclass(FAMILIES[kind], _Llava):
         raise ConfigError(f"prompt: captions of {kind} have none, got {prompt}")
     captioner = FAMILIES[kind](model, prompt or [])
     for name in ("bos_id", "eos_id"):

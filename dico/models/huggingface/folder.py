@@ -31,6 +31,7 @@ CLASSES = {
     "blip": "BlipForConditionalGeneration",
     "git": "GitForCausalLM",
     "llava": "LlavaForConditionalGeneration",
+    "paligemma": "PaliGemmaForConditionalGeneration",
 }
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
@@ -146,7 +147,8 @@ def _prompt(text: str, model: Any, tokenizer: Any) -> list[int]:
     """Ids of the prompt, in which the image's place is as long as the image's states."""
     if tokenizer is None:
         raise ConfigError("captioner.prompt: needs a tokenizer in the checkpoint's folder")
-    ids: list[int] = tokenizer(text).input_ids
+    begins = tokenizer.bos_token is not None and tokenizer.bos_token in text
+    ids: list[int] = tokenizer(text, add_special_tokens=not begins).input_ids
     image: int = getattr(model.config, "image_token_id", -1)
     if ids.count(image) != 1:
         name = tokenizer.convert_ids_to_tokens(image) if image >= 0 else "it has none"
