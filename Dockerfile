@@ -65,6 +65,8 @@ LABEL org.opencontainers.image.title="dico" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+# Recorded in the lineage of every version that is registered from here.
+ENV DICO_IMAGE="dico:${VERSION} revision ${REVISION}"
 # Any user may run it, and only /tmp is written to: HOME and every cache lie there. A user without
 # a line in /etc/passwd has the name that libraries ask for.
 ENV PATH=/dico/bin:/java/bin:$PATH \
