@@ -216,7 +216,7 @@ class _PaliGemma(_Llava):
             )
         finally:
             del core.get_image_features
-        captions = made[:, prompt.shape[1] - 1 :].clone()
+        captions: Tensor = made[:, prompt.shape[1] - 1 :].clone()
         captions[:, 0] = self.bos_id
         return captions
 
