@@ -1,4 +1,4 @@
-"""Tiny random models of the real Hugging Face classes as the policy."""
+"""Searches of tiny random models of the real transformers classes, and one step of DiCO on them."""
 
 import copy
 
@@ -10,96 +10,19 @@ from dico.decoding.huggingface import generate
 from dico.errors import ConfigError
 from dico.losses import dico_loss
 from dico.models.huggingface import load, save, wrap
-from dico.models.torchvision_compat import ensure_torchvision_imports
-
-ensure_torchvision_imports()
-SMALL = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-}
-SEEING = SMALL | {"image_size": 32, "patch_size": 16}
+from tests.policy.families import (
+    FAMILIES,
+    blip,
+    git,
+    llava,
+    random_captioner,
+    vision_encoder_decoder,
+)
 
 
-def vision_encoder_decoder():
-    from transformers import (
-        GPT2Config,
-        GPT2LMHeadModel,
-        VisionEncoderDecoderModel,
-        ViTConfig,
-        ViTModel,
-    )
-
-    decoder = GPT2Config(
-        n_embd=32,
-        n_layer=2,
-        n_head=2,
-        n_positions=32,
-        vocab_size=60,
-        add_cross_attention=True,
-        is_decoder=True,
-        bos_token_id=57,
-        eos_token_id=58,
-        pad_token_id=59,
-    )
-    encoder = ViTModel(ViTConfig(**SEEING))
-    return VisionEncoderDecoderModel(encoder=encoder, decoder=GPT2LMHeadModel(decoder)), None
-
-
-def blip():
-    from transformers import BlipConfig, BlipForConditionalGeneration
-
-    text = SMALL | {
-        "vocab_size": 60,
-        "max_position_embeddings": 32,
-        "bos_token_id": 57,
-        "sep_token_id": 58,
-        "eos_token_id": 58,
-        "pad_token_id": 59,
-        "encoder_hidden_size": 32,
-    }
-    return BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=SEEING)), None
-
-
-def git():
-    from transformers import GitConfig, GitForCausalLM
-
-    config = GitConfig(
-        vision_config=SEEING,
-        vocab_size=60,
-        max_position_embeddings=32,
-        bos_token_id=57,
-        eos_token_id=58,
-        pad_token_id=59,
-        **SMALL,
-    )
-    return GitForCausalLM(config), None
-
-
-def llava():
-    from transformers import (
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-    )
-
-    text = LlamaConfig(vocab_size=60, bos_token_id=57, eos_token_id=58, pad_token_id=59, **SMALL)
-    config = LlavaConfig(
-        text_config=text, vision_config=CLIPVisionConfig(**SEEING), image_token_index=56
-    )
-    return LlavaForConditionalGeneration(config), [57, 56, 56, 56, 56, 3, 4]
-
-
-@pytest.mark.parametrize("make", [vision_encoder_decoder, blip, git, llava])
+@pytest.mark.parametrize("make", FAMILIES)
 def test_one_dico_step_from_pixels_to_export(make, tmp_path):
-    torch.manual_seed(0)
-    model, prompt = make()
-    with torch.no_grad():
-        for value in model.parameters():
-            value.add_(0.1 * torch.randn_like(value))
-    policy = wrap(model.eval(), prompt)
+    policy = random_captioner(make)
     reference = copy.deepcopy(policy).requires_grad_(False)
     pixels = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
@@ -141,10 +64,10 @@ def test_one_dico_step_from_pixels_to_export(make, tmp_path):
 
 
 def test_what_is_not_supported_is_named():
-    model, prompt = llava()
+    captioner = random_captioner(llava)
+    model = captioner.model
     with pytest.raises(ConfigError, match="image's places"):
         wrap(model, [1, 2])
-    captioner = wrap(model.eval(), prompt)
     with pytest.raises(ConfigError, match="transformers5"):
         generate(captioner, torch.randn(1, 3, 32, 32), DecodingConfig(rule="transformers4"))
     model.config.model_type = "unknown"
@@ -156,12 +79,7 @@ def test_what_is_not_supported_is_named():
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0])
 def test_scores_are_those_of_transformers(make, length_penalty):
     """Of captions that end by themselves; at the limit ours end in EOS and theirs stay open."""
-    torch.manual_seed(1)
-    model, prompt = make()
-    with torch.no_grad():
-        for value in model.parameters():
-            value.add_(0.1 * torch.randn_like(value))
-    captioner = wrap(model.eval(), prompt)
+    captioner = random_captioner(make)
     with torch.no_grad():
         states = captioner.encode(torch.randn(4, 3, 32, 32))
     config = DecodingConfig(num_beams=4, max_tokens=20, length_penalty=length_penalty)

@@ -4,6 +4,7 @@ import json
 
 import torch
 
+from dico.models.huggingface import wrap
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
 ensure_torchvision_imports()
@@ -109,7 +110,18 @@ def paligemma(size, ids):
 
 FAMILIES = [vision_encoder_decoder, blip, git, llava, paligemma]
 PROMPTED = (llava, paligemma)
+PROMPT_IDS = [1, 39, 39, 39, 39, 5, 6]  # 32 pixels in patches of 16
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+
+
+def random_captioner(make):
+    """The captioner around a random model with 40 ids; the last is the image's place."""
+    torch.manual_seed(0)
+    model = make(40, IDS).eval()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.1 * torch.randn_like(value))
+    return wrap(model, PROMPT_IDS if make in PROMPTED else None)
 
 
 def write_checkpoint(make, folder, captions):
