@@ -70,7 +70,7 @@ def _places(
 ) -> list[tuple[str, str]]:
     if full:
         return list(itertools.product(targets, CONTAINERS))
-    return list(itertools.islice(turns, 7))
+    return list(itertools.islice(turns, 4))
 
 
 def _control(folder: Path, made: dict[str, bytes]) -> Result:
