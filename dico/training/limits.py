@@ -18,7 +18,7 @@ class GuardConfig:
     max_step_seconds: float = 3600.0
     """Longest time between two steps, validation and checkpoint included, seconds; 0: no limit."""
     max_data_seconds: float = 900.0
-    """Longest time in one reading of data, seconds; 0: no limit."""
+    """Longest time in one reading of data or one writing of a checkpoint, seconds; 0: no limit."""
 
     def __post_init__(self) -> None:
         """Checks the ranges."""

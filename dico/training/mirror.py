@@ -7,8 +7,11 @@ import logging
 import threading
 from pathlib import Path
 
-from dico.errors import AccessError, ConfigError, DicoError
+from dico.errors import AccessError, ConfigError, DataError, DicoError, DigestError
 from dico.storage import Store
+
+_FATAL = (AccessError, ConfigError, DataError)
+"""No right, no such bucket: what another try can't mend."""
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +99,7 @@ class Mirror:
 
     def _keep(self, error: Exception) -> None:
         logger.warning("checkpoint not copied to %s: %s", self.store.uri, error)
-        if isinstance(error, AccessError | ConfigError) or "there is no bucket" in str(error):
-            assert isinstance(error, DicoError)
+        if isinstance(error, _FATAL) and not isinstance(error, DigestError):
             self._fatal = error
 
     def _raise(self) -> None:

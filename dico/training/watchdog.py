@@ -20,6 +20,7 @@ from dico.training.limits import GuardConfig
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _DATA = (f"{os.sep}dico{os.sep}data{os.sep}", f"{os.sep}dico{os.sep}storage{os.sep}")
+_CHECKPOINT = f"{os.sep}dico{os.sep}training{os.sep}checkpoint.py"
 
 
 class Watchdog:
@@ -44,7 +45,9 @@ class Watchdog:
         self._reading_since = (self._reading_since or now) if place else None
         step, data = self.config.max_step_seconds, self.config.max_data_seconds
         if data and self._reading_since and now - self._reading_since > data:
-            return f"the data loader is stuck: more than {data:.0f} s in {place}"
+            saving = _place(frame, (_CHECKPOINT,))
+            what = "saving a checkpoint" if saving else "the data loader"
+            return f"{what} is stuck: more than {data:.0f} s in {place}"
         if step and now - self._step_ended > step:
             where = _place(frame, (f"{os.sep}dico{os.sep}",))
             return f"no step finished in {step:.0f} s; at work is {where}"

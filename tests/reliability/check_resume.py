@@ -7,8 +7,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
+from dico.training import supervision
 from tests.reliability import trainer
 from tests.reliability.kill_resume import asked_to_stop, finish, start, trials
 from tests.reliability.result import CONTROL, Result, count
@@ -29,7 +31,8 @@ def check(full: bool) -> list[Result]:
         rows.append(
             count("A5", "same command, other processes: same bits", _repeated(world, alone))
         )
-        return rows + [_stopped(stage, world, alone[stage], 5 if full else 1) for stage in stages]
+        rows += [_stopped(stage, world, alone[stage], 5 if full else 1) for stage in stages]
+        return [*rows, _unheard(world)]
 
 
 def _killed(stage: str, world: Path, kills: int) -> Result:
@@ -62,6 +65,20 @@ def _repeated(world: Path, alone: dict[str, dict]) -> Iterator[bool]:
                 command = [sys.executable, "-m", "tests.reliability.trainer", stage, *paths]
                 subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
                 yield json.loads(output.read_text()) == expected
+
+
+def _unheard(world: Path) -> Result:
+    """A6 without the handler: the signal ends the trainer at once."""
+    handler = supervision.stopping_on_sigterm
+    supervision.stopping_on_sigterm = lambda _: nullcontext(lambda _: None)
+    begun = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="unheard-") as temporary:
+            code, _, _ = asked_to_stop("xe", world, Path(temporary), 0.0)
+    finally:
+        supervision.stopping_on_sigterm = handler
+    name, note = f"{CONTROL}without the handler, no exit 75", f"exit {code}"
+    return Result("A6", name, int(code != 75), 1, time.monotonic() - begun, note)
 
 
 def _stopped(stage: str, world: Path, expected: dict, num_tries: int) -> Result:

@@ -1,5 +1,6 @@
 """A4 and the other guards: what stops a run, what sends it back, and what they leave alone."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from dico.errors import NonFiniteError
 from dico.training.data import CaptioningData
 from dico.training.distributed import World
+from dico.training.finetune import finetune
 from dico.training.guards import (
     captions_beyond_limits,
     fault_of_update,
@@ -18,7 +20,7 @@ from dico.training.guards import (
 )
 from dico.training.limits import GuardConfig, RewardHackingConfig
 from dico.training.xe import pretrain
-from tests.reliability.trainer import XE
+from tests.reliability.trainer import DICO, XE
 from tests.training import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -170,3 +172,40 @@ with watching(GuardConfig(max_data_seconds=1.0)):
         "error: the data loader is stuck: more than 1 s in sha256_file (files.py"
     )
     assert last.endswith("the same command goes on from the last checkpoint")
+
+
+class Falling:
+    """A validator whose scores are written down: CIDEr falls while RefPAC-S rises."""
+
+    def __init__(self):
+        self.rows = iter([(1.5, 0.50), (1.4, 0.55), (0.9, 0.6), (0.8, 0.7), (0.7, 0.8)])
+
+    def __call__(self, policy):
+        cider, ref_pac = next(self.rows)
+        return {"cider": cider, "num_words": 5.0, "rep_2": 0.1, "ref_pac_score": ref_pac}
+
+
+def test_reward_hacking_stops_fine_tuning_with_the_weights_from_before(world, tmp_path):
+    """Validations at 0, 2, 4, 6: the last two are beyond the limit, so 2 is the best that is sound."""
+    config = dataclasses.replace(DICO, num_steps=20, batch_size=2, validate_every_steps=2)
+
+    def run():
+        captioner = tiny.captioner(world, sharp=4.0)
+        checkpoints = tiny.checkpoints(tmp_path)
+        return finetune(
+            captioner,
+            tiny.data(world),
+            tiny.reward(world),
+            Falling(),
+            config,
+            tiny.SEARCH,
+            1,
+            checkpoints,
+            World(),
+        )
+
+    state = run()
+    assert (state.step, state.best_step, state.best_score) == (6, 2, 0.55)
+    (event,) = state.history.rows[-1]["events"]
+    assert "but CIDEr 1.5 -> 0.8 since the start; stopped" in event
+    assert run().history.rows == state.history.rows
