@@ -30,7 +30,8 @@ FLAT = [
 
 
 @pytest.fixture
-def folder(tmp_path):
+def evaluator(tmp_path):
+    """An evaluator's folder, small and random."""
     import torch
 
     from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
@@ -47,6 +48,12 @@ def folder(tmp_path):
     states = [ClipModel(clip).state_dict() for _ in range(2)]
     (tmp_path / "evaluator").mkdir()
     save_evaluator(tmp_path / "evaluator", EvaluatorConfig(clip=clip), tokenizer, *states)
+    return str(tmp_path / "evaluator")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Files of two systems, references, pictures and whatever else can be given."""
     (tmp_path / "images").mkdir()
     for number, image_id in enumerate(IDS):
         pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -70,11 +77,11 @@ def run(folder, *arguments):
     return ended.value.code
 
 
-def test_everything_at_once(folder, capsys):
+def test_everything_at_once(folder, evaluator, capsys):
     code = run(
         folder,
         *("dico.json", "--references", "references.json", "--compare", "xe.json"),
-        *("--images", f"{folder}/images", "--evaluator", f"{folder}/evaluator"),
+        *("--images", f"{folder}/images", "--evaluator", evaluator),
         *("--training", "training.json", "--objects", "objects.json", "--synonyms", "synonyms.txt"),
         *("--candidates", "candidates.json", "--num-resamples", "50", "--output", f"{folder}/out"),
     )
