@@ -3,8 +3,8 @@
 Every rank computes its share of one global batch, weighted so that the gradients add up to those of
 the whole batch. The batch is cut into micro-batches that are dealt to the ranks, and each
 micro-batch draws its own randomness (dropout, samples). So nothing depends on how many ranks there
-are but rounding, as long as a micro-batch is no larger than a rank's share; where it is, it is cut
-to the share, and a run on another number of ranks draws other masks.
+are but rounding, as long as it divides the number of micro-batches; otherwise the batch is cut into
+more of them, smaller ones, and they draw other masks.
 """
 
 import contextlib
@@ -57,11 +57,15 @@ class World:
     def micro_batches(
         self, indices: NDArray[np.int64], micro_batch_size: int
     ) -> Iterator[MicroBatch]:
-        """This rank's share of a global batch, in pieces of at most ``micro_batch_size``."""
-        size = min(micro_batch_size, len(indices) // self.size)
-        for number, start in enumerate(range(0, len(indices), size)):
-            if number % self.size == self.rank:
-                yield MicroBatch(number, indices[start : start + size])
+        """This rank's share of a global batch, in pieces of at most ``micro_batch_size``.
+
+        Every rank has as many pieces, and their sizes differ by 1 at most.
+        """
+        rounds = -(-len(indices) // (micro_batch_size * self.size))
+        pieces = np.array_split(indices, rounds * self.size)
+        for number in range(self.rank, len(pieces), self.size):
+            if len(pieces[number]):
+                yield MicroBatch(number, pieces[number])
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Adds the gradients of all ranks, in one message."""

@@ -20,16 +20,24 @@ def pieces(size, micro_batch_size, batch=BATCH):
     return found
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_any_number_of_ranks_has_the_same_pieces(size):
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_any_number_of_ranks_that_divides_the_pieces_has_the_same(size):
     expected = {n: list(range(100 + 6 * n, 106 + 6 * n)) for n in range(4)}
     assert pieces(size, 6) == expected
 
 
-def test_a_piece_is_cut_to_a_ranks_share():
+def test_other_numbers_of_ranks_have_more_and_smaller_pieces():
     assert [len(p) for p in pieces(1, 24).values()] == [24]
     assert [len(p) for p in pieces(2, 24).values()] == [12, 12]
-    assert [len(p) for p in pieces(3, 24).values()] == [8, 8, 8]
+    assert [len(p) for p in pieces(3, 6).values()] == [4, 4, 4, 4, 4, 4]
+
+
+def test_ranks_share_evenly():
+    shares = [
+        sum(len(piece.indices) for piece in World(rank, 3).micro_batches(np.arange(8), 2))
+        for rank in range(3)
+    ]
+    assert shares == [3, 3, 2]
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 7])
@@ -39,6 +47,7 @@ def test_every_item_is_dealt_once_and_no_rank_is_idle(size, micro_batch_size):
         batch = np.arange(num_items)
         found = pieces(size, micro_batch_size, batch)
         assert sorted(item for piece in found.values() for item in piece) == batch.tolist()
+        assert all(1 <= len(piece) <= micro_batch_size for piece in found.values())
         for rank in range(size):
             assert list(World(rank, size).micro_batches(batch, micro_batch_size))
 

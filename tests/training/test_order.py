@@ -72,24 +72,6 @@ def test_seeding_a_step_fixes_what_torch_draws():
     assert not torch.equal(torch.rand(3), first)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
-@pytest.mark.parametrize("micro_batch_size", [1, 2, 4, 100])
-def test_micro_batches_of_all_ranks_are_the_batch(size, micro_batch_size):
-    batch = np.array([9, 4, 7, 1, 8, 3, 5])
-    parts = [
-        part
-        for rank in range(size)
-        for part in World(rank, size).micro_batches(batch, micro_batch_size)
-    ]
-    assert sorted(np.concatenate(parts).tolist()) == sorted(batch.tolist())
-    assert all(1 <= len(part) <= micro_batch_size for part in parts)
-
-
-def test_ranks_share_evenly():
-    sizes = [sum(map(len, World(r, 3).micro_batches(np.arange(8), 2))) for r in range(3)]
-    assert sizes == [3, 3, 2]
-
-
 def test_a_batch_smaller_than_the_ranks_is_refused():
     World(0, 2).require_share(2)
     with pytest.raises(ConfigError, match="batch_size: 1 is less than one for each of 2 ranks"):
