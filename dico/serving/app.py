@@ -1,33 +1,29 @@
 """The routes of a server: captions, the Open Inference Protocol, health, metrics and the page."""
 
 import asyncio
-import base64
-import hashlib
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import dico
 from dico.serving import inference_protocol as protocol
+from dico.serving.bodies import chunks, discard, read_picture
 from dico.serving.model import Caption
+from dico.serving.page import render_page
 from dico.serving.service import Refusal, Service
 
 Handler = Callable[[Request], Awaitable[Response]]
 CLIENT_GONE = 499
-_DISCARD_SECONDS = 5.0
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 logger = logging.getLogger("dico.serving")
@@ -83,7 +79,7 @@ class Routes:
             try:
                 response = await handler(request)
             except Refusal as refusal:
-                await _discard(request)
+                await discard(request)
                 response = _error(refusal.status, refusal.code, refusal.reason)
             except ClientDisconnect:
                 response = Response(status_code=CLIENT_GONE)
@@ -136,7 +132,7 @@ class Routes:
         self._check_model(request)
         service = self.service
         with service.room(1), service.room_for_bytes() as held:
-            body = b"".join([chunk async for chunk in self._chunks(request, held.add)])
+            body = b"".join([chunk async for chunk in chunks(request, service.config, held.add)])
             length = request.headers.get(protocol.HEADER_LENGTH)
             wanted = await asyncio.to_thread(
                 protocol.read_request, body, length, service.config.max_pictures
@@ -151,7 +147,7 @@ class Routes:
         num_captions = self._num_captions(request)
         service = self.service
         with service.room(1), service.room_for_bytes() as held:
-            data = await self._picture(request, held.add)
+            data = await read_picture(request, service.config, held.add)
             if not data:
                 raise Refusal(400, "no_picture", "the body is empty; send a picture's file")
             (captions,) = await service.caption([data])
@@ -164,44 +160,6 @@ class Routes:
                 "seconds": round(time.perf_counter() - started, 4),
             }
         )
-
-    async def _picture(self, request: Request, count: Callable[[int], None]) -> bytes:
-        chunks = self._chunks(request, count)
-        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            return b"".join([chunk async for chunk in chunks])
-        parser = MultiPartParser(request.headers, chunks, max_files=1, max_fields=8)
-        parser.spool_max_size = self.service.config.max_body_bytes + 1  # never on the disk
-        try:
-            form = await parser.parse()
-        except (MultiPartException, KeyError, ValueError) as error:
-            reason = getattr(error, "message", "a form without a boundary")
-            raise Refusal(400, "bad_form", f"not a form with one file: {reason}") from None
-        async with form_closed(form):
-            files = [part for part in form.values() if not isinstance(part, str)]
-            if len(files) != 1:
-                raise Refusal(400, "bad_form", "the form has no file")
-            return await files[0].read()
-
-    async def _chunks(
-        self, request: Request, count: Callable[[int], None]
-    ) -> AsyncGenerator[bytes, None]:
-        """The body in pieces, counted, until its deadline."""
-        declared = request.headers.get("content-length", "")
-        limit = self.service.config.max_body_bytes
-        if declared.isdigit() and int(declared[:20]) > limit:
-            raise Refusal(413, "body_too_large", f"the body is above the limit of {limit} bytes")
-        stream = aiter(request.stream())
-        deadline = time.monotonic() + self.service.config.max_body_seconds
-        while True:
-            try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    chunk = await anext(stream)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise Refusal(408, "body_timeout", "the body took too long to arrive") from None
-            count(len(chunk))
-            yield chunk
 
     def _num_captions(self, request: Request) -> int:
         most = self.service.model.decoding.num_beams
@@ -218,47 +176,6 @@ class Routes:
         if (name, version) != (self.source.name, self.source.version):
             served = f"{self.source.name}, version {self.source.version}"
             raise Refusal(404, "unknown_model", f"no such model here; served is {served}")
-
-
-@asynccontextmanager
-async def form_closed(form: Any) -> AsyncIterator[None]:
-    """Closes the files of a form."""
-    try:
-        yield
-    finally:
-        await form.close()
-
-
-def render_page(name: str, version: str) -> tuple[str, str]:
-    """The page, and the policy that lets its one script and its one style run, and nothing else."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    source = (resources.files("dico.serving") / "page.html").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(name=name, version=version)
-    hashes = {
-        tag: [_hash(text) for text in re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)]
-        for tag in ("script", "style")
-    }
-    policy = (
-        "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'; "
-        f"script-src {' '.join(hashes['script'])}; style-src {' '.join(hashes['style'])}"
-    )
-    return page, policy
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return f"'sha256-{digest}'"
-
-
-async def _discard(request: Request) -> None:
-    """Reads what is left of a refused body, so that its sender gets to read the answer."""
-    try:
-        async with asyncio.timeout(_DISCARD_SECONDS):
-            async for _ in request.stream():
-                pass
-    except (TimeoutError, ClientDisconnect, RuntimeError):
-        pass
 
 
 async def _http(_: Request, error: Exception) -> Response:

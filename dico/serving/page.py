@@ -1,0 +1,30 @@
+"""The page where one drops a picture, and what a browser lets it do."""
+
+import base64
+import hashlib
+import re
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined
+
+
+def render_page(name: str, version: str) -> tuple[str, str]:
+    """The page, and the policy that lets its one script and its one style run, and nothing else."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    source = (resources.files("dico.serving") / "page.html").read_text(encoding="utf-8")
+    page = environment.from_string(source).render(name=name, version=version)
+    hashes = {
+        tag: [_hash(text) for text in re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)]
+        for tag in ("script", "style")
+    }
+    policy = (
+        "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'; "
+        f"script-src {' '.join(hashes['script'])}; style-src {' '.join(hashes['style'])}"
+    )
+    return page, policy
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
