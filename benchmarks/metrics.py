@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--captions", type=Path)
     parser.add_argument("--num-images", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("results") / "metrics.json")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).with_name("results") / "metrics.json"
+    )
     parser.add_argument("--only", choices=["meteor"], help="measure this alone, and print it")
     options = parser.parse_args()
     captions, references = make_texts(options.captions, options.num_images)
