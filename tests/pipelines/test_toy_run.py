@@ -1,6 +1,7 @@
 """The real pipeline, all steps, on a very small world: what a run leaves, caches and re-runs."""
 
 import json
+import os
 
 import pytest
 
@@ -18,6 +19,11 @@ OVERRIDES = (
     "xe.validate_every_steps=2 "
     "finetune.num_steps=3 finetune.num_validation_images=10 finetune.validate_every_steps=3 "
     "evaluation.meteor=false"
+)
+
+
+long = pytest.mark.skipif(
+    not os.environ.get("DICO_TEST_LONG"), reason="a minute of training; set DICO_TEST_LONG=1"
 )
 
 
@@ -122,6 +128,7 @@ def test_a_retraining_on_the_same_data_ends_early(champion, runs):
     assert list(steps)[-1] == "summarise_run"
 
 
+@long
 def test_a_retraining_goes_on_from_the_champion_with_its_evaluator(champion, runs):
     before = len(open_registry(runs / "registry").versions("toy"))
     folder = start(runs, "further", "", "retrain", "force=true")
@@ -139,6 +146,7 @@ def test_a_retraining_goes_on_from_the_champion_with_its_evaluator(champion, run
     assert "champion" in systems
 
 
+@long
 def test_a_version_is_scored_beside_the_champion(champion, runs):
     folder = start(runs, "scores", "", "evaluate", "version=1")
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
