@@ -1,6 +1,7 @@
 """A4 and the other guards: what stops a run, what sends it back, and what they leave alone."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -209,3 +210,16 @@ def test_reward_hacking_stops_fine_tuning_with_the_weights_from_before(world, tm
     (event,) = state.history.rows[-1]["events"]
     assert "but CIDEr 1.5 -> 0.8 since the start; stopped" in event
     assert run().history.rows == state.history.rows
+
+
+def test_of_the_measured_runs_those_that_collapsed_would_have_been_stopped():
+    """The twelve runs of benchmarks/stability.py; collapsed: ended with less than .7 of the CIDEr."""
+    path = ROOT / "benchmarks" / "results" / "stability.json"
+    stopped, collapsed = [], []
+    for run in json.loads(path.read_text())["results"]:
+        rows = [{f"validation_{k}": v for k, v in row.items()} for row in run["rows"]]
+        ends = range(1, len(rows) + 1)
+        stopped.append(any(reward_hacking(rows[:end], LIMITS) for end in ends))
+        collapsed.append(rows[-1]["validation_cider"] < 0.7 * rows[0]["validation_cider"])
+    assert stopped == collapsed
+    assert 0 < sum(stopped) < len(stopped)
