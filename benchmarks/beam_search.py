@@ -4,9 +4,9 @@
 
 Both start from the same encoder states and must return the same captions and scores. The rule of
 4.20, which today's ``generate`` does not have, is measured against a plain search by the
-reference's operations, which leaves nothing out that the reference does. Weights are random, except that EOS becomes likelier from word to
-word, so that captions have COCO's lengths, or never comes. In bfloat16
-the rival stays in float32, and the share of captions that rounding leaves as they were is told.
+reference's operations, which leaves out nothing that the reference does. Weights are random, except
+that EOS becomes likelier from word to word, so that captions have COCO's lengths, or never comes.
+In bfloat16 the rival stays in float32, and the share of captions that rounding leaves alone is told.
 """
 
 import argparse
