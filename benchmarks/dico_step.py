@@ -67,7 +67,10 @@ class Clock:
 
 
 class Ours:
-    """The step as dico's training does it, from stored features and embeddings."""
+    """The step of dico's training, from stored features and embeddings.
+
+    Search and scoring share the keys and values of the pictures here; training makes them twice.
+    """
 
     def __init__(self, folder: Path, precision: str) -> None:
         keep_freed_memory()
