@@ -51,7 +51,8 @@ def sample(
 
     def draw(logits: Tensor) -> Tensor:
         weights = _cut(logits / temperature, top_k, top_p).softmax(dim=-1)
-        return torch.multinomial(weights, 1, generator=generator)[:, 0]
+        # NaN is drawn from as if all were alike: the captions' log-probabilities tell of it.
+        return torch.multinomial(weights.nan_to_num(1.0), 1, generator=generator)[:, 0]
 
     return _roll_out(captioner, memory, config, config.num_beams, draw)
 

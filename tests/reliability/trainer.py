@@ -86,6 +86,7 @@ def train(stage: str, world: Path, store: Path, ranks: World) -> dict:
             1,
             checkpoints,
             ranks,
+            keep_best=False,  # the best are perhaps those of the start
         )
     return describe(captioner.state_dict(), state.history.rows)
 
