@@ -58,7 +58,7 @@ DICO = FinetuneConfig(
     num_validation_images=6,
     checkpoint_every_steps=3,
 )
-SCST = dataclasses.replace(DICO, method="scst", candidates="sample", num_steps=8)
+SCST = dataclasses.replace(DICO, method="scst", candidates="sample")
 
 
 def train(stage: str, world: Path, store: Path, ranks: World) -> dict:
