@@ -99,7 +99,7 @@ def structure(thumbs: Thumbs, variant: str = "same", grid: int = FINE) -> Floats
     left, top = _SHAPES.get(region, (low, low))
     rows, columns, means = _box(top, grid), _box(left, grid), _neighbourhood(grid)
     sampled = rows @ pixels @ columns.T
-    local = (sampled - means @ sampled @ means.T).reshape(len(pixels), -1)
+    local = (sampled - means @ sampled @ means.T).reshape(len(pixels), grid * grid)
     norms = np.linalg.norm(local, axis=1, keepdims=True)
     return np.asarray(np.where(norms > grid, local / np.maximum(norms, 1e-6), 0.0), np.float32)
 

@@ -214,6 +214,13 @@ def test_an_empty_or_missing_dataset_is_refused(tmp_path: Path) -> None:
         run(tmp_path, "other.jsonl")
 
 
+def test_a_dataset_without_a_usable_picture_is_refused_with_reasons(tmp_path: Path) -> None:
+    (tmp_path / "dataset.jsonl").write_text('{"image": 3, "captions": ["a"], "split": "train"}\n')
+    summary = run(tmp_path)
+    assert not summary["ok"]
+    assert found(summary)["row_malformed"] == 1
+
+
 def test_copies_of_photographs_are_found_between_splits(tmp_path: Path, real_data: Path) -> None:
     """C5 on real photographs, 20 of each copy, with 200 others that must raise no alarm."""
     photos = sorted((real_data / "flickr8k" / "images").iterdir())[:320]
