@@ -55,12 +55,17 @@ def finish(process: int, folder: Path) -> dict:
 def killed_and_resumed(
     stage: str, world: Path, folder: Path, delay: float, damage: bool
 ) -> tuple[dict, bool]:
-    """The result after one kill, and whether there was a checkpoint to go on from."""
+    """The result after one kill, and whether there was a checkpoint to go on from.
+
+    The kill comes ``delay`` seconds after the first checkpoint, or before it where that is negative.
+    """
     process = start(stage, world, folder)
     if damage:  # the first checkpoint has no optimiser's state to lose
         await_checkpoint(folder, "step-*[1-9]")
     else:
-        time.sleep(delay)
+        if delay >= 0:
+            await_checkpoint(folder)
+        time.sleep(abs(delay))
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     found = checkpoints_in(folder)
@@ -121,7 +126,7 @@ def trials(stage: str, world: Path, kills: int, seed: int, damage: bool) -> tupl
         for number in range(kills):
             folder = Path(temporary) / str(number)
             folder.mkdir()
-            delay = rng.uniform(0.9 * first, duration)
+            delay = rng.uniform(-0.1, 0.9) * (duration - first)
             result, resumed = killed_and_resumed(stage, world, folder, delay, damage)
             num_equal += result == expected
             num_resumed += resumed
