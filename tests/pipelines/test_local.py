@@ -178,7 +178,7 @@ def test_a_stopped_run_stops_its_step_and_says_how_to_go_on(pipeline, tmp_path, 
     step = wait_for(lambda: re.search(r"process (\d+)", log.read_text()) if log.exists() else None)
     process.send_signal(number)
     _, said = process.communicate(timeout=120)
-    assert process.returncode == code
+    assert process.returncode == code, said
     assert said.count("\n") == 1
     assert "the same command continues the work" in said
     assert json.loads((runs / "run" / "run.json").read_text())["status"] == "interrupted"

@@ -133,6 +133,6 @@ def _content(folder: Path) -> dict[str, str]:
     if (out / "index.json").exists():
         store = FeatureStore.open(out)
         keys = store.keys()
-        return {key: str(store.read([key], "tokens").sum()) for key in keys}
+        return {key: store.read([key], "tokens").tobytes().hex() for key in keys}
     files = [out] if out.is_file() else sorted(out.rglob("*"))
     return {path.name: sha256_file(path) for path in files if path.is_file()}
