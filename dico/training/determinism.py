@@ -1,11 +1,18 @@
 """Randomness that depends on seed and step alone, so that a resumed run equals an unbroken one."""
 
+import os
+
 import numpy as np
 import torch
 
 
 def use_deterministic_kernels() -> None:
-    """Makes torch choose kernels whose results do not vary between runs."""
+    """Makes torch choose kernels whose results do not vary between runs.
+
+    To be called before the first product on a GPU: without that much scratch memory, set by then,
+    torch refuses to compute any there.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=False)
 
 
