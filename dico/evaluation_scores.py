@@ -231,10 +231,15 @@ def _embed(evaluator: TextEmbedder, captions: Sequence[str]) -> NDArray[np.float
     prompt = str(getattr(getattr(evaluator, "config", None), "prompt", PROMPT))
     texts = [prompt + caption for caption in captions]
     batches = [
-        np.asarray(evaluator.embed_texts(texts[start : start + _TEXT_BATCH]))
+        _to_numpy(evaluator.embed_texts(texts[start : start + _TEXT_BATCH]))
         for start in range(0, len(texts), _TEXT_BATCH)
     ]
     return np.concatenate(batches)
+
+
+def _to_numpy(embeddings: Any) -> NDArray[np.floating]:
+    """An array, or a tensor of any device, as an array."""
+    return np.asarray(embeddings.cpu() if hasattr(embeddings, "cpu") else embeddings)
 
 
 def _as_score(values: NDArray[Any]) -> Score:

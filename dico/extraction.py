@@ -17,6 +17,7 @@ from dico.data.manifest import Record
 from dico.progress import progress
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from dico.models.evaluator import Evaluator
@@ -54,13 +55,17 @@ class Towers:
     """The tuned evaluator, whose embeddings serve PAC-S."""
 
     @classmethod
-    def load(cls, folder: str, config: FeaturesConfig) -> Towers:
+    def load(
+        cls, folder: str, config: FeaturesConfig, device: str | torch.device = "cpu"
+    ) -> Towers:
         """Reads an evaluator's folder; see `Evaluator.load` for what is raised."""
         from dico.models.evaluator import Evaluator
 
-        clip, pac = Evaluator.load(folder, "clip"), Evaluator.load(folder, "pac")
+        clip = Evaluator.load(folder, "clip", device)
+        pac = Evaluator.load(folder, "pac", device)
         known = {"clip": clip, "pac": pac}
-        return cls(known.get(config.tower) or Evaluator.load(folder, config.tower), clip, pac)
+        tower = known.get(config.tower) or Evaluator.load(folder, config.tower, device)
+        return cls(tower, clip, pac)
 
 
 def feature_spec(towers: Towers, config: FeaturesConfig) -> FeatureSpec:

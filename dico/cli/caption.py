@@ -82,9 +82,10 @@ def _captions(
 
     from dico.captioning import look
     from dico.data.images import load_image
+    from dico.device import computing_device
     from dico.steps.bundle import load_version
 
-    policy, tower, decoding = load_version(folder)
+    policy, tower, decoding = load_version(folder, computing_device())
     config = dataclasses.replace(decoding, num_beams=num_beams)
     captions = []
     with torch.inference_mode():

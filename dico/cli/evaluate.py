@@ -187,10 +187,12 @@ def _embed(folder: Path, pictures: dict[str, Path]) -> tuple[dict[str, Any], dic
     import torch
 
     from dico.data.images import load_image
+    from dico.device import computing_device
     from dico.models.evaluator import Evaluator
     from dico.progress import progress
 
-    scorers = {kind: Evaluator.load(folder, weights=kind) for kind in ("clip", "pac")}
+    device = computing_device()
+    scorers = {kind: Evaluator.load(folder, kind, device) for kind in ("clip", "pac")}
     embeddings: dict[str, dict[str, Any]] = {kind: {} for kind in scorers}
     ids = list(pictures)
     with progress("embedding pictures", total=len(ids), unit="picture") as bar:
@@ -200,7 +202,7 @@ def _embed(folder: Path, pictures: dict[str, Path]) -> tuple[dict[str, Any], dic
                 [scorers["clip"].preprocess(load_image(str(pictures[i]))) for i in batch]
             )
             for kind, scorer in scorers.items():
-                rows = scorer.embed_images(pixels).numpy()
+                rows = scorer.embed_images(pixels).cpu().numpy()
                 embeddings[kind].update(zip(batch, rows, strict=True))
             bar.advance(len(batch))
     return scorers, embeddings

@@ -70,7 +70,10 @@ def _embed(texts: Sequence[str], folder: Path, layer: int) -> list["Tensor"]:
     import torch
     from torch.nn.functional import normalize
 
+    from dico.device import computing_device
+
     tokenizer, model = _load(folder, layer)
+    model = model.to(device := computing_device())
     space = " " if model.config.model_type in _BYTE_LEVEL else ""
     order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
     found: dict[int, Tensor] = {}
@@ -82,14 +85,14 @@ def _embed(texts: Sequence[str], folder: Path, layer: int) -> list["Tensor"]:
             truncation=True,
             max_length=min(tokenizer.model_max_length, model.config.max_position_embeddings - 2),
             return_tensors="pt",
-        )
+        ).to(device)
         mask = batch["attention_mask"]
         with torch.no_grad():
             states = model(
                 input_ids=batch["input_ids"], attention_mask=mask, output_hidden_states=True
             ).hidden_states[layer or -1]
         for k, row, real in zip(rows, normalize(states.float(), dim=-1), mask.bool(), strict=True):
-            found[k] = row[real]
+            found[k] = row[real].cpu()
     return [found[k] for k in range(len(texts))]
 
 

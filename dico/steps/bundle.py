@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from dico.config_schema import from_dict
 from dico.decoding import DecodingConfig
 from dico.models.evaluator import Evaluator, Weights
@@ -23,15 +25,15 @@ class Bundle(NamedTuple):
     """The search that it was trained and judged with."""
 
 
-def load_version(folder: Path) -> Bundle:
-    """The parts of a version's folder, checked by their digests.
+def load_version(folder: Path, device: str | torch.device = "cpu") -> Bundle:
+    """The parts of a version's folder, checked by their digests, on ``device``.
 
     Raises:
         DataError: a part is missing.
         DigestError: a part is not what was registered.
     """
-    policy = load_policy(folder / CAPTIONER)
+    policy = load_policy(folder / CAPTIONER, device)
     training = json.loads((folder / CAPTIONER / TRAINING_FILE).read_text(encoding="utf-8"))
     tower: Weights = training["tower"]
     decoding = from_dict(DecodingConfig, training.get("decoding", {}), "decoding")
-    return Bundle(policy, Evaluator.load(folder / EVALUATOR, tower), decoding)
+    return Bundle(policy, Evaluator.load(folder / EVALUATOR, tower, device), decoding)

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from PIL import Image
 
 from dico.captioning import Caption, caption_features, look
 from dico.data.formats import detect, read_entries
 from dico.data.images import load_image
 from dico.data.sources import PICTURE_SUFFIXES, list_files
+from dico.device import computing_device
 from dico.errors import DataError, UsageError
 from dico.progress import progress
 from dico.registry import cache_folder, open_registry
@@ -78,9 +78,7 @@ def caption_batch(
     found = list_pictures(pictures, images)
     opened = open_registry(registry)
     registered = opened.get(model_name, int(version))
-    bundle = load_version(opened.fetch(registered, cache_folder()))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    bundle.policy.module.to(device)
+    bundle = load_version(opened.fetch(registered, cache_folder()), computing_device())
     store = open_store(destination)
     Path(output_captions).parent.mkdir(parents=True, exist_ok=True)
     num_failed = 0

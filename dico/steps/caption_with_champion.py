@@ -2,6 +2,7 @@
 
 from dico.captioning import Caption, caption_pictures
 from dico.data.manifest import read_manifest
+from dico.device import computing_device
 from dico.registry import cache_folder, open_registry
 from dico.steps.bundle import load_version
 from dico.steps.captions_file import write_captions
@@ -32,7 +33,7 @@ def caption_with_champion(
         use_deterministic_kernels()
         opened = open_registry(registry)
         folder = opened.fetch(opened.get(model_name, int(version)), cache_folder())
-        policy, tower, decoding = load_version(folder)
+        policy, tower, decoding = load_version(folder, computing_device())
         uris = [record.uri for record in records]
         captions = list(caption_pictures(policy, tower, uris, decoding))
     write_captions(output_captions, (record.image_id for record in records), captions)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dico.config_schema import from_json
 from dico.data.manifest import read_manifest
+from dico.device import computing_device
 from dico.evaluation import EvaluationConfig, evaluate
 from dico.models.evaluator import Evaluator, Weights
 from dico.steps.captions_file import read_captions
@@ -55,11 +56,12 @@ def evaluate_captions(
         kind: dict(zip(image_ids, stored.read(keys, f"{kind}_embedding"), strict=True))
         for kind in kinds
     }
+    device = computing_device()
     evaluation = evaluate(
         systems,
         {record.image_id: record.captions for record in records},
         image_embeddings=embeddings,
-        evaluators={kind: Evaluator.load(evaluator, kind) for kind in kinds},
+        evaluators={kind: Evaluator.load(evaluator, kind, device) for kind in kinds},
         config=settings,
         training_captions=[c for r in read_manifest(manifest, "train") for c in r.captions],
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from dico.config_schema import from_json
 from dico.data.features import FeatureWriter
 from dico.data.manifest import read_manifest
+from dico.device import computing_device
 from dico.errors import UsageError
 from dico.extraction import FeaturesConfig, Towers, extract, feature_spec
 from dico.steps.stored_features import write_pointer
@@ -27,7 +28,7 @@ def extract_features(
     settings = from_json(FeaturesConfig, config, "features")
     if not store:
         raise UsageError("store: empty; give a folder or s3://bucket/prefix for the features")
-    towers = Towers.load(evaluator, settings)
+    towers = Towers.load(evaluator, settings, computing_device())
     spec = feature_spec(towers, settings)
     name = hashlib.sha256(json.dumps(spec.to_json(), sort_keys=True).encode()).hexdigest()[:16]
     uri = f"{store.rstrip('/')}/features/{name}"

@@ -1,11 +1,10 @@
 """Step: captions of one split by a captioner, from stored features or from pixels."""
 
-import torch
-
 from dico.captioning import caption_pictures, caption_stored
 from dico.config_schema import from_json
 from dico.data.manifest import read_manifest
 from dico.decoding import DecodingConfig
+from dico.device import computing_device
 from dico.policy import load_policy
 from dico.steps.captions_file import write_captions
 from dico.steps.stored_features import open_features
@@ -28,7 +27,7 @@ def generate_captions(
     search = from_json(DecodingConfig, decoding, "decoding")
     use_deterministic_kernels()
     records = read_manifest(manifest, split)
-    policy = load_policy(captioner, "cuda" if torch.cuda.is_available() else "cpu")
+    policy = load_policy(captioner, computing_device())
     if policy.preprocess is None:
         keys = [record.sha256 for record in records]
         captions = caption_stored(policy, open_features(features), keys, search)
