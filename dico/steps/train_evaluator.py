@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dico.config_schema import from_json
 from dico.data.manifest import fingerprint, read_manifest
+from dico.device import computing_device
 from dico.models.evaluator import Evaluator, save_evaluator
 from dico.steps.checkpoints import checkpoints_of
 from dico.steps.model_folder import describe_training
@@ -43,6 +44,7 @@ def train_evaluator(
         settings,
         seed,
         checkpoints,
+        computing_device(),
     )
     folder = Path(output_evaluator)
     save_evaluator(

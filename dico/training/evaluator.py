@@ -32,6 +32,7 @@ from dico.training.xe import clip_gradients
 
 MAX_LOGIT_SCALE = 100.0
 """CLIP's own bound on the inverse temperature."""
+CPU = torch.device("cpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +57,9 @@ def train_evaluator(
     config: EvaluatorTrainingConfig,
     seed: int,
     checkpoints: Checkpoints,
+    device: torch.device = CPU,
 ) -> TrainedEvaluator:
-    """Trains a CLIP from random weights, then tunes it by PAC's loss.
+    """Trains a CLIP from random weights on ``device``, then tunes it by PAC's loss.
 
     Raises:
         DataError: no training pictures.
@@ -70,7 +72,7 @@ def train_evaluator(
     tokenizer = Tokenizer.train(texts, config.vocab_size)
     torch.manual_seed(step_seed(seed, 0, "evaluator"))
     model_config = evaluator_config(config, tokenizer.vocab_size)
-    model = ClipModel(model_config.clip)
+    model = ClipModel(model_config.clip).to(device)
     evaluator = Evaluator(model_config, model, tokenizer)
     trainer = _Trainer(train, validation, evaluator, config, seed, checkpoints)
     state = trainer.run()
@@ -135,7 +137,9 @@ class _Trainer:
         if state.step == config.num_clip_steps == 0:
             state.keep()
         with (
-            supervised(state, self.checkpoints, config.guards, World()) as supervisor,
+            supervised(
+                state, self.checkpoints, config.guards, World(device=self.evaluator.device)
+            ) as supervisor,
             progress("evaluator", total=num_steps, unit="step") as bar,
         ):
             bar.advance(state.step)
@@ -166,7 +170,7 @@ class _Trainer:
         records = [self.train[i] for i in self.order.batch(draw)]
         captions = [str(rng.choice(record.captions)) for record in records]
         scale = self.model.logit_scale.exp()
-        images = self.model.encode_image(self.pictures.pixels([r.uri for r in records]))
+        images = self._embed_pictures(self.pictures.pixels([r.uri for r in records]))
         if step < config.num_clip_steps:
             loss = clip_loss(images, self._embed_texts(captions), scale)
         else:
@@ -175,7 +179,7 @@ class _Trainer:
             loss = pac_loss(
                 images,
                 texts[: len(records)],
-                self.model.encode_image(self._other_pictures(records, draw, rng)),
+                self._embed_pictures(self._other_pictures(records, draw, rng)),
                 texts[len(records) :],
                 scale,
                 config.lambda_visual,
@@ -201,7 +205,11 @@ class _Trainer:
 
     def _embed_texts(self, captions: Sequence[str]) -> Tensor:
         tokenizer, limit = self.evaluator.tokenizer, self.config.context_tokens
-        return self.model.encode_text(tokenizer.encode_batch(captions, limit))
+        tokens = tokenizer.encode_batch(captions, limit)
+        return self.model.encode_text(tokens.to(self.evaluator.device))
+
+    def _embed_pictures(self, pixels: Tensor) -> Tensor:
+        return self.model.encode_image(pixels.to(self.evaluator.device))
 
     def _other_pictures(
         self, records: Sequence[Record], draw: int, rng: np.random.Generator
@@ -221,10 +229,10 @@ class _Trainer:
         if not records:
             return 0.0
         self.model.eval()
-        images = self.model.encode_image(self.pictures.pixels([r.uri for r in records]))
+        images = self._embed_pictures(self.pictures.pixels([r.uri for r in records]))
         texts = self._embed_texts([record.captions[0] for record in records])
         self.model.train()
-        found = (texts @ images.T).argmax(dim=1) == torch.arange(len(records))
+        found = (texts @ images.T).argmax(dim=1).cpu() == torch.arange(len(records))
         return float(found.float().mean())
 
 
