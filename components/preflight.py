@@ -29,6 +29,8 @@ def preflight(
         ("registry", str),
         ("gpu_type", str),
         ("gpus", str),
+        ("one_gpu_type", str),
+        ("one_gpu", str),
         ("cpu", str),
         ("memory", str),
         ("pod", str),
@@ -56,6 +58,8 @@ def preflight(
         registry: Folder or s3:// prefix of the registry.
         gpu_type: Resource name of a training pod's GPUs; empty where it needs none.
         gpus: GPUs of a training pod, as text.
+        one_gpu_type: Resource name of the GPU of a step of one process; empty where the run has none.
+        one_gpu: 1 where the run has GPUs, else 0, as text.
         cpu: CPU limit of a pod that computes, as text.
         memory: Memory limit of a pod that computes, as text.
         pod: What each of several nodes gets, JSON.

@@ -7,7 +7,7 @@ from components.find_champion import find_champion
 from components.image import IMAGE
 from components.preflight import preflight
 from components.summarise_run import summarise_run
-from pipelines.tasks import ComputingPods, Pods
+from pipelines.tasks import WEEK, ComputingPods, Pods
 
 
 @dsl.pipeline(
@@ -51,7 +51,7 @@ def caption(
         secret: Pods. Secret with the credentials of the object store and the signing keys.
         volume: Pods. Claim on the work volume, mounted at /data.
         gpu_type: Pods. Resource name of the GPUs.
-        gpus: Pods. GPUs of each node that trains; 0 trains on the CPU.
+        gpus: Pods. GPUs of each node that trains; other steps take one; 0 for the CPU.
         num_nodes: Pods. Nodes that train together; more than one needs Kubeflow Trainer.
         cpu: Pods. CPU limit of a step that computes, such as 4 or 500m.
         memory: Pods. Memory limit of a step that computes, such as 16Gi; 2Gi of it may be /dev/shm.
@@ -89,7 +89,7 @@ def caption(
             ),
             cached=False,
         ).outputs
-        computing.training(
+        computing.on_one_gpu(
             caption_batch(
                 pictures=pictures,
                 images=images,
@@ -100,5 +100,6 @@ def caption(
                 destination=destination,
                 part_size=part_size,
                 store=ready["store"],
-            )
+            ),
+            hours=WEEK,
         ).set_caching_options(False)

@@ -57,7 +57,7 @@ def evaluate(
         secret: Pods. Secret with the credentials of the object store and the signing keys.
         volume: Pods. Claim on the work volume, mounted at /data.
         gpu_type: Pods. Resource name of the GPUs.
-        gpus: Pods. GPUs of each node that trains; 0 trains on the CPU.
+        gpus: Pods. GPUs of each node that trains; other steps take one; 0 for the CPU.
         num_nodes: Pods. Nodes that train together; more than one needs Kubeflow Trainer.
         cpu: Pods. CPU limit of a step that computes, such as 4 or 500m.
         memory: Pods. Memory limit of a step that computes, such as 16Gi; 2Gi of it may be /dev/shm.
@@ -106,7 +106,7 @@ def evaluate(
             )
         ).outputs
         data = check_dataset(computing, config, dataset, images, seed)
-        features = computing.heavy(
+        features = computing.on_one_gpu(
             extract_features(
                 manifest=data.manifest,
                 evaluator=chosen["evaluator"],
@@ -115,7 +115,7 @@ def evaluate(
             ).after(data.gate)
         ).outputs["features"]
         test = {"manifest": data.manifest, "split": "test", "store": ready["store"]}
-        captions = computing.heavy(
+        captions = computing.on_one_gpu(
             generate_captions(
                 features=features,
                 captioner=chosen["captioner"],
@@ -123,7 +123,7 @@ def evaluate(
                 **test,
             )
         ).outputs["captions"]
-        champion_captions = computing.heavy(
+        champion_captions = computing.on_one_gpu(
             caption_with_champion(
                 registry=ready["registry"],
                 model_name=champion["model_name"],
@@ -131,7 +131,7 @@ def evaluate(
                 **test,
             ).after(data.gate)
         ).outputs["captions"]
-        computing.heavy(
+        computing.on_one_gpu(
             evaluate_captions(
                 features=features,
                 evaluator=chosen["evaluator"],

@@ -62,7 +62,7 @@ def retrain(
         secret: Pods. Secret with the credentials of the object store and the signing keys.
         volume: Pods. Claim on the work volume, mounted at /data.
         gpu_type: Pods. Resource name of the GPUs.
-        gpus: Pods. GPUs of each node that trains; 0 trains on the CPU.
+        gpus: Pods. GPUs of each node that trains; other steps take one; 0 for the CPU.
         num_nodes: Pods. Nodes that train together; more than one needs Kubeflow Trainer.
         cpu: Pods. CPU limit of a step that computes, such as 4 or 500m.
         memory: Pods. Memory limit of a step that computes, such as 16Gi; 2Gi of it may be /dev/shm.
@@ -127,7 +127,7 @@ def retrain(
             checked_pod = computing.training(
                 check_pod(gpus=gpus, num_nodes=num_nodes, store=ready["store"])
             ).set_caching_options(False)
-            features = computing.heavy(
+            features = computing.on_one_gpu(
                 extract_features(
                     manifest=data.manifest,
                     evaluator=start["evaluator"],

@@ -132,18 +132,18 @@ def train_and_register(
 
     test = {"manifest": manifest, "split": "test", "store": store}
     search = {"features": features, "decoding": config["decoding"]}
-    xe_captions = pods.heavy(
+    xe_captions = pods.on_one_gpu(
         generate_captions(captioner=xe_captioner, **test, **search), name="generate-captions-xe"
     ).outputs["captions"]
-    captions = pods.heavy(
+    captions = pods.on_one_gpu(
         generate_captions(captioner=captioner, **test, **search), name="generate-captions-dico"
     ).outputs["captions"]
-    champion_captions = pods.heavy(
+    champion_captions = pods.on_one_gpu(
         caption_with_champion(
             registry=registry, model_name=run.model_name, version=run.champion, **test
         ).after(run.data.gate)
     ).outputs["captions"]
-    evaluation = pods.heavy(
+    evaluation = pods.on_one_gpu(
         evaluate_captions(
             features=features,
             evaluator=evaluator,

@@ -15,6 +15,7 @@ from pipelines.variables import SECRET_KEYS, WORK
 
 USER = 65532
 HOUR = 3600
+DAY, WEEK = 24, 7 * 24
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,29 @@ class ComputingPods(Pods):
     tolerations: Any
     """Taints that training tolerates."""
 
-    def heavy(self, task: dsl.PipelineTask, name: str = "") -> dsl.PipelineTask:
-        """A step that computes on CPUs, safe to try again; ``name`` is shown where given."""
+    def heavy(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """A step that computes on CPUs, safe to try again."""
+        self._pod(task, cached=True, hours=DAY)
+        return self._computing(task)
+
+    def on_one_gpu(
+        self, task: dsl.PipelineTask, name: str = "", hours: int = DAY
+    ) -> dsl.PipelineTask:
+        """A step of one process, on one GPU where the run has any; ``name`` is shown where given."""
         if name:
             task.set_display_name(name)
-        self._pod(task, cached=True, hours=24)
-        return self._computing(task)
+        self._pod(task, cached=True, hours=hours)
+        return self._accelerated(task, self.ready["one_gpu_type"], self.ready["one_gpu"])
 
     def training(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         """A step that trains, on GPUs where asked for; tried again, it goes on where it was."""
-        self._pod(task, cached=True, hours=7 * 24)
-        task.set_accelerator_type(self.ready["gpu_type"])
-        task.set_accelerator_limit(self.ready["gpus"])
-        task.register_pipeline_channels([self.ready["gpu_type"], self.ready["gpus"]])
+        self._pod(task, cached=True, hours=WEEK)
+        return self._accelerated(task, self.ready["gpu_type"], self.ready["gpus"])
+
+    def _accelerated(self, task: dsl.PipelineTask, kind: Any, number: Any) -> dsl.PipelineTask:
+        task.set_accelerator_type(kind)
+        task.set_accelerator_limit(number)
+        task.register_pipeline_channels([kind, number])
         kubernetes.add_node_selector_json(task, self.node_selector)
         kubernetes.add_toleration_json(task, self.tolerations)
         return self._computing(task)

@@ -27,6 +27,10 @@ class Outputs(NamedTuple):
     """Resource name of a training pod's GPUs; empty where it needs none."""
     gpus: str
     """GPUs of a training pod."""
+    one_gpu_type: str
+    """Resource name of the GPU of a step of one process; empty where the run has none."""
+    one_gpu: str
+    """GPUs of a step of one process: 1 where the run has any, however many, else 0."""
     cpu: str
     """CPU limit of a pod that computes."""
     memory: str
@@ -94,6 +98,8 @@ def preflight(
         places["registry"],
         gpu_type if own else "",
         str(own),
+        gpu_type if gpus else "",
+        str(min(gpus, 1)),
         cpu,
         memory,
         json.dumps(pod, sort_keys=True),

@@ -181,6 +181,24 @@ def test_training_gets_its_gpus_and_shared_memory_and_is_tried_again(name):
 
 
 @pytest.mark.parametrize("name", PIPELINES)
+def test_steps_that_run_a_model_in_one_process_get_one_gpu_and_others_none(name):
+    pipeline, kubernetes = read(name)
+    platform = kubernetes["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    ranks = {"pretrain-captioner", "finetune-captioner", "check-pod"}
+    single = {"train-evaluator", "extract-features", "generate-captions", "generate-captions-2",
+              "caption-with-champion", "evaluate-captions", "caption-batch"}  # fmt: skip
+    for key, container in containers_of(pipeline).items():
+        step = key.removeprefix("exec-")
+        gpus = container["resources"].get("accelerator")
+        assert (gpus is not None) == (step in ranks | single), key
+        if step in single:
+            assert "preflight-one_gpu_type" in gpus["resourceType"]
+            assert "preflight-one_gpu" in gpus["resourceCount"]
+            assert platform[key]["nodeSelector"]["nodeSelectorJson"]
+            assert platform[key]["tolerations"][0]["tolerationJson"]
+
+
+@pytest.mark.parametrize("name", PIPELINES)
 def test_what_a_pod_refers_to_reaches_it(name):
     """Kubeflow finds a value only among the inputs of the group that the step is in."""
     pipeline, kubernetes = read(name)

@@ -121,6 +121,12 @@ def test_gpus_leave_as_text(tmp_path):
     assert (ready.gpu_type, ready.gpus) == ("amd.com/gpu", "2")
 
 
+@pytest.mark.parametrize(("gpus", "num_nodes", "one"), [(0, 1, "0"), (1, 1, "1"), (8, 4, "1")])
+def test_a_step_of_one_process_gets_one_gpu_at_most(tmp_path, gpus, num_nodes, one):
+    ready = check(tmp_path, gpus=gpus, num_nodes=num_nodes)
+    assert (ready.one_gpu_type, ready.one_gpu) == ("nvidia.com/gpu" if gpus else "", one)
+
+
 def test_with_several_nodes_the_steps_own_pod_takes_no_gpu(tmp_path):
     tolerations = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
     ready = check(tmp_path, gpus=8, num_nodes=4, tolerations=tolerations)
