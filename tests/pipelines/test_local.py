@@ -173,7 +173,14 @@ def test_a_stopped_run_stops_its_step_and_says_how_to_go_on(pipeline, tmp_path, 
     runs = tmp_path / "runs"
     options = ["--runs", str(runs), "--name", "run"]
     command = [sys.executable, "-m", "dico", "run", str(pipeline), "fault=sleep", *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A job in the background of a shell ignores SIGINT, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     log = runs / "run" / "logs" / "judge.log"
     step = wait_for(lambda: re.search(r"process (\d+)", log.read_text()) if log.exists() else None)
     process.send_signal(number)
