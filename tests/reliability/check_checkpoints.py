@@ -89,7 +89,7 @@ with exit_codes():
 
 def _full_disk(full: bool) -> list[Result]:
     """B5: writes fail at some byte, or everywhere; the previous checkpoint stays."""
-    limits = [0, 1, 100, 4096, 50_000, 70_000, 100_000] if full else [100]
+    limits = [0, 1, 100, 4096, 50_000, 65_536, 70_000] if full else [100]
 
     def tries() -> Iterator[bool]:
         for limit in limits:
