@@ -82,7 +82,9 @@ def find_engine() -> str:
     try:
         import docker
     except ImportError:
-        raise UsageError("containers need the docker package: pip install docker") from None
+        raise UsageError(
+            "containers need the docker package: pip install 'dico[pipelines]'"
+        ) from None
     try:
         client = docker.from_env()
         version = str(client.version()["Version"])

@@ -82,7 +82,7 @@ def steps_as_processes(
         watcher: is told how the run goes.
         containers: how the container of a step is made, where kfp.local runs them in containers.
     """
-    from kfp.local import docker_task_handler, graph_utils, subprocess_task_handler
+    from kfp.local import graph_utils, subprocess_task_handler
     from kfp.local.orchestrator import task_executor
 
     execute = task_executor.execute_single_task
@@ -96,9 +96,12 @@ def steps_as_processes(
         stack.enter_context(
             _changed(subprocess_task_handler, "replace_python_executable", lambda cmd, _: cmd)
         )
-        stack.enter_context(
-            _changed(docker_task_handler, "run_docker_container", supervisor.run_container)
-        )
+        if containers is not None:
+            from kfp.local import docker_task_handler
+
+            stack.enter_context(
+                _changed(docker_task_handler, "run_docker_container", supervisor.run_container)
+            )
         stack.enter_context(_changed(graph_utils, "topological_sort_tasks", _stack_of_tasks))
         stack.enter_context(environment(PATH=path, TMPDIR=str(scratch)))
         stack.enter_context(warnings.catch_warnings())

@@ -53,6 +53,13 @@ def test_run_leaves_everything_in_its_folder(pipeline, tmp_path, capfd):
     assert not any("KFP" in line or "python3" in line for line in lines)
 
 
+def test_a_run_without_containers_needs_no_client_of_an_engine(pipeline, tmp_path):
+    blocked = "import sys; sys.modules['docker'] = None; from dico.cli import main; main()"
+    command = [sys.executable, "-c", blocked, "run", str(pipeline), "--runs", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_second_run_is_cached_and_an_edited_input_is_not(pipeline, tmp_path):
     runs = tmp_path / "runs"
     run(pipeline, [], runs, "first")
