@@ -209,10 +209,14 @@ def _read_signature(folder: Path, files: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decode(signature: str) -> bytes:
+    """Bytes of base64, in its one canonical spelling: the last letter's spare bits are 0."""
     try:
-        return base64.b64decode(signature, validate=True)
+        data = base64.b64decode(signature, validate=True)
     except binascii.Error as error:
         raise ValueError(str(error)) from None
+    if base64.b64encode(data).decode() != signature:
+        raise ValueError("base64 with spare bits set")
+    return data
 
 
 def _read_private_key(source: str | Path) -> "Ed25519PrivateKey":

@@ -111,6 +111,15 @@ def test_texts_are_signed_too(keys):
             signing.verify_text(text, made, keys[1], "versions/000001.json")
 
 
+def test_a_signature_has_one_spelling(keys):
+    """64 bytes end in a letter of base64 of which four bits are spare."""
+    signature = signing.sign_text("text", keys[0])
+    assert signature[-3] in "AQgw"
+    for letter in set("ABCDQRghwx") - {signature[-3]}:
+        with pytest.raises(DigestError, match="not signed by a trusted key"):
+            signing.verify_text("text", f"{signature[:-3]}{letter}==", keys[1], "x")
+
+
 def test_private_key_is_its_owners(keys):
     assert stat.S_IMODE(keys[0].stat().st_mode) == 0o600
     with pytest.raises(ConfigError, match="never overwritten"):
