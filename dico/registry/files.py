@@ -101,11 +101,15 @@ class FileRegistry:
         return self.resolve(name, CHAMPION)
 
     def _create(self, version: Version) -> bool:
-        """Creates the record; True also when it was created but the answer got lost."""
+        """Creates the record; whether it is this one that is there, whatever the answer said.
+
+        An answer may get lost, and a store that checks its condition carelessly may let two win.
+        """
         content = dataclasses.asdict(version) | {"token": uuid.uuid4().hex}
         key = _record_key(version.name, version.number)
         data = _seal(content, key)
-        return self._store.create(key, data) or self._store.read_bytes(key) == data
+        self._store.create(key, data)
+        return self._store.read_bytes(key) == data
 
     def _record_keys(self, name: str) -> list[str]:
         keys = self._store.list(f"{name}/versions")
