@@ -1,7 +1,6 @@
 """D1: pickles that would run something, given as any file that is loaded: none runs."""
 
 import itertools
-import logging
 import subprocess
 import sys
 import tempfile
@@ -41,7 +40,6 @@ Load = Callable[[Path, bytes], object]
 
 def check(full: bool) -> list[Result]:
     """Each payload in each container at each place, or for a quick look in turn at one place."""
-    logging.getLogger("dico.training.checkpoint").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="pickles-") as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(temporary)
