@@ -8,15 +8,12 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dico
 from components.image import IMAGE
@@ -24,6 +21,7 @@ from dico.errors import DicoError, TryAgainError, UsageError
 from dico.progress import format_seconds
 from dico.provenance import code_digest
 from dico.report import read_metrics, tabulate
+from dico.signals import on_sigterm
 from dico.steps.run_notes import RUN_VARIABLE
 from pipelines.containers import RUN_ARGUMENTS, Containers, find_engine, folders_of
 from pipelines.run_folder import RunFolder, new_name
@@ -74,7 +72,7 @@ def run(
         how = Containers(str(values.get("image", IMAGE)), folders_of(values, runs))
         how = dataclasses.replace(how, user=user) if user else how
     folder = RunFolder.create(runs, name or new_name(specification.name))
-    with _terminable():
+    with on_sigterm(_stop):
         _run(specification, values, runs, folder, how)
     return folder.path
 
@@ -248,19 +246,6 @@ def _require_kfp() -> None:
         raise UsageError(f"kfp {version}: pipelines need 2.17; pip install 'dico[pipelines]'")
 
 
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Lets SIGTERM end the step at work in order, as an interrupt from the keyboard does."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise TryAgainError("stopped by SIGTERM; the same command continues the work")
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _stop() -> NoReturn:
+    """Ends the step at work in order, as an interrupt from the keyboard does."""
+    raise TryAgainError("stopped by SIGTERM; the same command continues the work")

@@ -7,18 +7,16 @@ why it failed, since torchrun keeps neither exit codes nor messages.
 import importlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from dico.errors import ConfigError, DicoError, TryAgainError
+from dico.signals import on_sigterm
 
 CALL = "call.json"
 STANDALONE = ("--standalone", "--nnodes=1")
@@ -67,7 +65,7 @@ def run_ranks(
             *("-m", "dico.launching", "rank", name),
         ]
         process = subprocess.Popen(command, env=_environment(num_processes, rendezvous))
-        with _passing_on_sigterm(process.send_signal):
+        with on_sigterm(process.terminate):
             code = process.wait()
         if code != 0:
             raise _first_failure(folder)
@@ -80,22 +78,6 @@ def _environment(num_processes: int, rendezvous: Sequence[str]) -> dict[str, str
     if rendezvous is STANDALONE and sys.platform == "linux":
         defaults["GLOO_SOCKET_IFNAME"] = "lo"
     return {**defaults, **os.environ}
-
-
-@contextmanager
-def _passing_on_sigterm(send: Callable[[int], None]) -> Iterator[None]:
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        send(number)
-
-    try:
-        before = signal.signal(signal.SIGTERM, pass_on)
-    except ValueError:  # not the main thread: the signal keeps its meaning
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _first_failure(folder: Path) -> DicoError:

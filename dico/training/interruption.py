@@ -4,12 +4,11 @@ For a trainer that is the process which receives the signal. Where something els
 kills the trainer, the frequent checkpoints are what counts.
 """
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from dico.errors import TryAgainError
+from dico.signals import on_sigterm
 from dico.training.distributed import World
 
 Stopper = Callable[[Callable[[], None]], None]
@@ -26,10 +25,7 @@ def stopping_on_sigterm(world: World) -> Iterator[Stopper]:
     Raises:
         TryAgainError: from the yielded function, once the state is saved.
     """
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
+    received: list[bool] = []
 
     def stop_if_asked(save: Callable[[], None]) -> None:
         if not world.any(bool(received)):
@@ -38,12 +34,5 @@ def stopping_on_sigterm(world: World) -> Iterator[Stopper]:
             save()
         raise TryAgainError("stopped by SIGTERM, progress is saved; the same command continues")
 
-    try:
-        before = signal.signal(signal.SIGTERM, note)
-    except ValueError:
+    with on_sigterm(lambda: received.append(True)):
         yield stop_if_asked
-        return
-    try:
-        yield stop_if_asked
-    finally:
-        signal.signal(signal.SIGTERM, before)

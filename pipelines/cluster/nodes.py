@@ -5,15 +5,14 @@ that its predecessor left: at work, it is followed; done, its output is taken; f
 replaced and goes on from the checkpoints.
 """
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from dico.errors import DicoError, TryAgainError
 from dico.launching.nodes import Handover, hand_over
+from dico.signals import on_sigterm
 from pipelines.cluster.following import Follower
 from pipelines.cluster.kubernetes import Cluster, connect
 from pipelines.cluster.trainjob import Call, train_job
@@ -104,21 +103,15 @@ def _cancelling(cancel: Callable[[], None]) -> Iterator[None]:
     The pod that gets the signal has about a second to live, so the TrainJob is deleted first and
     words come after.
     """
+    with on_sigterm(_interrupt):
+        try:
+            yield
+        except KeyboardInterrupt:
+            cancel()
+            raise TryAgainError(
+                "cancelled, and its TrainJob with it; the same command goes on from the checkpoints"
+            ) from None
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
 
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread
-        before = None
-    try:
-        yield
-    except KeyboardInterrupt:
-        cancel()
-        raise TryAgainError(
-            "cancelled, and its TrainJob with it; the same command goes on from the checkpoints"
-        ) from None
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+def _interrupt() -> NoReturn:
+    raise KeyboardInterrupt
