@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dico.errors import ConfigError, DataError, DigestError
-from dico.registry.folders import check_name, fetch, place_of, publish
-from dico.registry.port import CHAMPION, Version, change_of
+from dico.registry.folders import check_name, place_of, publish
+from dico.registry.port import Registry, Version, change_of
 from dico.registry.signing import (
     PRIVATE_KEY_VARIABLE,
     PUBLIC_KEY_VARIABLE,
@@ -32,7 +32,7 @@ from dico.registry.signing import (
 from dico.storage import open_store
 
 
-class FileRegistry:
+class FileRegistry(Registry):
     """Models, versions and aliases as files; see `dico.registry.port.Registry`."""
 
     def __init__(self, uri: str | Path) -> None:
@@ -74,9 +74,6 @@ class FileRegistry:
             raise DataError(f"{self.uri}: there is no version {number} of {name}")
         return self._read_version(key)
 
-    def fetch(self, version: Version, cache: Path) -> Path:
-        return fetch(version.uri, version.digest, cache)
-
     def set_alias(self, name: str, alias: str, number: int, reason: str) -> None:
         check_name(alias)
         self.get(name, number)
@@ -85,20 +82,10 @@ class FileRegistry:
         key = _alias_key(name, alias)
         self._store.write_bytes(key, _seal(content, key))
 
-    def resolve(self, name: str, alias: str) -> Version | None:
-        check_name(name)
-        key = _alias_key(name, alias)
-        if not self._store.exists(key):
-            return None
-        return self.get(name, int(self._read(key)["number"]))
-
     def last_change(self, name: str, alias: str) -> Mapping[str, Any]:
         check_name(name)
         key = _alias_key(name, alias)
         return self._read(key) if self._store.exists(key) else {}
-
-    def champion(self, name: str) -> Version | None:
-        return self.resolve(name, CHAMPION)
 
     def _create(self, version: Version) -> bool:
         """Creates the record; whether it is this one that is there, whatever the answer said.

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import AccessError, DataError, DicoError, TryAgainError, UsageError
-from dico.registry.folders import check_name, fetch, publish
-from dico.registry.port import CHAMPION, Version, change_of
+from dico.registry.folders import check_name, publish
+from dico.registry.port import Registry, Version, change_of
 from dico.storage import open_store
 
 _FORMAT = {"model_format_name": "safetensors", "model_format_version": "1"}
 _REQUIRED = ("dico_uri", "dico_digest", "dico_identity")
 
 
-class KubeflowRegistry:
+class KubeflowRegistry(Registry):
     """Models, versions and aliases in a Kubeflow Model Registry; see `dico.registry.port`."""
 
     def __init__(self, address: str, store: str) -> None:
@@ -75,9 +75,6 @@ class KubeflowRegistry:
             raise DataError(f"{self.uri}: there is no version {number} of {name}")
         return version
 
-    def fetch(self, version: Version, cache: Path) -> Path:
-        return fetch(version.uri, version.digest, cache)
-
     def set_alias(self, name: str, alias: str, number: int, reason: str) -> None:
         check_name(alias)
         self.get(name, number)
@@ -88,10 +85,6 @@ class KubeflowRegistry:
             model.custom_properties = properties | {f"dico_{alias}": json.dumps(change)}
             self._client.update(model)
 
-    def resolve(self, name: str, alias: str) -> Version | None:
-        change = self.last_change(name, alias)
-        return self.get(name, int(change["number"])) if change else None
-
     def last_change(self, name: str, alias: str) -> Mapping[str, Any]:
         check_name(name)
         with _errors(self.uri):
@@ -99,9 +92,6 @@ class KubeflowRegistry:
         properties = (model.custom_properties or {}) if model else {}
         change: dict[str, Any] = json.loads(str(properties.get(f"dico_{alias}", "{}")))
         return change
-
-    def champion(self, name: str) -> Version | None:
-        return self.resolve(name, CHAMPION)
 
     def _create(self, name: str, number: int, properties: Mapping[str, Any]) -> Version:
         """Creates a version, or gives the one that has this number already.

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import AccessError, DataError, DicoError, TryAgainError, UsageError
-from dico.registry.folders import check_name, fetch, publish
-from dico.registry.port import CHAMPION, Version, change_of
+from dico.registry.folders import check_name, publish
+from dico.registry.port import Registry, Version, change_of
 from dico.storage import open_store
 
 _PAGE = 200
@@ -23,7 +23,7 @@ _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 _TRANSIENT = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
 
 
-class MlflowRegistry:
+class MlflowRegistry(Registry):
     """Models, versions and aliases in MLflow; see `dico.registry.port.Registry`."""
 
     def __init__(self, address: str, store: str) -> None:
@@ -84,9 +84,6 @@ class MlflowRegistry:
             raise DataError(f"{self.uri}: there is no version {number} of {name}")
         return _version(found)
 
-    def fetch(self, version: Version, cache: Path) -> Path:
-        return fetch(version.uri, version.digest, cache)
-
     def set_alias(self, name: str, alias: str, number: int, reason: str) -> None:
         check_name(alias)
         self.get(name, number)
@@ -107,9 +104,6 @@ class MlflowRegistry:
             model.tags.get(f"dico.{alias}", "{}") if model else "{}"
         )
         return change
-
-    def champion(self, name: str) -> Version | None:
-        return self.resolve(name, CHAMPION)
 
     def _ask(self, question: Callable[..., Any], *arguments: str) -> Any:
         """The answer, or None where there is no such thing."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dico.errors import ConfigError
+from dico.registry.folders import fetch
 
 CHAMPION = "champion"
 
@@ -64,18 +65,22 @@ class Registry(Protocol):
 
     def fetch(self, version: Version, cache: Path) -> Path:
         """The version's folder on this machine, checked by its digests, fetched if need be."""
+        return fetch(version.uri, version.digest, cache)
 
     def set_alias(self, name: str, alias: str, number: int, reason: str) -> None:
         """Points ``alias`` at an existing version and records why."""
 
     def resolve(self, name: str, alias: str) -> Version | None:
         """The version that ``alias`` points at, if it was ever set."""
+        change = self.last_change(name, alias)
+        return self.get(name, int(change["number"])) if change else None
 
     def last_change(self, name: str, alias: str) -> Mapping[str, Any]:
         """What `set_alias` recorded last: number, previous, reason, changed; empty if never set."""
 
     def champion(self, name: str) -> Version | None:
         """The version that the alias ``champion`` points at, if there is one."""
+        return self.resolve(name, CHAMPION)
 
 
 def open_registry(uri: str | Path) -> Registry:
