@@ -99,28 +99,23 @@ def _train(seed: int, config: ResolvedConfig, manifest: str, work: Path) -> tupl
     xe, captioner = str(work / "xe"), str(work / "captioner")
     train_evaluator(manifest, config.evaluator, seed, "", store, evaluator)
     extract_features(manifest, evaluator, config.features, store, features)
+    common: dict[str, Any] = {
+        "manifest": manifest,
+        "features": features,
+        "decoding": config.decoding,
+        "seed": seed,
+        "run_key": "",
+        "store": store,
+    }
     pretrain_captioner(
-        manifest=manifest,
-        features=features,
-        captioner_config=config.captioner,
-        config=config.xe,
-        decoding=config.decoding,
-        seed=seed,
-        run_key="",
-        store=store,
-        output_captioner=xe,
+        captioner_config=config.captioner, config=config.xe, output_captioner=xe, **common
     )
     finetune_captioner(
-        manifest=manifest,
-        features=features,
         captioner=xe,
         evaluator=evaluator,
         config=config.finetune,
-        decoding=config.decoding,
-        seed=seed,
-        run_key="",
-        store=store,
         output_captioner=captioner,
+        **common,
     )
     return Path(captioner), Path(evaluator)
 
