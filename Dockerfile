@@ -5,7 +5,7 @@
 #   PIP_*, and the secret pip.conf: where pip looks; none of it reaches the last stage
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-# The dependencies alone: a layer that an edit of the code leaves as it is.
+# The dependencies alone, by hash: a layer that an edit of the code leaves as it is.
 FROM ${BASE_IMAGE} AS dependencies
 ARG TORCH_BUILD=cpu
 ARG PIP_INDEX_URL
@@ -13,25 +13,26 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-COPY constraints.txt pyproject.toml README.md LICENSE ./
-COPY scripts/install-torch scripts/
+COPY constraints.txt ./
+COPY requirements/image-cpu.txt requirements/image-cuda.txt requirements/
+COPY scripts/install-torch scripts/install-locked scripts/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    python3 -m venv /dico && TORCH_BUILD=${TORCH_BUILD} scripts/install-torch /dico/bin/python constraints.txt
+    python3 -m venv /dico \
+    && if [ "${TORCH_BUILD}" = cpu ]; then scripts/install-torch /dico/bin/python constraints.txt; fi
+# The lock of the torch that came: where no CPU build can be had, it is the CUDA build.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    mkdir dico components pipelines \
-    && echo '__version__ = "0"' > dico/__init__.py \
-    && touch components/__init__.py pipelines/__init__.py \
-    && /dico/bin/python -m pip install --no-compile -c constraints.txt '.[all]' \
-    && /dico/bin/python -m pip uninstall -y dico \
-    && rm -rf build dico components pipelines *.egg-info
+    lock=image-cuda \
+    && if [ -d /dico/lib/python3*/site-packages/torch-*+cpu.dist-info ]; then lock=image-cpu; fi \
+    && scripts/install-locked /dico/bin/python requirements/$lock.txt
 
 # The code, as files to lay over the dependencies.
 FROM dependencies AS code
+COPY pyproject.toml README.md LICENSE ./
 COPY dico dico
 COPY components components
 COPY pipelines pipelines
-RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
-    /dico/bin/python -m pip install --no-compile --no-deps --prefix /code . \
+RUN /dico/bin/python -m pip install --no-compile --no-index --no-deps --no-build-isolation \
+        --prefix /code . \
     && /dico/bin/python -m compileall -q --invalidation-mode unchecked-hash /code/lib
 
 # Without what no step needs: pip, headers, the test suites of the larger packages.

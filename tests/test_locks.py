@@ -44,7 +44,10 @@ def test_versions_are_those_of_the_constraints(name):
         assert version.split("+")[0] == expected, f"{package}: run make lock"
 
 
-@pytest.mark.parametrize(("name", "extras"), [("image-cpu", ["all"]), ("dev", ["all", "dev"])])
+@pytest.mark.parametrize(
+    ("name", "extras"),
+    [("image-cpu", ["all"]), ("image-cuda", ["all"]), ("dev", ["all", "dev"])],
+)
 def test_nothing_that_the_project_asks_for_is_left_out(name, extras):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = list(project["dependencies"])
@@ -59,6 +62,13 @@ def test_nothing_that_the_project_asks_for_is_left_out(name, extras):
     names = {normal(re.match(r"[A-Za-z0-9._-]+", requirement)[0]) for requirement in wanted}
     missing = names - locked(name).keys()
     assert not missing, f"{sorted(missing)}: run make lock"
+
+
+@pytest.mark.parametrize("name", ["image-cpu", "image-cuda"])
+def test_what_builds_the_project_in_the_image_is_locked(name):
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert needed == ["setuptools>=77"]
+    assert int(locked(name)["setuptools"][0].split(".")[0]) >= 77
 
 
 def test_only_the_cuda_lock_has_cuda():
