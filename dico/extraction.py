@@ -133,10 +133,9 @@ def _features(
 
 def _fast_pixels(data: bytes, uri: str, model: Evaluator) -> Tensor:
     from dico.data.fast_square import fast_square
-    from dico.models.evaluator import normalise
 
     config = model.config
     square = fast_square(data, uri, config.image_size_px, config.interpolation)
     if square is None:
         return model.preprocess(load_image_bytes(data, uri))
-    return normalise(square, config)
+    return model.normalise(square)

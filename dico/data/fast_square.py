@@ -47,7 +47,7 @@ def _is_plain(header: Image.Image) -> bool:
 
 
 def _cut_square(pixels: Tensor, size_px: int, interpolation: str) -> Tensor:
-    """`dico.models.square.cut_square` of pixels (H, W, 3)."""
+    """`dico.models.frame.centre_square` of pixels (H, W, 3)."""
     height, width = pixels.shape[:2]
     short = min(width, height)
     size = (size_px * height // short, size_px * width // short)

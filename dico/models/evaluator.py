@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -27,7 +26,8 @@ from dico.config_schema import check
 from dico.errors import DataError
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.empty import WithoutValues
-from dico.models.square import cut_square
+from dico.models.frame import Frame, centre_square
+from dico.models.preprocessing import normalise, preprocess
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.fit import require_fit
 from dico.storage import verify_digests, write_digests
@@ -69,6 +69,11 @@ class EvaluatorConfig:
     def image_size_px(self) -> int:
         """Side of the square that the vision tower sees, pixels."""
         return self.clip.vision_cfg.image_size
+
+    @property
+    def frame(self) -> Frame:
+        """The square that the vision tower sees."""
+        return centre_square(self.image_size_px, self.interpolation)
 
     def to_json(self) -> str:
         """The content of config.json."""
@@ -115,6 +120,10 @@ class Evaluator:
     def preprocess(self, picture: Image.Image) -> Tensor:
         """Pixels (3, H, W), float32, of a picture: resized, centre-cropped, normalised."""
         return preprocess(picture, self.config)
+
+    def normalise(self, squares: Tensor) -> Tensor:
+        """Pixels (..., 3, H, W), float32, of RGB squares (..., H, W, 3), uint8."""
+        return normalise(squares, self.config)
 
     @torch.no_grad()
     def embed_images(self, pixels: Tensor) -> Tensor:
@@ -206,19 +215,6 @@ def save_evaluator(
         tensors = {key: value.detach().cpu().contiguous() for key, value in weights.items()}
         save_file(tensors, folder / f"{name}.safetensors", {"format": "pt"})
     write_digests(folder)
-
-
-def preprocess(picture: Image.Image, config: EvaluatorConfig) -> Tensor:
-    """Pixels (3, H, W), float32, of a picture: squared by `cut_square`, then normalised."""
-    square = cut_square(picture, config.image_size_px, config.interpolation)
-    return normalise(torch.from_numpy(np.array(square)), config)
-
-
-def normalise(squares: Tensor, config: EvaluatorConfig) -> Tensor:
-    """Pixels (..., 3, H, W), float32, of RGB squares (..., H, W, 3), uint8."""
-    pixels = squares.movedim(-1, -3).float() / 255
-    mean = torch.tensor(config.image_mean, device=pixels.device).view(3, 1, 1)
-    return (pixels - mean) / torch.tensor(config.image_std, device=pixels.device).view(3, 1, 1)
 
 
 def empty_model(make: type[ClipModel], config: ClipConfig) -> ClipModel:

@@ -3,7 +3,7 @@
 B images, K candidates per image, N captions, M real tokens, T tokens, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dico.decoding import Candidates, DecodingConfig
+from dico.models.frame import Frame
 
 
 class CaptionTokenizer(Protocol):
@@ -23,6 +24,23 @@ class CaptionTokenizer(Protocol):
 
     def decode_batch(self, tokens: Tensor) -> list[str]:
         """Captions of ids (N, T), with single spaces."""
+        ...
+
+
+class Preprocess(Protocol):
+    """How a captioner that sees pixels makes them of a picture, at once or in two steps."""
+
+    @property
+    def frame(self) -> Frame:
+        """The part of a picture that is seen, (H, W, 3) bytes."""
+        ...
+
+    def __call__(self, picture: Image.Image) -> Tensor:
+        """Pixels (3, H, W) of a picture."""
+        ...
+
+    def normalise(self, frames: Tensor) -> Tensor:
+        """Pixels (..., 3, H, W) of frames (..., H, W, 3), uint8."""
         ...
 
 
@@ -71,8 +89,8 @@ class Policy(Protocol):
         ...
 
     @property
-    def preprocess(self) -> Callable[[Image.Image], Tensor] | None:
-        """Pixels (3, H, W) of a picture; None where `encode` takes a tower's image tokens."""
+    def preprocess(self) -> Preprocess | None:
+        """Pixels of pictures; None where `encode` takes a tower's image tokens."""
         ...
 
     def begin_training(self, seed: int) -> None:

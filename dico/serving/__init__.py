@@ -1,7 +1,7 @@
 """Captions over HTTP: decoding apart, dynamic batches, bounded queues, metrics, a page.
 
-A request's way: `app` reads a bounded body, `decoding` cuts the picture to a square in a child
-process, `batching` gathers squares, `model` captions them in one thread, `app` answers.
+A request's way: `app` reads a bounded body, `decoding` cuts the picture to its frame in a child
+process, `batching` gathers frames, `model` captions them in one thread, `app` answers.
 """
 
 from dico.serving.config import ServingConfig

@@ -7,10 +7,13 @@ took too long is replaced.
 import asyncio
 import contextlib
 import json
+import math
 import os
 import sys
 
+from dico.config_schema import to_json
 from dico.data.images import ImageError
+from dico.models.frame import Frame
 from dico.serving.decoder import WHERE
 
 _START_SECONDS = 60.0
@@ -23,13 +26,13 @@ class Decoders:
     def __init__(
         self,
         num_decoders: int,
-        size_px: int,
-        interpolation: str,
+        frame: Frame,
+        shape: tuple[int, int],
         max_pixels: int,
         max_seconds: float,
     ) -> None:
-        arguments = [str(size_px), interpolation, str(max_pixels)]
-        num_bytes = 3 * size_px * size_px
+        arguments = [to_json(frame), str(max_pixels)]
+        num_bytes = 3 * math.prod(shape)
         self._all = [_Decoder(arguments, num_bytes, max_seconds) for _ in range(num_decoders)]
         self._free: asyncio.Queue[_Decoder] = asyncio.Queue()
         for decoder in self._all:
@@ -39,15 +42,15 @@ class Decoders:
         """Starts all children."""
         await asyncio.gather(*(decoder.start() for decoder in self._all))
 
-    async def square(self, data: bytes) -> bytes:
-        """RGB bytes of the square that the vision tower sees.
+    async def frame(self, data: bytes) -> bytes:
+        """RGB bytes of the frame that the model sees.
 
         Raises:
             ImageError: the bytes are no usable picture; its code says why.
         """
         decoder = await self._free.get()
         try:
-            return await decoder.square(data)
+            return await decoder.frame(data)
         finally:
             self._free.put_nowait(decoder)
 
@@ -78,14 +81,14 @@ class _Decoder:
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
 
-    async def square(self, data: bytes) -> bytes:
-        """See `Decoders.square`."""
+    async def frame(self, data: bytes) -> bytes:
+        """See `Decoders.frame`."""
         fresh = self._child is None
         await self.start()
         whole = False
         try:
             async with asyncio.timeout(self._max_seconds + (_START_SECONDS if fresh else 0)):
-                square = await self._ask(data)
+                frame = await self._ask(data)
             whole = True
         except TimeoutError:
             detail = f"{WHERE}: not decoded within {self._max_seconds:g} s"
@@ -98,7 +101,7 @@ class _Decoder:
         finally:
             if not whole:
                 await self.close()
-        return square
+        return frame
 
     async def _ask(self, data: bytes) -> bytes:
         assert self._child is not None

@@ -40,8 +40,8 @@ class Service:
         self._num_bytes = 0
         self._decoders = Decoders(
             config.num_decoders,
-            model.size_px,
-            model.interpolation,
+            model.frame,
+            model.shape,
             config.max_pixels,
             config.max_picture_seconds,
         )
@@ -110,13 +110,13 @@ class Service:
 
     async def _caption(self, data: bytes) -> list[Caption]:
         try:
-            square = await self._decoders.square(data)
+            frame = await self._decoders.frame(data)
         except BaseException as error:
             self._batcher.announce(-1)
             if isinstance(error, ImageError):
                 self.metrics.refused_pictures.labels(error.code).inc()
             raise
-        return await self._batcher.submit(square)
+        return await self._batcher.submit(frame)
 
     def _change(self, num_pictures: int) -> None:
         self._num_pictures += num_pictures

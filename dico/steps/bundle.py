@@ -19,8 +19,8 @@ class Bundle(NamedTuple):
 
     policy: Policy
     """The captioner."""
-    tower: Evaluator
-    """The vision tower that it sees through, unless it sees the pixels itself."""
+    tower: Evaluator | None
+    """The vision tower that it sees through; None where it sees the pixels itself."""
     decoding: DecodingConfig
     """The search that it was trained and judged with."""
 
@@ -34,6 +34,8 @@ def load_version(folder: Path, device: str | torch.device = "cpu") -> Bundle:
     """
     policy = load_policy(folder / CAPTIONER, device)
     training = json.loads((folder / CAPTIONER / TRAINING_FILE).read_text(encoding="utf-8"))
-    tower: Weights = training["tower"]
+    weights: Weights = training["tower"]
     decoding = from_dict(DecodingConfig, training.get("decoding", {}), "decoding")
-    return Bundle(policy, Evaluator.load(folder / EVALUATOR, tower, device), decoding)
+    sees = policy.preprocess is not None
+    tower = None if sees else Evaluator.load(folder / EVALUATOR, weights, device)
+    return Bundle(policy, tower, decoding)

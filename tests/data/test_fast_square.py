@@ -5,7 +5,7 @@ import pytest
 
 from dico.data.fast_square import fast_square
 from dico.data.images import ImageError, load_image_bytes
-from dico.models.square import cut_square
+from dico.models.frame import centre_square
 from tests.data import zoo
 from tests.data.pictures import encoded, picture
 
@@ -16,7 +16,7 @@ pytest.importorskip("simplejpeg", reason="the fast way needs simplejpeg: pip ins
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_the_square_is_nearly_the_exact_one(size, interpolation):
     data = encoded(picture(3, *size), quality=90)
-    exact = np.asarray(cut_square(load_image_bytes(data, "x"), 48, interpolation), np.int16)
+    exact = np.asarray(centre_square(48, interpolation).cut(load_image_bytes(data, "x")), np.int16)
     fast = fast_square(data, "x", 48, interpolation).numpy().astype(np.int16)
     assert fast.shape == exact.shape == (48, 48, 3)
     assert np.abs(fast - exact).max() <= 3

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from dico.errors import ConfigError, DataError
+from dico.models.frame import Frame
 from dico.models.huggingface.pixels import pixel_config, read_processor
 from tests.policy import families  # noqa: F401  makes transformers importable
 
@@ -43,16 +44,16 @@ def test_pixels_are_those_of_transformers(tmp_path, name, options, size):
 def test_files_as_older_versions_wrote_them():
     """Sizes as single numbers, and the processor's former name."""
     clip = pixel_config({"feature_extractor_type": "CLIPFeatureExtractor", "size": 30})
-    assert (clip.shortest_px, clip.size, clip.crop) == (30, None, (224, 224))
+    assert clip.frame == Frame(3, shortest_px=30, crop=(224, 224))
     vit = pixel_config({"feature_extractor_type": "ViTFeatureExtractor", "size": 30})
-    assert (vit.shortest_px, vit.size, vit.crop) == (None, (30, 30), None)
-    assert pixel_config({"image_processor_type": "BlipImageProcessorFast"}).size == (384, 384)
+    assert vit.frame == Frame(2, size=(30, 30))
+    assert pixel_config({"image_processor_type": "BlipImageProcessorFast"}).frame.size == (384, 384)
 
 
 def test_settings_inside_a_processors_file(tmp_path):
     inside = {"image_processor": {"image_processor_type": "BlipImageProcessor"}}
     (tmp_path / "processor_config.json").write_text(json.dumps(inside))
-    assert pixel_config(read_processor(tmp_path)).size == (384, 384)
+    assert pixel_config(read_processor(tmp_path)).frame.size == (384, 384)
 
 
 def test_what_is_not_supported_is_named(tmp_path):

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from dico.errors import ConfigError, DataError
+from dico.models.frame import Frame
+from dico.models.preprocessing import normalise, preprocess
 
 PREPROCESSOR_FILE, PROCESSOR_FILE = "preprocessor_config.json", "processor_config.json"
 _CLIP_STATISTICS = {
@@ -42,34 +42,16 @@ class PixelConfig:
     """Mean of the three channels, on the 0..1 scale."""
     image_std: tuple[float, ...]
     """Standard deviation of the three channels, on the 0..1 scale."""
-    resample: int
-    """PIL's number of the filter that resizes."""
-    size: tuple[int, int] | None = None
-    """Height and width to resize to, whatever the picture's proportions."""
-    shortest_px: int | None = None
-    """Shorter side to resize to, keeping proportions."""
-    crop: tuple[int, int] | None = None
-    """Height and width cut from the middle afterwards."""
+    frame: Frame
+    """The part of it that is seen."""
 
     def __call__(self, picture: Image.Image) -> Tensor:
         """Pixels (3, H, W), float32."""
-        picture = self._resized(picture.convert("RGB"))
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
-        mean = torch.tensor(self.image_mean).view(3, 1, 1)
-        return (pixels - mean) / torch.tensor(self.image_std).view(3, 1, 1)
+        return preprocess(picture, self)
 
-    def _resized(self, picture: Image.Image) -> Image.Image:
-        width, height = picture.size
-        if self.shortest_px is not None:
-            short = min(width, height)
-            width, height = (self.shortest_px * side // short for side in (width, height))
-        elif self.size is not None:
-            height, width = self.size
-        picture = picture.resize((width, height), Image.Resampling(self.resample))
-        if self.crop is None:
-            return picture
-        left, top = (width - self.crop[1]) // 2, (height - self.crop[0]) // 2
-        return picture.crop((left, top, left + self.crop[1], top + self.crop[0]))
+    def normalise(self, frames: Tensor) -> Tensor:
+        """Pixels (..., 3, H, W), float32, of RGB frames (..., H, W, 3), uint8."""
+        return normalise(frames, self)
 
 
 def read_processor(folder: Path) -> dict[str, Any] | None:
@@ -120,7 +102,8 @@ def _pixel_config(data: Mapping[str, Any]) -> PixelConfig:
         settings |= {"image_mean": (0.0, 0.0, 0.0), "image_std": (1.0, 1.0, 1.0)}
     if data.get("resample") is not None:
         settings["resample"] = int(data["resample"])
-    return PixelConfig(**settings)
+    mean, std = settings.pop("image_mean"), settings.pop("image_std")
+    return PixelConfig(mean, std, Frame(**settings))
 
 
 def _kind(data: Mapping[str, Any]) -> str:

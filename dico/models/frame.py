@@ -1,0 +1,61 @@
+"""The part of a picture that a model sees, cut by Pillow alone, without torch."""
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a picture is resized, and what is cut from its middle."""
+
+    resample: int
+    """PIL's number of the filter that resizes."""
+    size: tuple[int, int] | None = None
+    """Height and width to resize to, whatever the picture's proportions."""
+    shortest_px: int | None = None
+    """Shorter side to resize to instead, keeping proportions; the long side is truncated."""
+    crop: tuple[int, int] | None = None
+    """Height and width cut from the middle afterwards."""
+    rounds: bool = False
+    """Whether the crop's corner is rounded, as by torchvision, or truncated, as by transformers."""
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width of every frame; None where they follow the picture's."""
+        return self.crop or self.size
+
+    def cut(self, picture: Image.Image) -> Image.Image:
+        """The RGB frame of a picture of any mode and size."""
+        picture = picture.convert("RGB")
+        picture = picture.resize(self._resized(picture.size), Image.Resampling(self.resample))
+        if self.crop is None:
+            return picture
+        height, width = self.crop
+        left = self._corner(picture.width - width)
+        top = self._corner(picture.height - height)
+        return picture.crop((left, top, left + width, top + height))
+
+    def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height, of a picture's."""
+        if self.shortest_px is not None:
+            width, height = (self.shortest_px * side // min(size) for side in size)
+        elif self.size is not None:
+            height, width = self.size
+        else:
+            width, height = size
+        return width, height
+
+    def _corner(self, excess: int) -> int:
+        return round(excess / 2) if self.rounds else excess // 2
+
+
+def centre_square(size_px: int, interpolation: str) -> Frame:
+    """The centre square of ``size_px``: equal to torchvision's Resize and CenterCrop on PIL images.
+
+    Args:
+        size_px: side of the square.
+        interpolation: bicubic or bilinear.
+    """
+    method = Image.Resampling[interpolation.upper()]
+    return Frame(int(method), shortest_px=size_px, crop=(size_px, size_px), rounds=True)
