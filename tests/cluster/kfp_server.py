@@ -7,13 +7,12 @@ parameters by the rules of KFP's own API server: a text where a number is declar
 """
 
 import json
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from kfp_server_api import models
 
+from tests.local_server import Handler, LocalServer
 from tests.published_models import mistakes
 
 PAGES = {"page_token", "page_size", "sort_by", "filter", "namespace"}
@@ -151,34 +150,13 @@ def wrong_values(body):
 def serving(server):
     """The address of ``server``, which answers until the block ends."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Answering(Handler):
         def _answer(self):
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            body = self.json_body()
             status, said = server.handle(self.command, self.path, self.headers, body)
-            page = isinstance(said, str)
-            data = said.encode() if page else json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "text/html" if page else "application/json")
-            if 300 <= status < 400:
-                self.send_header("Location", "/dex/auth")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.answer(status, said, {"Location": "/dex/auth"} if 300 <= status < 400 else {})
 
         do_GET = do_POST = do_DELETE = _answer
 
-        def log_message(self, *arguments):
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{http.server_address[1]}"
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
+    with LocalServer(Answering) as http:
+        yield http.url

@@ -1,15 +1,13 @@
 """A small Kubernetes: TrainJobs, the pods of one, their logs. One look at a TrainJob moves it on."""
 
-import json
 import re
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from kubernetes import client
 
 from pipelines.cluster.kubernetes import Cluster
+from tests.local_server import Handler, LocalServer
 
 JOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/team/trainjobs"
 PODS = "/api/v1/namespaces/team/pods"
@@ -139,34 +137,14 @@ def pod(index, phase="Running", **status):
 def serving(server):
     """A `Cluster` that the real client of Kubernetes reaches over HTTP."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Answering(Handler):
         def _answer(self):
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            status, said = server.handle(self.command, self.path, body)
-            data = said.encode() if isinstance(said, str) else json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.answer(*server.handle(self.command, self.path, self.json_body()))
 
         do_GET = do_POST = do_DELETE = _answer
 
-        def log_message(self, *arguments):
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
-    thread.start()
-    configuration = client.Configuration(host=f"http://127.0.0.1:{http.server_address[1]}")
-    configuration.retries = 0
-    try:
+    with LocalServer(Answering) as http:
+        configuration = client.Configuration(host=http.url)
+        configuration.retries = 0
         with client.ApiClient(configuration) as api:
             yield Cluster(api, "team", "dico-abc-impl")
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()

@@ -5,20 +5,21 @@ field that the real server would not know is refused. Every request is recorded.
 answers of some requests disappear after they were carried out.
 """
 
-import json
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.local_server import Handler, LocalServer
 
 BASE = "/api/model_registry/v1"
 
 
-class ModelRegistryServer:
+class ModelRegistryServer(LocalServer):
     """Use as a context manager; ``url`` is its address."""
 
     def __init__(self) -> None:
+        super().__init__(_handler(self))
         self.models: list[dict[str, Any]] = []
         self.versions: list[dict[str, Any]] = []
         self.artifacts: list[dict[str, Any]] = []
@@ -26,22 +27,6 @@ class ModelRegistryServer:
         self.lose: Callable[[str, str], bool] = lambda method, path: False
         self.status: int = 0
         self.lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> "ModelRegistryServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
         """Status and content; the caller holds the lock."""
@@ -109,16 +94,13 @@ def _first(found: Any) -> tuple[int, Any]:
     return (200, item) if item else (404, {"code": "404", "message": "not found"})
 
 
-def _handler(server: ModelRegistryServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+def _handler(server: ModelRegistryServer) -> type[Handler]:
+    class Answering(Handler):
         def serve(self) -> None:
             parts = urlsplit(self.path)
             path = parts.path.removeprefix(BASE)
             query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            body = self.json_body()
             with server.lock:
                 server.requests.append((self.command, path, body))
                 try:
@@ -132,16 +114,8 @@ def _handler(server: ModelRegistryServer) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 self.connection.close()
                 return
-            data = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.answer(status, content)
 
         do_GET = do_POST = do_PATCH = serve
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
+    return Answering

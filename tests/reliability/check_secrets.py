@@ -5,15 +5,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
 from dico.registry import open_registry, signing
+from tests.local_server import Handler, LocalServer
 from tests.reliability.result import CONTROL, Result
 from tests.serving.tiny import make_version, picture
 
@@ -55,7 +52,11 @@ _UNPROTECTED = "import dico.redaction; dico.redaction.redact = lambda text: text
 def check(full: bool) -> list[Result]:
     """Commands that fail, and some that do not, before a server that repeats what it is told."""
     begun, passed, total = time.monotonic(), 0, 0
-    with tempfile.TemporaryDirectory(prefix="secrets-") as temporary, _parrot() as port:
+    with (
+        tempfile.TemporaryDirectory(prefix="secrets-") as temporary,
+        LocalServer(_Parrot) as parrot,
+    ):
+        port = parrot.port
         folder = Path(temporary)
         planted = _plant(folder, port)
         _prepare(folder)
@@ -166,11 +167,11 @@ def _shown(secret: str, everything: bytes) -> bool:
     return any(form.encode() in everything for form in spelled)
 
 
-class _Parrot(BaseHTTPRequestHandler):
+class _Parrot(Handler):
     """Refuses everything, and repeats all headers in its answer."""
 
     def _refuse(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body()
         told = f"{self.path} {dict(self.headers)}"
         status, code = 403, "AccessDenied"
         if "missing" in self.path:
@@ -182,25 +183,6 @@ class _Parrot(BaseHTTPRequestHandler):
             status, body = 200, f"<html>{told}</html>"
         if "apis" in self.path:
             status, body = 401, f'{{"error": "{told}", "message": "{told}"}}'
-        data = body.encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
+        self.answer(status, body)
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _refuse
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@contextmanager
-def _parrot() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Parrot)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join()

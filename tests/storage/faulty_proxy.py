@@ -6,17 +6,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+
+from tests.local_server import Handler, LocalServer
 
 FAULTS = ("500", "503", "reset", "truncated", "slow", "stalled", "lost answer")
 LIES = ("flipped", "short", "html", "empty")
 
 
-class FaultyProxy:
+class FaultyProxy(LocalServer):
     """Passes requests on to ``target``; ``share`` of them meet one of ``faults``."""
 
     def __init__(self, target: str, faults: tuple[str, ...], share: float, seed: int = 0) -> None:
+        super().__init__(_handler(self))
         self.target, self.faults, self.share = target, faults, share
         self.counts: Counter[str] = Counter()
         self.only: Callable[[str, str], bool] = lambda method, path: True
@@ -24,22 +25,6 @@ class FaultyProxy:
         self.drop_checksums = False
         self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> "FaultyProxy":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def choose(self, method: str, path: str) -> str:
         """The fault of this request, or an empty text."""
@@ -56,17 +41,11 @@ class FaultyProxy:
             return fault
 
 
-def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: Any) -> None:
-            """Says nothing."""
-
+def _handler(proxy: FaultyProxy) -> type[Handler]:
+    class Faulty(Handler):
         def _serve(self) -> None:
             fault = proxy.choose(self.command, self.path)
-            length = int(self.headers.get("Content-Length") or 0)
-            body = self.rfile.read(length)
+            body = self.body()
             if fault in ("500", "503"):
                 self._answer(int(fault), {}, b"")
             elif fault == "reset":
@@ -134,4 +113,4 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
             except (ConnectionError, TimeoutError):
                 return
 
-    return Handler
+    return Faulty
