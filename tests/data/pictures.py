@@ -34,6 +34,18 @@ def captions_of(seed: int) -> list[str]:
     ]
 
 
+def annotations(num_pictures: int) -> str:
+    """JSON that is both Karpathy's and COCO's."""
+    numbers = range(num_pictures)
+    images = [
+        {"filename": f"{i}.jpg", "id": i, "file_name": f"{i}.jpg", "split": "train",
+         "sentences": [{"raw": c} for c in captions_of(i)]}
+        for i in numbers
+    ]  # fmt: skip
+    rows = [{"image_id": i, "caption": c} for i in numbers for c in captions_of(i)]
+    return json.dumps({"images": images, "annotations": rows})
+
+
 def write_dataset(folder: Path, num_pictures: int = 30) -> list[dict[str, Any]]:
     """Writes pictures and ``dataset.jsonl`` into ``folder``; returns the rows."""
     (folder / "images").mkdir(parents=True)

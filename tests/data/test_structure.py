@@ -21,7 +21,14 @@ from dico.data.validation import ValidationConfig, validate
 from dico.data.validation.findings import KINDS
 from dico.errors import ConfigError, DataError
 from tests.data.corruptor import COPIES, DEFECTS, LINES, STRUCTURES, corrupt
-from tests.data.pictures import captions_of, encoded, picture, write_dataset, write_rows
+from tests.data.pictures import (
+    annotations,
+    captions_of,
+    encoded,
+    picture,
+    write_dataset,
+    write_rows,
+)
 
 Rows = list[dict[str, Any]]
 
@@ -134,13 +141,7 @@ def test_a_truncated_last_line_fails_in_every_mode(tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("format_name", ["karpathy", "coco"])
 def test_a_truncated_json_file_fails(tmp_path: Path, format_name: str, share: float) -> None:
-    images = [
-        {"filename": f"{i}.jpg", "id": i, "file_name": f"{i}.jpg", "split": "train",
-         "sentences": [{"raw": c} for c in captions_of(i)]}
-        for i in range(20)
-    ]  # fmt: skip
-    annotations = [{"image_id": i, "caption": c} for i in range(20) for c in captions_of(i)]
-    text = json.dumps({"images": images, "annotations": annotations})
+    text = annotations(20)
     path = tmp_path / "d.json"
     path.write_text(text)
     assert not any(e.findings for e in read_entries(detect(str(path), format_name=format_name)))

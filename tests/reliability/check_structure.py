@@ -13,7 +13,7 @@ from typing import Any
 from dico.data.formats import detect, read_entries
 from dico.data.validation import ValidationConfig, validate
 from tests.data.corruptor import DEFECTS, LINES, STRUCTURES, corrupt
-from tests.data.pictures import captions_of, write_dataset, write_rows
+from tests.data.pictures import annotations, captions_of, write_dataset, write_rows
 from tests.reliability.result import CONTROL, Result, count
 
 IDS = ("C4",)
@@ -67,14 +67,8 @@ def _lines(folder: Path, places: range) -> Iterator[bool]:
 
 def _cut(folder: Path) -> Iterator[bool]:
     """JSON lines, Karpathy's and COCO's JSON, each cut at nine places."""
-    images = [
-        {"filename": f"{i}.jpg", "id": i, "file_name": f"{i}.jpg", "split": "train",
-         "sentences": [{"raw": c} for c in captions_of(i)]}
-        for i in range(20)
-    ]  # fmt: skip
-    annotations = [{"image_id": i, "caption": c} for i in range(20) for c in captions_of(i)]
     lines = [{"image": f"{i}.jpg", "captions": captions_of(i)} for i in range(20)]
-    whole = json.dumps({"images": images, "annotations": annotations})
+    whole = annotations(20)
     texts = {"karpathy": whole, "coco": whole, "jsonl": "\n".join(map(json.dumps, lines)) + "\n"}
     for format_name, text in texts.items():
         for share in (0.15, 0.25, 0.35, 0.45, 0.53, 0.65, 0.75, 0.85, 0.95):
