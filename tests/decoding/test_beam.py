@@ -8,31 +8,11 @@ from torch.nn import functional as F
 
 from dico.decoding import DecodingConfig, beam_search, greedy
 from dico.losses import xe_loss
-from dico.models.captioner import Captioner, CaptionerConfig
+from dico.models.captioner import Captioner
 from dico.models.scoring import caption_logits, score_captions
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.models.weights.huggingface import captioner_to_huggingface
-
-SIZES = CaptionerConfig(
-    feature_width=12,
-    num_image_positions=9,
-    num_text_positions=24,
-    vocab_size=40,
-    width=32,
-    num_encoder_layers=2,
-    num_decoder_layers=2,
-    num_heads=4,
-    ffn_width=64,
-)
-
-
-def random_captioner(seed: int) -> Captioner:
-    torch.manual_seed(seed)
-    captioner = Captioner(SIZES).eval()
-    with torch.no_grad():
-        for parameter in captioner.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.15)
-    return captioner
+from tests.models.tiny import SIZES, random_captioner
 
 
 def trained_captioner() -> Captioner:

@@ -5,30 +5,16 @@ import torch
 
 from dico.decoding import DecodingConfig, beam_search, diverse_beam_search
 from dico.errors import ConfigError
-from dico.models.captioner import Captioner, CaptionerConfig
+from dico.models.captioner import Captioner
 from dico.models.scoring import score_captions
+from tests.models.tiny import random_captioner
 
-SIZES = CaptionerConfig(
-    feature_width=12,
-    num_image_positions=9,
-    num_text_positions=24,
-    vocab_size=24,
-    width=32,
-    num_encoder_layers=1,
-    num_decoder_layers=1,
-    num_heads=4,
-    ffn_width=64,
-)
+VOCAB_SIZE = 24
 
 
 @pytest.fixture(scope="module")
 def captioner() -> Captioner:
-    torch.manual_seed(0)
-    captioner = Captioner(SIZES).eval()
-    with torch.no_grad():
-        for parameter in captioner.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.15)
-    return captioner
+    return random_captioner(vocab_size=VOCAB_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +30,7 @@ def naive(captioner, memory, config, num_groups, penalty):
     finished = [[] for _ in range(num_groups)]
     done = [False] * num_groups
     for length in range(1, config.max_tokens):
-        taken = [0] * SIZES.vocab_size
+        taken = [0] * VOCAB_SIZE
         for g in range(num_groups):
             if done[g]:
                 continue

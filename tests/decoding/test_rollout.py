@@ -5,30 +5,14 @@ import torch
 
 from dico.decoding import DecodingConfig, greedy, sample
 from dico.decoding.rollout import _cut
-from dico.models.captioner import Captioner, CaptionerConfig
+from dico.models.captioner import Captioner
 from dico.models.scoring import score_captions
-
-SIZES = CaptionerConfig(
-    feature_width=12,
-    num_image_positions=9,
-    num_text_positions=24,
-    vocab_size=12,
-    width=32,
-    num_encoder_layers=1,
-    num_decoder_layers=1,
-    num_heads=4,
-    ffn_width=64,
-)
+from tests.models.tiny import random_captioner
 
 
 @pytest.fixture(scope="module")
 def captioner() -> Captioner:
-    torch.manual_seed(0)
-    captioner = Captioner(SIZES).eval()
-    with torch.no_grad():
-        for parameter in captioner.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.15)
-    return captioner
+    return random_captioner(vocab_size=12)
 
 
 def draw(captioner, memory, seed=0, **options):

@@ -1,5 +1,6 @@
 """The captioner's sizes, files and errors."""
 
+import dataclasses
 import json
 
 import pytest
@@ -8,19 +9,10 @@ import torch
 from dico.errors import ConfigError, DataError, DigestError
 from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.tokenizer import Tokenizer
+from tests.models import tiny
 
 TOKENIZER = Tokenizer.train(["a red circle", "a blue square"], 300)
-SIZES = CaptionerConfig(
-    feature_width=12,
-    num_image_positions=9,
-    num_text_positions=24,
-    vocab_size=TOKENIZER.vocab_size,
-    width=32,
-    num_encoder_layers=1,
-    num_decoder_layers=1,
-    num_heads=4,
-    ffn_width=64,
-)
+SIZES = dataclasses.replace(tiny.SIZES, vocab_size=TOKENIZER.vocab_size)
 
 
 def test_paper_sizes_have_the_papers_parameters():

@@ -7,32 +7,17 @@ import torch
 
 from dico.decoding import DecodingConfig, beam_search
 from dico.losses import dico_loss
-from dico.models.captioner import Captioner, CaptionerConfig
+from dico.models.captioner import Captioner
 from dico.models.prefix_tree import prefix_tree
 from dico.models.scoring import caption_logits, score_candidates, score_captions
+from tests.models.tiny import random_captioner
 
-SIZES = CaptionerConfig(
-    feature_width=12,
-    num_image_positions=9,
-    num_text_positions=24,
-    vocab_size=40,
-    width=32,
-    num_encoder_layers=2,
-    num_decoder_layers=2,
-    num_heads=4,
-    ffn_width=64,
-)
 BOS, EOS, PAD = 37, 38, 39
 
 
 @pytest.fixture(scope="module")
 def captioner() -> Captioner:
-    torch.manual_seed(0)
-    captioner = Captioner(SIZES).eval()
-    with torch.no_grad():
-        for parameter in captioner.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.15)
-    return captioner
+    return random_captioner()
 
 
 def naive_logps(captioner, memory, tokens):
