@@ -100,7 +100,24 @@ def _cut(logits: Tensor, top_k: int, top_p: float) -> Tensor:
         logits = logits.masked_fill(logits < least, -torch.inf)
     if top_p < 1.0:
         ordered, places = logits.sort(dim=-1, descending=True)
-        before = ordered.softmax(dim=-1).cumsum(dim=-1) - ordered.softmax(dim=-1)
-        beyond = (before >= top_p) & (torch.arange(logits.shape[-1], device=logits.device) > 0)
+        beyond = _sums_before(ordered.softmax(dim=-1)) >= top_p
+        beyond[:, 0] = False
         logits = logits.masked_fill(torch.zeros_like(beyond).scatter(1, places, beyond), -torch.inf)
     return logits
+
+
+def _sums_before(shares: Tensor) -> Tensor:
+    """Sums (N, V) of all shares of 1 to the left of each."""
+    if shares.is_cuda:
+        return _exact_sums_before(shares)
+    return shares.cumsum(dim=-1) - shares
+
+
+def _exact_sums_before(shares: Tensor) -> Tensor:
+    """`_sums_before`, float64, in whole 2**-52, which add up alike in any order.
+
+    A GPU's running sum of floats depends on the order of its threads, and torch refuses it where
+    results must not vary between runs.
+    """
+    whole = (shares.double() * 2**52).long()
+    return (whole.cumsum(dim=-1) - whole).double() / 2**52

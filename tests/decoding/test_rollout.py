@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dico.decoding import DecodingConfig, greedy, sample
-from dico.decoding.rollout import _cut
+from dico.decoding.rollout import _cut, _exact_sums_before, _sums_before
 from dico.models.captioner import Captioner
 from dico.models.scoring import score_captions
 from tests.models.tiny import random_captioner
@@ -67,3 +67,20 @@ def test_cuts_on_literal_probabilities():
     assert _cut(logits, 0, 0.6).isfinite().tolist() == [[True, False, True, False]]
     assert _cut(logits, 0, 0.5).isfinite().tolist() == [[True, False, False, False]]
     assert _cut(logits, 0, 1.0).isfinite().all()
+
+
+def test_the_gpus_sums_are_exact_and_those_of_the_cpu_within_rounding():
+    literal = torch.tensor([[0.5, 0.25, 0.125, 0.125]])
+    for sums in (_sums_before, _exact_sums_before):
+        assert sums(literal).tolist() == [[0.0, 0.5, 0.75, 0.875]]
+    torch.manual_seed(0)
+    shares = (3 * torch.randn(8, 50_000)).softmax(dim=-1).sort(dim=-1, descending=True).values
+    exact = _exact_sums_before(shares)
+    torch.testing.assert_close(_sums_before(shares).double(), exact, atol=1e-6, rtol=0)
+    for top_p in (0.5, 0.9, 0.99):
+        kept = (exact < top_p).sum(dim=-1)
+        nearly = (_sums_before(shares) < top_p).sum(dim=-1)
+        assert (kept - nearly).abs().max() <= 1
+    after = _exact_sums_before(shares.flip(1)).flip(1)
+    total = exact + shares.double() + after
+    assert (total.amax(dim=1) - total.amin(dim=1)).max() < 1e-14
