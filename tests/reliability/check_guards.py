@@ -10,9 +10,7 @@ from dico.errors import NonFiniteError
 from dico.training import supervision
 from dico.training.data import CaptioningData
 from dico.training.distributed import World
-from dico.training.finetune import finetune
 from dico.training.state import TrainingState
-from dico.training.xe import pretrain
 from tests.reliability import trainer
 from tests.reliability.result import CONTROL, Result, count
 from tests.training import tiny
@@ -55,16 +53,7 @@ def check(full: bool) -> list[Result]:
 
 
 def train(stage: str, world: Path, data: CaptioningData, folder: Path) -> TrainingState:
-    captioner, checkpoints = tiny.captioner(world, dropout=0.1, sharp=4.0), tiny.checkpoints(folder)
-    if stage == "xe":
-        validator = tiny.validator(world)
-        return pretrain(captioner, data, validator, trainer.XE, 1, checkpoints, World())
-    config = trainer.SCST if stage == "scst" else trainer.DICO
-    validator, reward = tiny.validator(world, judged=True), tiny.reward(world)
-    search, world_of_one = tiny.SEARCH, World()
-    return finetune(
-        captioner, data, reward, validator, config, search, 1, checkpoints, world_of_one
-    )
+    return tiny.train(world, folder, trainer.CONFIGS[stage], World(), data)[1]
 
 
 def _once(world: Path, places: list[tuple[str, float, int]]) -> Iterator[bool]:

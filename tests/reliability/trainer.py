@@ -17,8 +17,6 @@ from dico.storage import atomic_write
 from dico.training.configs import EvaluatorTrainingConfig, FinetuneConfig, XEConfig
 from dico.training.distributed import World, join_world
 from dico.training.evaluator import train_evaluator
-from dico.training.finetune import finetune
-from dico.training.xe import pretrain
 from tests.training import tiny
 
 STAGES = ("xe", "dico", "evaluator", "scst")
@@ -59,35 +57,18 @@ DICO = FinetuneConfig(
     checkpoint_every_steps=3,
 )
 SCST = dataclasses.replace(DICO, method="scst", candidates="sample")
+CONFIGS = {"xe": XE, "dico": DICO, "scst": SCST}
 
 
 def train(stage: str, world: Path, store: Path, ranks: World) -> dict:
     """Trains ``stage`` to its end and describes the result."""
-    checkpoints = tiny.checkpoints(store)
     if stage == "evaluator":
         splits = [tiny.records(world, split) for split in ("train", "validation")]
-        trained = train_evaluator(*splits, EVALUATOR, 1, checkpoints)
+        trained = train_evaluator(*splits, EVALUATOR, 1, tiny.checkpoints(store))
         weights = {f"clip/{k}": v for k, v in trained.clip_weights.items()}
         weights |= {f"pac/{k}": v for k, v in trained.pac_weights.items()}
         return describe(weights, trained.history)
-    captioner = tiny.captioner(world, dropout=0.1, sharp=4.0)
-    data = tiny.data(world)
-    if stage == "xe":
-        state = pretrain(captioner, data, tiny.validator(world), XE, 1, checkpoints, ranks)
-    else:
-        validator = tiny.validator(world, judged=True)
-        state = finetune(
-            captioner,
-            data,
-            tiny.reward(world),
-            validator,
-            SCST if stage == "scst" else DICO,
-            tiny.SEARCH,
-            1,
-            checkpoints,
-            ranks,
-            keep_best=False,  # the best are perhaps those of the start
-        )
+    captioner, state = tiny.train(world, store, CONFIGS[stage], ranks)
     return describe(captioner.state_dict(), state.history.rows)
 
 

@@ -8,8 +8,6 @@ from safetensors.torch import save_file
 
 from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.distributed import join_world
-from dico.training.finetune import finetune
-from dico.training.xe import pretrain
 from tests.training import tiny
 
 XE = XEConfig(
@@ -35,24 +33,7 @@ DICO = FinetuneConfig(
 def main(stage: str, world: Path, store: Path, output: Path) -> None:
     torch.set_num_threads(1)
     with join_world() as ranks:
-        captioner = tiny.captioner(world, dropout=0.1, sharp=4.0)
-        data, checkpoints = tiny.data(world), tiny.checkpoints(store)
-        validator = tiny.validator(world, judged=stage == "dico")
-        if stage == "xe":
-            state = pretrain(captioner, data, validator, XE, 1, checkpoints, ranks)
-        else:
-            state = finetune(
-                captioner,
-                data,
-                tiny.reward(world),
-                validator,
-                DICO,
-                tiny.SEARCH,
-                1,
-                checkpoints,
-                ranks,
-                keep_best=False,
-            )
+        captioner, state = tiny.train(world, store, XE if stage == "xe" else DICO, ranks)
         state.history.rows[-1].pop("seconds")
         values = {k: torch.tensor(v) for k, v in state.history.rows[-1].items()}
         weights = {f"weights/{k}": v.contiguous() for k, v in captioner.state_dict().items()}

@@ -22,8 +22,13 @@ from dico.steps.extract_features import extract_features
 from dico.steps.stored_features import open_features
 from dico.storage import open_store, sha256_file
 from dico.training.checkpoint import Checkpoints
+from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.data import CaptioningData
+from dico.training.distributed import World
+from dico.training.finetune import finetune
+from dico.training.state import TrainingState
 from dico.training.validation import Validator
+from dico.training.xe import pretrain
 
 TOY = ToyConfig(num_train=24, num_validation=6, num_test=6, num_captions=3, image_side_px=32)
 SEARCH = DecodingConfig(num_beams=3, max_tokens=10)
@@ -126,3 +131,32 @@ def captioner(world: Path, dropout: float = 0.0, seed: int = 1, sharp: float = 1
 
 def checkpoints(folder: Path, num_kept: int = 2) -> Checkpoints:
     return Checkpoints(open_store(folder), "checkpoints/run", num_kept)
+
+
+def train(
+    world: Path,
+    store: Path,
+    config: XEConfig | FinetuneConfig,
+    ranks: World,
+    given: CaptioningData | None = None,
+) -> tuple[Captioner, TrainingState]:
+    """A captioner that was trained as its config says, on ``given`` or the world's own data."""
+    made = captioner(world, dropout=0.1, sharp=4.0)
+    given = data(world) if given is None else given
+    saved = checkpoints(store)
+    if isinstance(config, XEConfig):
+        return made, pretrain(made, given, validator(world), config, 1, saved, ranks)
+    judge = validator(world, judged=True)
+    state = finetune(
+        made,
+        given,
+        reward(world),
+        judge,
+        config,
+        SEARCH,
+        1,
+        saved,
+        ranks,
+        keep_best=False,  # the best are perhaps those of the start
+    )
+    return made, state
