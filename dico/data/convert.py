@@ -18,7 +18,6 @@ from dico.data.splits import split_of
 from dico.errors import DataError, UsageError
 from dico.storage import atomic_write
 
-OUTPUT_FORMATS = ("jsonl", "csv", "karpathy", "coco")
 _DATASET_SPLITS = {"train": "train", "validation": "val", "test": "test", "": ""}
 
 

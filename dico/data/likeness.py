@@ -32,7 +32,6 @@ _CHUNK = 2_048
 Floats = npt.NDArray[np.float32]
 Thumbs = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
-Bits = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)

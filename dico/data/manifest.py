@@ -97,14 +97,12 @@ class ManifestWriter:
     """Writes records in row groups, in bounded memory; made by `manifest_writer`."""
 
     def __init__(self, path: Path) -> None:
-        self.num_records = 0
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
         self._pending: list[Record] = []
 
     def add(self, record: Record) -> None:
         """Adds one record at the end."""
         self._pending.append(record)
-        self.num_records += 1
         if len(self._pending) >= ROWS_PER_GROUP:
             self._write()
 

@@ -43,11 +43,3 @@ class History:
         if not self.rows or self.rows[-1]["step"] != step:
             self.rows.append({"step": step, "seconds": self.seconds()})
         return self.rows[-1]
-
-
-def read_history(folder: Path) -> Rows:
-    """The rows of a model folder's history.jsonl; empty where there is none."""
-    path = Path(folder) / HISTORY_FILE
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -49,7 +49,6 @@ SCHEMA = pa.schema(
         ("findings", pa.list_(FINDING)),
     ]
 )
-Words = npt.NDArray[np.uint64]
 
 
 @dataclass(slots=True)

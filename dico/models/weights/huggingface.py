@@ -292,18 +292,3 @@ def vision_to_huggingface(tensors: Tensors) -> Tensors:
             for part, value in zip("qkv", merged, strict=True):
                 theirs[f"{layer}.self_attn.{part}_proj.{kind}"] = value
     return theirs
-
-
-def vision_from_huggingface(tensors: Tensors) -> Tensors:
-    """The inverse of `vision_to_huggingface`, for comparing towers."""
-    ours = {name: tensors[theirs] for name, theirs in _VISION.items()}
-    for kind in ("weight", "bias"):
-        for name, theirs in _VISION_NORMS.items():
-            ours[f"{name}.{kind}"] = tensors[f"{theirs}.{kind}"]
-        for index in range(_count(tensors, r"encoder\.layers\.(\d+)\.")):
-            block, layer = f"visual.transformer.resblocks.{index}", f"encoder.layers.{index}"
-            for name, theirs in _VISION_LAYER.items():
-                ours[f"{block}.{name}.{kind}"] = tensors[f"{layer}.{theirs}.{kind}"]
-            parts = [tensors[f"{layer}.self_attn.{part}_proj.{kind}"] for part in "qkv"]
-            ours[f"{block}.attn.in_proj_{kind}"] = torch.cat(parts)
-    return ours
