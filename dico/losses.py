@@ -18,20 +18,6 @@ Weighting = Literal["softmax", "uniform", "hardest"]
 Metrics = dict[str, Tensor]
 
 
-def sequence_logps(logits: Tensor, targets: Tensor, pad_id: int) -> Tensor:
-    """Log-probability of each caption: the sum over its tokens.
-
-    Args:
-        logits: (N, T, V); row t predicts ``targets[:, t]``.
-        targets: (N, T) ids after BOS, EOS included, PAD after.
-        pad_id: id that does not count.
-
-    Returns:
-        (N,) float32.
-    """
-    return token_logps(logits, targets).masked_fill(targets == pad_id, 0.0).sum(dim=-1)
-
-
 def token_logps(logits: Tensor, targets: Tensor) -> Tensor:
     """Log-probability (...) float32 of ``targets`` (...) under ``logits`` (..., V)."""
     nll = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), reduction="none")

@@ -11,7 +11,7 @@ from dico.losses import (
     loser_weights,
     mean_baseline,
     scst_loss,
-    sequence_logps,
+    token_logps,
     xe_loss,
 )
 
@@ -155,23 +155,17 @@ def test_impossible_weights_are_refused(rewards, weighting, message):
         loser_weights(rewards, 300.0, weighting)
 
 
-def test_sequence_logps_are_sums_without_padding():
+def test_token_logps_are_those_of_the_log_softmax_in_float32():
     torch.manual_seed(0)
-    logits = torch.randn(3, 4, 7)
-    targets = torch.tensor([[0, 1, 5, PAD], [5, PAD, PAD, PAD], [2, 3, 4, 5]])
+    logits, targets = torch.randn(2, 3, 7), torch.tensor([[0, 1, 5], [2, 6, 2]])
     expected = [
-        sum(
-            logits[n, t].double().log_softmax(0)[targets[n, t]].item()
-            for t in range(4)
-            if targets[n, t] != PAD
-        )
-        for n in range(3)
+        [logits[n, t].double().log_softmax(0)[targets[n, t]].item() for t in range(3)]
+        for n in range(2)
     ]
-    assert sequence_logps(logits, targets, PAD).tolist() == pytest.approx(expected, rel=1e-6)
-    half = sequence_logps(logits.bfloat16(), targets, PAD)
+    torch.testing.assert_close(token_logps(logits, targets), torch.tensor(expected))
+    half = token_logps(logits.bfloat16(), targets)
     assert half.dtype == torch.float32
-    exact = sequence_logps(logits.bfloat16().float(), targets, PAD)
-    torch.testing.assert_close(half, exact)
+    torch.testing.assert_close(half, token_logps(logits.bfloat16().float(), targets))
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
