@@ -20,7 +20,7 @@ from measure import alternate, gemm_peak_flops, has_bfloat16, table, write
 from dico.decoding import Candidates, DecodingConfig, beam_search
 from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.torchvision_compat import ensure_torchvision_imports
-from dico.models.weights.huggingface import captioner_to_huggingface
+from dico.models.weights.huggingface import captioner_to_huggingface, huggingface_config
 
 SIZES = CaptionerConfig()
 NUM_IMAGE_TOKENS = 257
@@ -77,27 +77,9 @@ def as_transformers(captioner: Captioner) -> Any:
     ensure_torchvision_imports()
     from transformers import BertConfig, BertModel, EncoderDecoderModel, GPT2Config, GPT2LMHeadModel
 
-    sizes = captioner.config
-    bert = BertConfig(
-        hidden_size=sizes.width,
-        num_hidden_layers=sizes.num_encoder_layers,
-        num_attention_heads=sizes.num_heads,
-        intermediate_size=sizes.ffn_width,
-        max_position_embeddings=sizes.num_image_positions,
-    )
-    gpt2 = GPT2Config(
-        n_embd=sizes.width,
-        n_layer=sizes.num_decoder_layers,
-        n_head=sizes.num_heads,
-        n_inner=sizes.ffn_width,
-        n_positions=sizes.num_text_positions,
-        vocab_size=sizes.vocab_size,
-        add_cross_attention=True,
-        is_decoder=True,
-        bos_token_id=captioner.bos_id,
-        eos_token_id=captioner.eos_id,
-        pad_token_id=captioner.pad_id,
-    )
+    config = huggingface_config(captioner.config, {})
+    bert = BertConfig.from_dict(config["encoder"]["encoder"])
+    gpt2 = GPT2Config.from_dict(config["decoder"])
     theirs = captioner_to_huggingface(captioner)
     decoder = GPT2LMHeadModel(gpt2)
     names = [name for name in theirs if name.startswith("decoder.")]

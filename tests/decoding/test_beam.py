@@ -11,7 +11,7 @@ from dico.losses import xe_loss
 from dico.models.captioner import Captioner
 from dico.models.scoring import caption_logits, score_captions
 from dico.models.torchvision_compat import ensure_torchvision_imports
-from dico.models.weights.huggingface import captioner_to_huggingface
+from dico.models.weights.huggingface import captioner_to_huggingface, huggingface_config
 from tests.models.tiny import SIZES, random_captioner
 
 
@@ -49,27 +49,9 @@ def as_transformers(captioner: Captioner):
     ensure_torchvision_imports()
     from transformers import BertConfig, BertModel, EncoderDecoderModel, GPT2Config, GPT2LMHeadModel
 
-    sizes = captioner.config
-    bert = BertConfig(
-        hidden_size=sizes.width,
-        num_hidden_layers=sizes.num_encoder_layers,
-        num_attention_heads=sizes.num_heads,
-        intermediate_size=sizes.ffn_width,
-        max_position_embeddings=sizes.num_image_positions,
-    )
-    gpt2 = GPT2Config(
-        n_embd=sizes.width,
-        n_layer=sizes.num_decoder_layers,
-        n_head=sizes.num_heads,
-        n_inner=sizes.ffn_width,
-        n_positions=sizes.num_text_positions,
-        vocab_size=sizes.vocab_size,
-        add_cross_attention=True,
-        is_decoder=True,
-        bos_token_id=captioner.bos_id,
-        eos_token_id=captioner.eos_id,
-        pad_token_id=captioner.pad_id,
-    )
+    config = huggingface_config(captioner.config, {})
+    bert = BertConfig.from_dict(config["encoder"]["encoder"])
+    gpt2 = GPT2Config.from_dict(config["decoder"])
     theirs = captioner_to_huggingface(captioner)
     encoder, decoder = BertModel(bert), GPT2LMHeadModel(gpt2)
     encoder.load_state_dict(_under("encoder.encoder.", theirs), strict=True)

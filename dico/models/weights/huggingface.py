@@ -86,7 +86,7 @@ def export_dico(
     layout = torch.contiguous_format  # no two names share memory
     contiguous = {k: v.detach().cpu().clone(memory_format=layout) for k, v in tensors.items()}
     save_file(contiguous, folder / "model.safetensors", {"format": "pt"})
-    text = json.dumps(_write_config(captioner.config, clip), indent=1, sort_keys=True)
+    text = json.dumps(huggingface_config(captioner.config, clip), indent=1, sort_keys=True)
     (folder / "config.json").write_text(text, encoding="utf-8")
 
 
@@ -206,7 +206,8 @@ def _matrix(tensors: Tensors, name: str) -> Tensor:
     return tensors[name]
 
 
-def _write_config(config: CaptionerConfig, clip: dict[str, Any]) -> dict[str, Any]:
+def huggingface_config(config: CaptionerConfig, clip: dict[str, Any]) -> dict[str, Any]:
+    """The content of the authors' config.json; ``clip`` as in `export_dico`."""
     bos, eos, pad = (config.vocab_size - n for n in (3, 2, 1))
     bert = {
         "model_type": "bert",
