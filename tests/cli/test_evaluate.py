@@ -32,23 +32,9 @@ FLAT = [
 @pytest.fixture
 def evaluator(tmp_path):
     """An evaluator's folder, small and random."""
-    import torch
+    from tests.serving.tiny import make_version
 
-    from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
-    from dico.models.evaluator import EvaluatorConfig, save_evaluator
-    from dico.models.tokenizer import Tokenizer
-
-    tokenizer = Tokenizer.train([text for own in REFERENCES.values() for text in own], 300)
-    clip = ClipConfig(
-        embed_dim=16,
-        vision_cfg=VisionConfig(image_size=32, layers=1, width=32, head_width=16, patch_size=8),
-        text_cfg=TextConfig(77, tokenizer.vocab_size - 1, 32, 2, 1),
-    )
-    torch.manual_seed(0)
-    states = [ClipModel(clip).state_dict() for _ in range(2)]
-    (tmp_path / "evaluator").mkdir()
-    save_evaluator(tmp_path / "evaluator", EvaluatorConfig(clip=clip), tokenizer, *states)
-    return str(tmp_path / "evaluator")
+    return str(make_version(tmp_path / "version") / "evaluator")
 
 
 @pytest.fixture
