@@ -9,7 +9,6 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
-from types import TracebackType
 
 from dico.data.guard import Limits, PictureFacts
 from dico.data.tars import is_member_uri
@@ -33,12 +32,7 @@ class PictureCache:
         self._database = self._open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._write()
         self._database.close()
 

@@ -31,7 +31,7 @@ KEYS = {
 }
 
 
-def run(world, folder, captioner, **changes):
+def run(world, folder, captioner, keep_best=True, **changes):
     config = dataclasses.replace(CONFIG, **changes)
     return finetune(
         captioner,
@@ -43,6 +43,7 @@ def run(world, folder, captioner, **changes):
         1,
         tiny.checkpoints(folder),
         World(),
+        keep_best=keep_best,
     )
 
 
@@ -163,19 +164,7 @@ def test_samples_differ_by_step_and_repeat_by_seed(world):
 
 def test_keeping_the_last_weights(world, tmp_path):
     captioner = start(world)
-    config = dataclasses.replace(CONFIG, num_steps=3)
-    state = finetune(
-        captioner,
-        tiny.data(world),
-        tiny.reward(world),
-        tiny.validator(world, judged=True),
-        config,
-        tiny.SEARCH,
-        1,
-        tiny.checkpoints(tmp_path),
-        World(),
-        keep_best=False,
-    )
+    state = run(world, tmp_path, captioner, keep_best=False, num_steps=3)
     state.keep()
     assert state.best_step == 3
 
