@@ -64,9 +64,10 @@ class HuggingFaceCaptioner(nn.Module):
     def image_encoder(self) -> nn.Module:
         """The vision tower."""
 
-    @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
         """Image states (B, P, D), computed once per image, of pixels (B, 3, H, W)."""
+        states: Tensor = self.image_encoder(pixel_values=pixels)[0]
+        return states
 
     @abstractmethod
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:

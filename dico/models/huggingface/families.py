@@ -36,10 +36,6 @@ class _EncoderDecoder(HuggingFaceCaptioner):
         tower: nn.Module = self.model.encoder
         return tower
 
-    def encode(self, pixels: Tensor) -> Tensor:
-        states: Tensor = self.image_encoder(pixel_values=pixels)[0]
-        return states
-
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
         logits: Tensor = self.model(
             encoder_outputs=(states,), decoder_input_ids=inputs, use_cache=False
@@ -68,10 +64,6 @@ class _Blip(HuggingFaceCaptioner):
         tower: nn.Module = self.model.vision_model
         return tower
 
-    def encode(self, pixels: Tensor) -> Tensor:
-        states: Tensor = self.image_encoder(pixel_values=pixels)[0]
-        return states
-
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
         logits: Tensor = self.model.text_decoder(
             input_ids=inputs, encoder_hidden_states=states, use_cache=False
@@ -98,10 +90,6 @@ class _Git(HuggingFaceCaptioner):
     def image_encoder(self) -> nn.Module:
         tower: nn.Module = self.model.git.image_encoder
         return tower
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        states: Tensor = self.image_encoder(pixels).last_hidden_state
-        return states
 
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
         with self._given(states) as given:
