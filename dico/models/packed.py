@@ -9,18 +9,16 @@ less time than torch's own. No gradient.
 N rows, D width, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
 LEAST_VALUES = 1 << 17
 """Smaller weights stay plain: the products are too short to gain."""
-CHUNK = 8192
-"""Words per part of the output head, so that their logits stay in a core's cache."""
 GROUP = 64
 """Words among which the likeliest are sought first by their common maximum."""
 
@@ -28,15 +26,33 @@ _packed_weights: Any = WeakIdKeyDictionary()
 Linear = Callable[[Tensor], Tensor]
 
 
-def packed_linear(weight: Tensor, bias: Tensor | None = None) -> Linear:
-    """The product ``x @ weight.T + bias`` as a function of x (N, D), packed where that pays."""
+def packed_linear(
+    weight: Tensor, bias: Tensor | None = None, after: Literal["none", "gelu"] = "none"
+) -> Linear:
+    """The product ``x @ weight.T + bias`` as a function of x (N, D), packed where that pays.
+
+    Args:
+        weight: (V, D).
+        bias: (V,), or none.
+        after: what is done to the product: nothing, or GPT-2's GELU (by tanh).
+    """
     dtype = product_dtype(weight)
     if not _can_pack(weight, dtype):
-        return lambda x: F.linear(x, weight, bias)
+        if after == "none":
+            return lambda x: F.linear(x, weight, bias)
+        return lambda x: F.gelu(F.linear(x, weight, bias), approximate="tanh")
     inner = _inner_dtype(dtype)
     added = None if bias is None else in_dtype(bias, dtype).to(inner)
-    (packed,) = _packs(in_dtype(weight, dtype), inner, weight.shape[0])
-    return lambda x: _product(x.to(dtype).to(inner), packed, added).to(dtype)
+    packed = _packed(in_dtype(weight, dtype), inner)
+    algorithm = "tanh" if after == "gelu" else ""
+
+    def product(x: Tensor) -> Tensor:
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(
+            x.to(dtype).to(inner), packed, added, after, [], algorithm
+        )
+        return made.to(dtype)
+
+    return product
 
 
 def product_dtype(weight: Tensor) -> torch.dtype:
@@ -53,30 +69,16 @@ def in_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Head:
-    """The output head: log-probabilities of words, without keeping the logits of all of them."""
+    """The output head: log-probabilities of the likeliest words, or of one."""
 
     def __init__(self, weight: Tensor) -> None:
-        dtype = product_dtype(weight)
-        weight = in_dtype(weight, dtype)
-        self.weight = weight.detach()
-        self._parts: list[Linear]
-        if _can_pack(weight, dtype):
-            inner = _inner_dtype(dtype)
-            packs = _packs(weight, inner, CHUNK)
-            self._parts = [lambda x, p=p: _product(x.to(inner), p, None).to(dtype) for p in packs]  # type: ignore[misc]
-            self._size = CHUNK
-        else:
-            self._parts = [lambda x: F.linear(x, self.weight)]
-            self._size = weight.shape[0]
-
-    def parts(self, hidden: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Logits (N, some words), float32, of states (N, D), part by part, and each first word."""
-        for index, part in enumerate(self._parts):
-            yield index * self._size, part(hidden.to(self.weight.dtype)).float()
+        """Shares the ``weight`` (V, D) of the word table."""
+        self.weight = in_dtype(weight, product_dtype(weight)).detach()
+        self._product = packed_linear(weight)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (N, V), float32, of states (N, D)."""
-        return torch.cat([logits for _, logits in self.parts(hidden)], dim=-1)
+        return self._product(hidden.to(self.weight.dtype)).float()
 
     def best(self, hidden: Tensor, count: int, excluded: list[int]) -> tuple[Tensor, Tensor]:
         """The ``count`` likeliest words of each state: log-probabilities and ids (N, count).
@@ -86,28 +88,18 @@ class Head:
             count: how many, best first.
             excluded: ids that may not be chosen; their probability is theirs all the same.
         """
-        values, words, sums = [], [], []
-        for first, logits in self.parts(hidden):
-            here = [word - first for word in excluded if first <= word < first + logits.shape[1]]
-            kept = [logits[:, word].clone() for word in here]
-            for word in here:
-                logits[:, word] = -torch.inf
-            top, places = _top(logits, min(count, logits.shape[1]))
-            values.append(top)
-            words.append(places + first)
-            for word, value in zip(here, kept, strict=True):
-                logits[:, word] = value
-            sums.append(exp_in_place(logits)[1])
-        top, places = torch.cat(values, dim=-1).topk(count, dim=-1)
-        normaliser = torch.stack(sums).logsumexp(dim=0)
-        return top - normaliser[:, None], torch.cat(words, dim=-1).gather(1, places)
+        logits = self.logits(hidden)
+        kept = logits[:, excluded]
+        logits[:, excluded] = -torch.inf
+        top, words = _top(logits, count)
+        logits[:, excluded] = kept
+        return top - exp_in_place(logits)[1][:, None], words
 
     def logps_of(self, hidden: Tensor, word: int) -> Tensor:
         """Log-probability (N,), float32, of one word in each state."""
-        sums = [exp_in_place(logits)[1] for _, logits in self.parts(hidden)]
-        return (hidden.to(self.weight.dtype) @ self.weight[word]).float() - torch.stack(
-            sums
-        ).logsumexp(dim=0)
+        logits = self.logits(hidden)
+        chosen = logits[:, word].clone()
+        return chosen - exp_in_place(logits)[1]
 
 
 def exp_in_place(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,15 +114,19 @@ def exp_in_place(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """``logits.topk(count)`` by way of the groups that have the largest maxima."""
-    num_rows, width = logits.shape
-    if width % GROUP or width // GROUP <= count or logits.is_cuda:
+    width = logits.shape[1]
+    num_groups = width // GROUP
+    if num_groups <= count or logits.is_cuda:
         top, places = logits.topk(count, dim=-1)
         return top, places
-    groups = logits.view(num_rows, -1, GROUP)
-    chosen = groups.amax(dim=-1).topk(count, dim=-1).indices
-    members = groups.gather(1, chosen[:, :, None].expand(-1, -1, GROUP)).flatten(1)
-    top, places = members.topk(count, dim=-1)
-    return top, chosen.gather(1, places // GROUP) * GROUP + places % GROUP
+    groups = logits[:, : num_groups * GROUP].view(-1, num_groups, GROUP)
+    chosen = groups.amax(dim=-1).topk(count, dim=-1).indices[:, :, None]
+    words = torch.arange(width, device=logits.device)
+    members = (chosen * GROUP + words[:GROUP]).flatten(1)
+    rest = words[num_groups * GROUP :].expand(len(logits), -1)
+    words = torch.cat([members, rest], dim=1)
+    top, places = logits.gather(1, words).topk(count, dim=-1)
+    return top, words.gather(1, places)
 
 
 def _can_pack(weight: Tensor, dtype: torch.dtype) -> bool:
@@ -151,25 +147,23 @@ def _inner_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype if fast else torch.float32
 
 
-def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
-    return product
-
-
-def _packs(weight: Tensor, dtype: torch.dtype, size: int) -> list[Tensor]:
-    """Packed parts of ``weight``, ``size`` rows each, kept as long as the weight is what it was."""
-    key = (dtype, size, weight.data_ptr(), weight._version, _fingerprint(weight))
+def _packed(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """``weight`` packed for products in ``dtype``; kept as long as the weight is what it was."""
+    key = (dtype, weight.data_ptr(), weight._version, _fingerprint(weight))
     kept = _packed_weights.get(weight)
     if kept is None or kept[0] != key:
         kept = _packed_weights[weight] = None  # its memory is taken up again
-        parts: tuple[Tensor, ...] = torch.split(weight.detach(), size)
-        packs = [
-            torch.ops.mkldnn._reorder_linear_weight(p.to(dtype).contiguous(), 40) for p in parts
-        ]
-        kept = (key, packs)
+        values = weight.detach().to(dtype).contiguous()
+        kept = (key, torch.ops.mkldnn._reorder_linear_weight(values, 40))
         _packed_weights[weight] = kept
-    packed: list[Tensor] = kept[1]
+    packed: Tensor = kept[1]
     return packed
+
+
+def forget_packed(module: nn.Module) -> None:
+    """Frees the packed forms of a module's weights, which are about to change."""
+    for weight in module.parameters():
+        _packed_weights.pop(weight, None)
 
 
 def _fingerprint(weight: Tensor) -> float:

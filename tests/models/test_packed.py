@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dico.models.packed import CHUNK, LEAST_VALUES, Head, packed_linear
+from dico.models.packed import GROUP, LEAST_VALUES, Head, packed_linear
 
-WIDTH, VOCAB_SIZE = 32, 2 * CHUNK + 77
+WIDTH, VOCAB_SIZE = 32, 257 * GROUP + 13
 
 
 @pytest.fixture(scope="module")
