@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from dico.decoding.config import Candidates, DecodingConfig, ends_now
-from dico.models.captioner import Captioner, DecoderCache, Images
+from dico.models.captioner import Captioner, DecoderCache
 from dico.models.packed import Head
 
 
@@ -42,28 +42,25 @@ class _Search:
     finished_scores: Tensor
     """(A, K) best first."""
 
-    def keep(self, active: Tensor) -> None:
-        """Drops the images where ``active`` (A,) is false."""
+    def keep(self, chosen: Tensor) -> None:
+        """Goes on with the images ``chosen``, by their places."""
         for name, value in vars(self).items():
-            setattr(self, name, value[active])
+            setattr(self, name, value[chosen])
 
 
 @torch.no_grad()
-def beam_search(
-    captioner: Captioner, memory: Tensor, config: DecodingConfig, images: Images | None = None
-) -> Candidates:
+def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Candidates:
     """The K best captions found for each image.
 
     Args:
         captioner: in eval mode.
-        memory: (B, P, D) of ``captioner.encode``.
+        memory: of ``captioner.encode`` or ``captioner.look``.
         config: beams, length, penalty, rule.
-        images: ``captioner.decoder.look_at(memory)``, where it is known already.
     """
     num_beams, limit = config.num_beams, config.max_tokens
     search = _start(captioner, memory, config)
     result = _finished(_start(captioner, memory, config))
-    cache = DecoderCache(captioner, memory, 1 + num_beams * (limit - 2), images)
+    cache = DecoderCache(captioner, memory, 1 + num_beams * (limit - 2))
     fed = search.tokens[:, 0, 0]
     for length in range(1, limit):
         hidden = cache.step(fed)
@@ -86,8 +83,8 @@ def beam_search(
                 into[search.images[done]] = value[done]
             if bool(done.all()):
                 break
-            search.keep(~done)
-            alive = (~done).nonzero()[:, 0]
+            alive = _closed_up(~done)
+            search.keep(alive)
             cache.select(rows[alive], alive)
         else:
             cache.select(rows)
@@ -178,6 +175,14 @@ def _is_done(search: _Search, best_any: Tensor, length: int, config: DecodingCon
     attainable = best / float(length) ** config.length_penalty
     done: Tensor = search.finished_scores[:, -1] >= attainable
     return done
+
+
+def _closed_up(going: Tensor) -> Tensor:
+    """Places of the images that go on, those at the end in the gaps: the others need not move."""
+    places = going.nonzero()[:, 0]
+    chosen = torch.arange(len(places), device=going.device)
+    chosen[~going[: len(places)]] = places[places >= len(places)]
+    return chosen
 
 
 def _close(search: _Search, undone: Tensor, config: DecodingConfig) -> None:

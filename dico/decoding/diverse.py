@@ -35,7 +35,7 @@ def diverse_beam_search(
 
     Args:
         captioner: in eval mode.
-        memory: (B, P, D) of ``captioner.encode``.
+        memory: of ``captioner.encode`` or ``captioner.look``.
         config: ``num_beams`` is K, a multiple of ``num_groups``.
         num_groups: G; 1 is plain beam search.
         penalty: nats a word costs for each beam of an earlier group that took it.

@@ -18,7 +18,7 @@ def greedy(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Cand
 
     Args:
         captioner: in eval mode.
-        memory: (B, P, D) of ``captioner.encode``.
+        memory: of ``captioner.encode`` or ``captioner.look``.
         config: length limit; beams are not used.
     """
     return _roll_out(captioner, memory, config, 1, lambda logits: logits.argmax(dim=-1))
@@ -38,7 +38,7 @@ def sample(
 
     Args:
         captioner: in eval mode.
-        memory: (B, P, D) of ``captioner.encode``.
+        memory: of ``captioner.encode`` or ``captioner.look``.
         config: number of captions and length limit.
         generator: source of chance, on the device of ``memory``.
         temperature: divides the logits; below 1 sharpens.

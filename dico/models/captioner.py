@@ -12,7 +12,7 @@ D width, H heads, V vocabulary.
 import dataclasses
 import json
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from safetensors.torch import save_file
@@ -56,11 +56,20 @@ class Captioner(nn.Module):
         memory: Tensor = self.encoder(features)
         return memory
 
+    def look(self, features: Tensor) -> Tensor:
+        """All that is computed once per image: the decoder's keys and values of its memory.
+
+        Every function that takes a memory takes this in its place, (B, L, 2, H, P, D / H), so that
+        what searches captions and what scores them share it; it is 2 L times as large.
+        """
+        images = self.decoder.look_at(self.encode(features))
+        return torch.stack([torch.stack(image, dim=1) for image in images], dim=1)
+
     def hidden(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """States (N, T, D) of the decoder, after its last norm; ``head`` makes logits of them.
 
         Args:
-            memory: (B, P, D) of `encode`.
+            memory: of `encode` or `look`.
             tokens: (B * K, T) ids, the K captions of an image side by side. The keys and values of
                 an image are computed once and shared by its captions.
         """
@@ -180,26 +189,23 @@ class Decoder(nn.Module):
         return cast(list[DecoderLayer], list(self.layers))
 
     def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
-        """States (N, T, D) of ``tokens`` (N, T) over ``memory`` (B, P, D)."""
+        """States (N, T, D) of ``tokens`` (N, T) over ``memory``."""
         hidden = self.dropout(self.embed(tokens) + self.positions[: tokens.shape[1]])
-        for layer in self.stack():
-            hidden = layer(hidden, layer.look_at(memory))
+        for layer, image in zip(self.stack(), self.look_at(memory), strict=True):
+            hidden = layer(hidden, image)
         normed: Tensor = self.norm(hidden)
         return normed
 
     def look_at(self, memory: Tensor) -> Images:
-        """What each layer sees of the images of ``memory`` (B, P, D)."""
+        """What each layer sees of images, by their memory of `Captioner.encode` or `Captioner.look`."""
+        if memory.dim() > 3:
+            return [(image[:, 0], image[:, 1]) for image in memory.unbind(1)]
         return [layer.look_at(memory) for layer in self.stack()]
 
-    def forward_tree(self, images: Images, tree: PrefixTree) -> Tensor:
-        """States (R, D) of the nodes of a prefix tree.
-
-        Args:
-            images: of `look_at`, for the tree's B images.
-            tree: candidates of these images.
-        """
+    def forward_tree(self, memory: Tensor, tree: PrefixTree) -> Tensor:
+        """States (R, D) of the nodes of a prefix tree of candidates of the images of ``memory``."""
         hidden = self.dropout(self.embed(tree.tokens) + self.positions[tree.depths])
-        for layer, image in zip(self.stack(), images, strict=True):
+        for layer, image in zip(self.stack(), self.look_at(memory), strict=True):
             hidden = layer(hidden, image, tree)
         normed: Tensor = self.norm(hidden)
         return normed
@@ -288,22 +294,20 @@ class DecoderCache:
     so that going on with other rows moves nothing. Weights are packed where that pays.
     """
 
-    def __init__(
-        self, captioner: Captioner, memory: Tensor, max_nodes: int, images: Images | None = None
-    ) -> None:
+    def __init__(self, captioner: Captioner, memory: Tensor, max_nodes: int) -> None:
         """Starts with one row per image.
 
         Args:
             captioner: whose decoder works.
-            memory: (B, P, D) of its ``encode``.
+            memory: of its ``encode`` or ``look``.
             max_nodes: room for so many words per image.
-            images: ``look_at(memory)`` of its decoder, where it is known already.
         """
         decoder, config = captioner.decoder, captioner.config
         self.head = Head(decoder.words.weight)
         self._decoder, self._num_heads = decoder, config.num_heads
         self._layers = [_PackedLayer(layer) for layer in decoder.stack()]
-        self._images = images or [layer.look_at(memory) for layer in self._layers]
+        self._images = decoder.look_at(memory)
+        self._images_are_own = memory.dim() == 3
         shape = (2, len(memory), config.num_heads, max_nodes, config.width // config.num_heads)
         self._past = [memory.new_empty(shape) for _ in self._layers]
         self._seen = memory.new_zeros((len(memory), 1, 0))
@@ -327,12 +331,18 @@ class DecoderCache:
 
         Args:
             rows: (A, R) rows of each image that goes on; one may be chosen several times.
-            images: (A,) images that go on; all, if not given.
+            images: (A,) images that go on; all, if not given. One that stays in its place costs
+                nothing; one whose new place is another's is moved there.
         """
         self._seen = self._seen.flatten(0, 1)[rows]
-        if images is not None:
-            self._past = [past[:, images] for past in self._past]
+        if images is None:
+            return
+        self._past = [_moved(past, 1, images) for past in self._past]
+        if self._images_are_own:
+            self._images = [(_moved(k, 0, images), _moved(v, 0, images)) for k, v in self._images]
+        else:
             self._images = [(key[images], value[images]) for key, value in self._images]
+            self._images_are_own = True
 
     def _layer(
         self, layer: "_PackedLayer", hidden: Tensor, past: Tensor, image: tuple[Tensor, Tensor]
@@ -351,32 +361,36 @@ class DecoderCache:
         (query,) = split_heads(query, 1, self._num_heads)
         mixed = F.scaled_dot_product_attention(query, *image)
         hidden = hidden + layer.cross_out(merge_heads(mixed).flatten(0, 1))
-        inner = F.gelu(layer.ffn_in(norms.ffn_norm(hidden)), approximate="tanh")
-        return hidden + layer.ffn_out(inner)
+        return hidden + layer.ffn_out(layer.ffn_in(norms.ffn_norm(hidden)))
 
 
 class _PackedLayer:
-    """The products of a decoder layer, packed where that pays, and its norms."""
+    """The products of a decoder layer, packed where that pays, and its norms.
+
+    ``ffn_in`` has the layer's GELU in it.
+    """
 
     def __init__(self, layer: DecoderLayer) -> None:
         self.norms = layer
         for name, linear in layer.named_children():
-            if isinstance(linear, nn.Linear):
-                setattr(self, name, packed_linear(linear.weight, linear.bias))
-
-    def look_at(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """As `DecoderLayer.look_at`."""
-        merged = self.cross_key_value(memory)
-        key, value = split_heads(merged, 2, self.norms.num_heads)
-        return key, value
+            if isinstance(linear, nn.Linear) and name != "cross_key_value":
+                after: Literal["none", "gelu"] = "gelu" if name == "ffn_in" else "none"
+                setattr(self, name, packed_linear(linear.weight, linear.bias, after))
 
     self_qkv: Linear
     self_out: Linear
     cross_query: Linear
-    cross_key_value: Linear
     cross_out: Linear
     ffn_in: Linear
     ffn_out: Linear
+
+
+def _moved(values: Tensor, dim: int, chosen: Tensor) -> Tensor:
+    """``values.index_select(dim, chosen)``, made in the memory of ``values``."""
+    count = len(chosen)
+    places = (chosen != torch.arange(count, device=chosen.device)).nonzero()[:, 0]
+    kept = values.narrow(dim, 0, count)
+    return kept.index_copy_(dim, places, values.index_select(dim, chosen[places]))
 
 
 def split_heads(merged: Tensor, num_parts: int, num_heads: int) -> tuple[Tensor, ...]:

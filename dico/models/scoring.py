@@ -1,8 +1,9 @@
 """Exact log-probabilities of given captions, with gradient, sharing what captions share.
 
 Candidates of one image come from one beam search and begin alike. Each distinct prefix is a node of
-the image's prefix tree and goes through the decoder once, looking at its ancestors alone. Without dropout this equals scoring each caption by
-itself; with dropout the candidates of an image share their masks where they share a prefix.
+the image's prefix tree and goes through the decoder once, looking at its ancestors alone. Without
+dropout this equals scoring each caption by itself; with dropout the candidates of an image share
+their masks where they share a prefix.
 
 B images, K candidates per image, T tokens, P image tokens, D width, V vocabulary.
 """
@@ -11,26 +12,23 @@ import torch
 from torch import Tensor
 
 from dico.losses import token_logps
-from dico.models.captioner import Captioner, Images
+from dico.models.captioner import Captioner
 from dico.models.prefix_tree import prefix_tree
 from dico.models.word_logps import word_logps
 
 
-def score_candidates(
-    captioner: Captioner, memory: Tensor, tokens: Tensor, images: Images | None = None
-) -> Tensor:
+def score_candidates(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Tensor:
     """Log-probabilities (B, K), float32, of candidates, by their prefix tree.
 
     Args:
         captioner: the policy or the reference model; gradients follow torch's grad mode.
-        memory: (B, P, D) of ``captioner.encode``.
+        memory: of ``captioner.encode`` or ``captioner.look``.
         tokens: (B, K, T) ids BOS..EOS, PAD after.
-        images: ``captioner.decoder.look_at(memory)``, where it is known already.
     """
     targets = tokens[:, :, 1:]
     real = targets != captioner.pad_id
     tree = prefix_tree(tokens[:, :, :-1].masked_fill(~real, captioner.pad_id), captioner.pad_id)
-    hidden = captioner.decoder.forward_tree(images or captioner.decoder.look_at(memory), tree)
+    hidden = captioner.decoder.forward_tree(memory, tree)
     words = captioner.decoder.words.weight
     logps = word_logps(hidden, words, tree.nodes[real], targets[real])
     return logps.new_zeros(targets.shape).masked_scatter(real, logps).sum(dim=-1)
@@ -41,7 +39,7 @@ def caption_logits(captioner: Captioner, memory: Tensor, tokens: Tensor) -> tupl
 
     Args:
         captioner: the model.
-        memory: (B, P, D) of ``captioner.encode``.
+        memory: of ``captioner.encode`` or ``captioner.look``.
         tokens: (N, T) ids BOS..EOS, PAD after; the N / B captions of an image side by side.
     """
     targets = tokens[:, 1:]

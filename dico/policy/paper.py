@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from dico.decoding import Candidates, DecodingConfig, beam_search, greedy, sample
 from dico.errors import DataError
 from dico.models.captioner import Captioner
+from dico.models.packed import forget_packed
 from dico.models.scoring import caption_logits, score_candidates
 from dico.models.tokenizer import Tokenizer
+from dico.policy.protocol import ReferenceModel
 
 
 class PaperPolicy:
@@ -40,17 +42,20 @@ class PaperPolicy:
     def begin_training(self, seed: int) -> None:  # noqa: ARG002
         self.captioner.requires_grad_(True)
 
-    def reference_model(self) -> "PaperPolicy":
-        return PaperPolicy(copy.deepcopy(self.captioner).requires_grad_(False).eval())
+    def reference_model(self) -> ReferenceModel:
+        return _Start(copy.deepcopy(self.captioner).requires_grad_(False).eval())
 
     def encode(self, images: Tensor) -> Tensor:
-        return self.captioner.encode(images)
+        return self.captioner.look(images)
 
     def caption_logits(self, memory: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         return caption_logits(self.captioner, memory, tokens)
 
     def score(self, memory: Tensor, tokens: Tensor) -> Tensor:
-        return score_candidates(self.captioner, memory, tokens)
+        logps = score_candidates(self.captioner, memory, tokens)
+        if logps.requires_grad:  # a step of training ends: the backward pass takes up their memory
+            forget_packed(self.captioner)
+        return logps
 
     def search(self, memory: Tensor, config: DecodingConfig) -> Candidates:
         return beam_search(self.captioner, memory, config)
@@ -65,3 +70,18 @@ class PaperPolicy:
 
     def save(self, folder: str | Path) -> None:
         self.captioner.save(folder)
+
+
+class _Start:
+    """A frozen captioner; what it makes of an image is small, since it may be kept."""
+
+    def __init__(self, captioner: Captioner) -> None:
+        self._captioner = captioner
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        return self._captioner.encode(images)
+
+    @torch.no_grad()
+    def score(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        return score_candidates(self._captioner, memory, tokens)

@@ -135,7 +135,7 @@ class _Step:
 
     @functools.cached_property
     def reference_memory(self) -> KeptMemory:
-        """The reference model's encoder, which looks up what it encoded before."""
+        """The reference model's encoder, which may look up what it encoded before."""
         return KeptMemory(self.reference_model.encode, self.config.keep_reference_gigabytes)
 
     def __call__(self, images: np.ndarray, step: int) -> Metrics:
@@ -160,7 +160,7 @@ class _Step:
         config, seen = self.config, self.data.images(images)
         embeddings, references = self.data.embeddings(images), self.data.references(images)
         with self.world.autocast(config.precision):
-            memory = self.policy.encode(seen)  # (B, P, D), shared by search and scoring
+            memory = self.policy.encode(seen)  # (B, ...), shared by search and scoring
             tokens = self._candidates(memory.detach(), step, part)
             with torch.no_grad():
                 reference_memory = self._reference_memory(images, seen, memory)
@@ -192,9 +192,7 @@ class _Step:
         """
         if not memory.requires_grad:
             return memory
-        if self.config.keep_reference_gigabytes:
-            return self.reference_memory(images, seen)
-        return self.reference_model.encode(seen)
+        return self.reference_memory(images, seen)
 
     def _candidates(self, memory: Tensor, step: int, part: int) -> Tensor:
         if self.config.candidates == "beam":

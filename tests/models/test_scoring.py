@@ -123,3 +123,20 @@ def test_dropout_changes_scores_in_training_only(captioner):
     assert not torch.equal(*(score_candidates(model, memory, LITERAL) for _ in range(2)))
     model.eval()
     assert torch.equal(*(score_candidates(model, memory, LITERAL) for _ in range(2)))
+
+
+def test_a_look_gives_what_a_memory_gives(captioner):
+    features = torch.randn(2, 5, 12)
+    memory, seen = captioner.encode(features), captioner.look(features)
+    config = DecodingConfig(max_tokens=10)
+    expected, found = (beam_search(captioner, from_.detach(), config) for from_ in (memory, seen))
+    assert torch.equal(found.tokens, expected.tokens)
+    torch.testing.assert_close(found.logps, expected.logps)
+    gradients = []
+    for from_ in (memory, seen):
+        loss = score_candidates(captioner, from_, found.tokens).sum()
+        logits, _ = caption_logits(captioner, from_, found.tokens.flatten(0, 1))
+        parameters = list(captioner.parameters())
+        gradients.append(torch.autograd.grad(loss + logits.square().sum(), parameters))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one.to_dense(), other.to_dense(), atol=1e-4, rtol=1e-4)
