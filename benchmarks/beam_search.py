@@ -58,9 +58,10 @@ def paper_captioner(full_length: bool = False) -> Captioner:
                 value.mul_(1.5)
         direction = torch.nn.functional.normalize(torch.randn(SIZES.width), dim=0)
         rise = (torch.arange(SIZES.num_text_positions) - 6.0).clamp(-10.0, 12.0)
+        if full_length:
+            rise = torch.full_like(rise, -10.0)
         captioner.decoder.positions += 0.35 * rise[:, None] * direction
-        sign = -1.0 if full_length else 1.0
-        captioner.decoder.words.weight[captioner.eos_id] = sign * 2.5 * direction
+        captioner.decoder.words.weight[captioner.eos_id] = 2.5 * direction
     return captioner
 
 

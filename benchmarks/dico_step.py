@@ -26,11 +26,11 @@ from reference_step import padded_texts, reference_logps, reference_search
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dico.decoding import DecodingConfig, beam_search
+from dico.decoding import DecodingConfig
 from dico.losses import dico_loss
 from dico.models.captioner import Captioner
 from dico.models.clip import ClipConfig, ClipModel
-from dico.models.scoring import score_candidates
+from dico.policy import PaperPolicy
 from dico.training.heap import keep_freed_memory
 
 BETA, TAU, W = 0.2, 300.0, 2.0
@@ -67,40 +67,30 @@ class Clock:
 
 
 class Ours:
-    """The step of dico's training, from stored features and embeddings.
-
-    Search and scoring share the keys and values of the pictures here; training makes them twice.
-    """
+    """The step of dico's training, from stored features and embeddings."""
 
     def __init__(self, folder: Path, precision: str) -> None:
         keep_freed_memory()
-        self.policy, self.start = captioners()
+        captioner, start = captioners()
+        self.policy, self.start = PaperPolicy(captioner), PaperPolicy(start).reference_model()
         self.reward = reward_model()
         del self.reward.visual
         self.data = load_file(folder / "pictures.safetensors")
-        with torch.no_grad():
-            self.kept = self.start.encode(self.data["features"])
-        self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=0.0, fused=True)
+        self.kept = self.start.encode(self.data["features"])
+        self.optimiser = torch.optim.Adam(captioner.parameters(), lr=0.0, fused=True)
         self.bfloat16 = precision == "bfloat16"
 
     def step(self, clock: Clock, keep: bool) -> dict[str, Any]:
         """``keep``: whether the reference model's memory of each picture was kept."""
         policy, start, features = self.policy, self.start, self.data["features"]
+        self.optimiser.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             memory = clock("policy encoder", lambda: policy.encode(features))
-            images = clock("policy encoder", lambda: policy.decoder.look_at(memory))
-            detached = [(key.detach(), value.detach()) for key, value in images]
-            found = clock(
-                "candidates",
-                lambda: beam_search(policy, memory.detach(), DECODING, detached),
-            )
+            found = clock("candidates", lambda: policy.search(memory.detach(), DECODING))
             tokens = found.tokens
-            with torch.no_grad():
-                seen = (
-                    self.kept if keep else clock("reference model", lambda: start.encode(features))
-                )
-                scored = clock("reference model", lambda: score_candidates(start, seen, tokens))
-            logps = clock("policy", lambda: score_candidates(policy, memory, tokens, images))
+            seen = self.kept if keep else clock("reference model", lambda: start.encode(features))
+            scored = clock("reference model", lambda: start.score(seen, tokens))
+            logps = clock("policy", lambda: policy.score(memory, tokens))
         with torch.no_grad():
             texts = clock("reward text", lambda: self.reward.encode_candidates(tokens))
         rewards = W * torch.einsum("bke,be->bk", texts, self.data["embeddings"])

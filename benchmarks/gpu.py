@@ -48,13 +48,11 @@ def dico_step(device: str, batch: int) -> Callable[[], Any]:
     def step() -> None:
         optimiser.zero_grad()
         with torch.autocast(device, torch.bfloat16):
-            memory = policy.encode(features)
-            images = policy.decoder.look_at(memory)
-            detached = [(key.detach(), value.detach()) for key, value in images]
-            tokens = beam_search(policy, memory.detach(), DECODING, detached).tokens
+            memory = policy.look(features)
+            tokens = beam_search(policy, memory.detach(), DECODING).tokens
             with torch.no_grad():
                 scored = score_candidates(start, kept, tokens)
-            logps = score_candidates(policy, memory, tokens, images)
+            logps = score_candidates(policy, memory, tokens)
         with torch.no_grad():
             texts = judge.encode_candidates(tokens)
         rewards = W * torch.einsum("bke,be->bk", texts, embeddings)
