@@ -20,9 +20,9 @@ import torch.multiprocessing as processes
 from beam_search import NUM_IMAGE_TOKENS, SIZES, paper_captioner
 from measure import RESULTS, table, write
 
-from dico.decoding import DecodingConfig, beam_search
+from dico.decoding import DecodingConfig
 from dico.losses import dico_loss
-from dico.models.scoring import score_candidates
+from dico.policy import PaperPolicy
 from dico.training.distributed import World
 from dico.training.heap import keep_freed_memory
 from dico.training.xe import adam
@@ -33,18 +33,18 @@ DECODING = DecodingConfig(rule="transformers4")
 def step_of(world: World, images: int) -> Callable[[], None]:
     """One step of this rank, the sum of gradients and Adam included."""
     keep_freed_memory()
-    policy = paper_captioner()
-    parameters = list(policy.parameters())
+    policy = PaperPolicy(paper_captioner())
+    parameters = list(policy.module.parameters())
     optimiser = adam(parameters, 0.0)
     torch.manual_seed(10)
     features = torch.randn(images, NUM_IMAGE_TOKENS, SIZES.feature_width)
     rewards = torch.rand(images, DECODING.num_beams)
 
     def step() -> None:
-        policy.zero_grad()
+        policy.module.zero_grad()
         memory = policy.encode(features)
-        tokens = beam_search(policy, memory.detach(), DECODING).tokens
-        logps = score_candidates(policy, memory, tokens)
+        tokens = policy.search(memory.detach(), DECODING).tokens
+        logps = policy.score(memory, tokens)
         loss, _ = dico_loss(logps, logps.detach(), rewards, 0.2, 300.0)
         torch.autograd.backward(loss / world.size)
         world.sum_gradients(parameters)
