@@ -73,7 +73,7 @@ class Captioner(nn.Module):
             tokens: (B * K, T) ids, the K captions of an image side by side. The keys and values of
                 an image are computed once and shared by its captions.
         """
-        state: Tensor = self.decoder(memory, tokens)
+        state: Tensor = self.decoder(memory, self.decoder.words(tokens))
         return state
 
     def head(self, hidden: Tensor) -> Tensor:
@@ -188,9 +188,9 @@ class Decoder(nn.Module):
         """The layers, first to last."""
         return cast(list[DecoderLayer], list(self.layers))
 
-    def forward(self, memory: Tensor, tokens: Tensor) -> Tensor:
-        """States (N, T, D) of ``tokens`` (N, T) over ``memory``."""
-        hidden = self.dropout(self.embed(tokens) + self.positions[: tokens.shape[1]])
+    def forward(self, memory: Tensor, words: Tensor) -> Tensor:
+        """States (N, T, D) of captions' word vectors (N, T, D) over ``memory``."""
+        hidden = self.dropout(words + self.positions[: words.shape[1]])
         for layer, image in zip(self.stack(), self.look_at(memory), strict=True):
             hidden = layer(hidden, image)
         normed: Tensor = self.norm(hidden)
@@ -202,17 +202,19 @@ class Decoder(nn.Module):
             return [(image[:, 0], image[:, 1]) for image in memory.unbind(1)]
         return [layer.look_at(memory) for layer in self.stack()]
 
-    def forward_tree(self, memory: Tensor, tree: PrefixTree) -> Tensor:
-        """States (R, D) of the nodes of a prefix tree of candidates of the images of ``memory``."""
-        hidden = self.dropout(self.embed(tree.tokens) + self.positions[tree.depths])
+    def forward_tree(self, memory: Tensor, tree: PrefixTree, words: Tensor) -> Tensor:
+        """States (R, D) of the nodes of a prefix tree.
+
+        Args:
+            memory: of the tree's B images.
+            tree: candidates of these images.
+            words: (R, D) vectors of ``tree.tokens``.
+        """
+        hidden = self.dropout(words + self.positions[tree.depths])
         for layer, image in zip(self.stack(), self.look_at(memory), strict=True):
             hidden = layer(hidden, image, tree)
         normed: Tensor = self.norm(hidden)
         return normed
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Vectors (..., D) of words; on a CPU their gradient names the words that it is of."""
-        return F.embedding(tokens, self.words.weight, sparse=tokens.device.type == "cpu")
 
 
 class DecoderLayer(nn.Module):

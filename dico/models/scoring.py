@@ -10,10 +10,12 @@ B images, K candidates per image, T tokens, P image tokens, D width, V vocabular
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dico.losses import token_logps
 from dico.models.captioner import Captioner
 from dico.models.prefix_tree import prefix_tree
+from dico.models.tied_words import tied_words
 from dico.models.word_logps import word_logps
 
 
@@ -28,9 +30,9 @@ def score_candidates(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Te
     targets = tokens[:, :, 1:]
     real = targets != captioner.pad_id
     tree = prefix_tree(tokens[:, :, :-1].masked_fill(~real, captioner.pad_id), captioner.pad_id)
-    hidden = captioner.decoder.forward_tree(memory, tree)
-    words = captioner.decoder.words.weight
-    logps = word_logps(hidden, words, tree.nodes[real], targets[real])
+    words, head = tied_words(captioner.decoder.words.weight, tree.tokens)
+    hidden = captioner.decoder.forward_tree(memory, tree, words)
+    logps = word_logps(hidden, head, tree.nodes[real], targets[real])
     return logps.new_zeros(targets.shape).masked_scatter(real, logps).sum(dim=-1)
 
 
@@ -44,8 +46,9 @@ def caption_logits(captioner: Captioner, memory: Tensor, tokens: Tensor) -> tupl
     """
     targets = tokens[:, 1:]
     real = targets != captioner.pad_id
-    hidden = captioner.hidden(memory, tokens[:, :-1])
-    return captioner.head(hidden[real]), targets[real]
+    words, head = tied_words(captioner.decoder.words.weight, tokens[:, :-1])
+    hidden = captioner.decoder(memory, words)
+    return F.linear(hidden[real], head), targets[real]
 
 
 def score_captions(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dico.models.packed import Head, exp_in_place, in_dtype, product_dtype
+from dico.models.packed import exp_in_place, in_dtype, product, product_dtype
 
 MOST_VALUES = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Most probabilities (N * V) at a time, by device: as many are kept for the backward pass."""
@@ -39,15 +39,15 @@ class _WordLogps(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, states: Tensor, words: Tensor, dtype: torch.dtype
     ) -> Tensor:
-        head, rows = Head(weight), hidden.to(dtype)
+        cast, rows = in_dtype(weight, dtype), hidden.to(dtype)
         sums, kept = [], None
         for block in torch.split(rows, _num_rows(weight)):
-            logits = head.logits(block)
+            logits = product(block, cast).float()
             largest, block_sums = exp_in_place(logits)
             sums.append(block_sums)
             kept = logits, largest
         normalisers = torch.cat(sums)
-        chosen = (rows[states].float() * head.weight[words].float()).sum(dim=-1)
+        chosen = (rows[states].float() * cast[words].float()).sum(dim=-1)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(hidden, weight, states, words, normalisers)
             ctx.dtype, ctx.kept = dtype, kept if len(sums) == 1 else None
@@ -89,5 +89,5 @@ def _product_into(place: Tensor, left: Tensor, right: Tensor, add: bool = False)
 
 
 def _exponentials(weight: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    logits = Head(weight).logits(rows)
+    logits = product(rows, weight).float()
     return logits, exp_in_place(logits)[0]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dico.models.packed import GROUP, LEAST_VALUES, Head, packed_linear
+from dico.models.packed import GROUP, LEAST_VALUES, Head, packed_linear, product
 
 WIDTH, VOCAB_SIZE = 32, 257 * GROUP + 13
 
@@ -39,6 +39,18 @@ def test_logits_are_whole_and_in_order(weight):
     hidden = torch.randn(3, WIDTH)
     expected = F.linear(hidden, weight)
     torch.testing.assert_close(Head(weight).logits(hidden), expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_product_has_the_bits_of_the_packed_product(weight, dtype):
+    weight, hidden = weight.to(dtype), torch.randn(70, WIDTH).to(dtype)
+    found = product(hidden, weight)
+    assert found.dtype == dtype
+    assert torch.equal(found.float(), Head(weight).logits(hidden))
+    expected = F.linear(hidden.float(), weight.float()).to(dtype)
+    torch.testing.assert_close(
+        found, expected, atol=2e-5 if dtype == torch.float32 else 0.2, rtol=0
+    )
 
 
 def test_huge_logits_do_not_overflow(weight):
