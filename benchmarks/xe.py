@@ -61,7 +61,7 @@ def stepper(captioner: Captioner, loss_of: Callable[[Captioner], Tensor]) -> Cal
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        return float(loss)
+        return loss.item()
 
     return step
 
