@@ -77,12 +77,13 @@ class Head:
 
     def __init__(self, weight: Tensor) -> None:
         """Shares the ``weight`` (V, D) of the word table."""
-        self.weight = in_dtype(weight, product_dtype(weight)).detach()
+        weight = in_dtype(weight, product_dtype(weight))  # once, not at every word
+        self._dtype = weight.dtype
         self._product = packed_linear(weight)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (N, V), float32, of states (N, D)."""
-        return self._product(hidden.to(self.weight.dtype)).float()
+        return self._product(hidden.to(self._dtype)).float()
 
     def best(self, hidden: Tensor, count: int, excluded: list[int]) -> tuple[Tensor, Tensor]:
         """The ``count`` likeliest words of each state: log-probabilities and ids (N, count).

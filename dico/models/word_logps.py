@@ -42,10 +42,8 @@ class _WordLogps(torch.autograd.Function):
         cast, rows = in_dtype(weight, dtype), hidden.to(dtype)
         sums, kept = [], None
         for block in torch.split(rows, _num_rows(weight)):
-            logits = product(block, cast).float()
-            largest, block_sums = exp_in_place(logits)
-            sums.append(block_sums)
-            kept = logits, largest
+            kept = _exponentials(cast, block)
+            sums.append(kept[2])
         normalisers = torch.cat(sums)
         chosen = (rows[states].float() * cast[words].float()).sum(dim=-1)
         if any(ctx.needs_input_grad):
@@ -65,7 +63,7 @@ class _WordLogps(torch.autograd.Function):
         grad_weight = torch.empty_like(weight)
         for first in range(0, len(rows), size := _num_rows(weight)):
             block = slice(first, first + size)
-            grown, largest = kept or _exponentials(cast, rows[block])
+            grown, largest, _ = kept or _exponentials(cast, rows[block])
             scale = (largest[:, 0] - normalisers[block]).exp_().mul_(share[block]).neg_()
             spread = grown.mul_(scale[:, None]).to(ctx.dtype)  # gradient of the block's logits
             _product_into(grad_hidden[block], spread, cast)
@@ -88,6 +86,7 @@ def _product_into(place: Tensor, left: Tensor, right: Tensor, add: bool = False)
         place.copy_(left @ right)
 
 
-def _exponentials(weight: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _exponentials(weight: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """exp(logits - largest) (N, V), those largest (N, 1), and the logsumexp (N,) of the logits."""
     logits = product(rows, weight).float()
-    return logits, exp_in_place(logits)[0]
+    return logits, *exp_in_place(logits)
