@@ -94,27 +94,38 @@ class Head:
             excluded: ids that may not be chosen; their probability is theirs all the same.
         """
         logits = self.logits(hidden)
-        kept = logits[:, excluded]
-        logits[:, excluded] = -torch.inf
-        top, words = _top(logits, count)
-        logits[:, excluded] = kept
-        return top - exp_in_place(logits)[1][:, None], words
+        top, words = _top(logits, min(count + len(excluded), logits.shape[1]))
+        normalisers = softmax_in_place(logits, likeliest=words[:, :1])
+        never = torch.tensor(excluded, dtype=words.dtype, device=words.device)
+        barred = (words[:, :, None] == never).any(dim=-1)
+        top, places = top.masked_fill(barred, -torch.inf).topk(count, dim=-1)
+        return top - normalisers[:, None], words.gather(1, places)
 
     def logps_of(self, hidden: Tensor, word: int) -> Tensor:
         """Log-probability (N,), float32, of one word in each state."""
         logits = self.logits(hidden)
         chosen = logits[:, word].clone()
-        return chosen - exp_in_place(logits)[1]
+        return chosen - softmax_in_place(logits)
 
 
-def exp_in_place(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Largest logits (N, 1) and logsumexp (N,) of (N, V), which becomes exp(logits - largest).
+def softmax_in_place(logits: Tensor, likeliest: Tensor | None = None) -> Tensor:
+    """Logsumexp (N,) of logits (N, V), float32, which become their softmax.
 
-    Fresh memory of that size would cost more than the arithmetic.
+    One pass of torch's own, where to subtract, exponentiate and sum would be three, and no fresh
+    memory, which would cost more than the arithmetic. The sum is told by the likeliest word.
+
+    Args:
+        logits: float32.
+        likeliest: (N, 1) id of the largest logit of each row, where it is known already.
     """
-    largest = logits.amax(dim=-1, keepdim=True)
-    sums = logits.sub_(largest).exp_().sum(dim=-1)
-    return largest, sums.log_().add_(largest[:, 0])
+
+    def largest() -> Tensor:
+        chosen = logits if likeliest is None else logits.gather(1, likeliest)
+        return chosen.amax(dim=-1)
+
+    before = largest()
+    torch.softmax(logits, dim=-1, out=logits)
+    return before - largest().log_()
 
 
 def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dico.models.packed import exp_in_place, in_dtype, product, product_dtype
+from dico.models.packed import in_dtype, product, product_dtype, softmax_in_place
 
 MOST_VALUES = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Most probabilities (N * V) at a time, by device: as many are kept for the backward pass."""
@@ -42,12 +42,12 @@ class _WordLogps(torch.autograd.Function):
         cast, rows = in_dtype(weight, dtype), hidden.to(dtype)
         sums, kept = [], None
         for block in torch.split(rows, _num_rows(weight)):
-            kept = _exponentials(cast, block)
-            sums.append(kept[2])
+            kept = _probabilities(cast, block)
+            sums.append(kept[1])
         normalisers = torch.cat(sums)
         chosen = (rows[states].float() * cast[words].float()).sum(dim=-1)
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(hidden, weight, states, words, normalisers)
+            ctx.save_for_backward(hidden, weight, states, words)
             ctx.dtype, ctx.kept = dtype, kept if len(sums) == 1 else None
         return chosen - normalisers[states]
 
@@ -55,7 +55,7 @@ class _WordLogps(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients: + of the chosen words, - of every word by its probability."""
-        hidden, weight, states, words, normalisers = ctx.saved_tensors
+        hidden, weight, states, words = ctx.saved_tensors
         cast, rows = in_dtype(weight, ctx.dtype), hidden.to(ctx.dtype)
         kept, ctx.kept = ctx.kept, None  # overwritten below
         share = grad.new_zeros(len(rows)).index_add_(0, states, grad)
@@ -63,9 +63,9 @@ class _WordLogps(torch.autograd.Function):
         grad_weight = torch.empty_like(weight)
         for first in range(0, len(rows), size := _num_rows(weight)):
             block = slice(first, first + size)
-            grown, largest, _ = kept or _exponentials(cast, rows[block])
-            scale = (largest[:, 0] - normalisers[block]).exp_().mul_(share[block]).neg_()
-            spread = grown.mul_(scale[:, None]).to(ctx.dtype)  # gradient of the block's logits
+            probabilities, _ = kept or _probabilities(cast, rows[block])
+            # The gradient of the block's logits.
+            spread = probabilities.mul_(-share[block][:, None]).to(ctx.dtype)
             _product_into(grad_hidden[block], spread, cast)
             _product_into(grad_weight, spread.T, rows[block], add=first > 0)
         grad_hidden.index_add_(0, states, grad[:, None] * weight[words].float())
@@ -86,7 +86,7 @@ def _product_into(place: Tensor, left: Tensor, right: Tensor, add: bool = False)
         place.copy_(left @ right)
 
 
-def _exponentials(weight: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """exp(logits - largest) (N, V), those largest (N, 1), and the logsumexp (N,) of the logits."""
+def _probabilities(weight: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax (N, V) of the logits of states (N, D), and the logsumexp (N,) of the logits."""
     logits = product(rows, weight).float()
-    return logits, *exp_in_place(logits)
+    return logits, softmax_in_place(logits)
