@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from dico.config_schema import from_dict
 from dico.errors import DataError, DicoError
+from dico.models.attention import attention, by_products
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.empty import WithoutValues
 from dico.models.evaluator import load_weights
@@ -159,7 +160,7 @@ class EncoderLayer(nn.Module):
         """(B, P, D) to (B, P, D)."""
         query, key, value = split_heads(self.qkv(hidden), 3, self.num_heads)
         rate = self.rate if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=rate)
+        mixed = attention(query, key, value, dropout=rate)
         added = self.dropout(self.out(merge_heads(mixed)))
         hidden = self.attention_norm(hidden + added)
         added = self.dropout(self.ffn_out(F.gelu(self.ffn_in(hidden))))
@@ -261,9 +262,7 @@ class DecoderLayer(nn.Module):
         rows = tree.by_image(merged) if tree else merged
         query, key, value = split_heads(rows, 3, self.num_heads)
         mask = tree.mask[:, None] if tree else None
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, mask, dropout_p=self._rate(), is_causal=tree is None
-        )
+        mixed = attention(query, key, value, mask, self._rate(), is_causal=tree is None)
         return tree.by_node(merge_heads(mixed)) if tree else merge_heads(mixed)
 
     def _in_image(
@@ -273,7 +272,7 @@ class DecoderLayer(nn.Module):
         num_images, width = len(image[0]), asked.shape[-1]
         rows = tree.by_image(asked) if tree else asked.reshape(num_images, -1, width)
         (query,) = split_heads(rows, 1, self.num_heads)
-        mixed = F.scaled_dot_product_attention(query, *image, dropout_p=self._rate())
+        mixed = attention(query, *image, dropout=self._rate())
         found = merge_heads(mixed)
         return tree.by_node(found) if tree else found.reshape(asked.shape)
 
@@ -313,7 +312,7 @@ class DecoderCache:
             self._images = [layer.look_at(memory) for layer in self._layers]
         else:
             self._images = decoder.look_at(memory)
-        if _by_products(memory):
+        if by_products(memory):
             block = torch.contiguous_format
             self._images = [
                 (key.clone(memory_format=block), value.clone(memory_format=block))
@@ -365,13 +364,11 @@ class DecoderCache:
         past[0, :, :, end - num_rows : end] = key
         past[1, :, :, end - num_rows : end] = value
         mask = self._seen[:, None]
-        mixed = F.scaled_dot_product_attention(
-            query, past[0, :, :, :end], past[1, :, :, :end], mask
-        )
+        mixed = attention(query, past[0, :, :, :end], past[1, :, :, :end], mask)
         hidden = hidden + layer.self_out(merge_heads(mixed).flatten(0, 1))
         query = layer.cross_query(norms.cross_norm(hidden)).view(num_images, num_rows, -1)
         (query,) = split_heads(query, 1, self._num_heads)
-        mixed = _look(query, *image)
+        mixed = attention(query, *image)
         hidden = hidden + layer.cross_out(merge_heads(mixed).flatten(0, 1))
         return hidden + layer.ffn_out(layer.ffn_in(norms.ffn_norm(hidden)))
 
@@ -391,7 +388,8 @@ class _PackedLayer:
 
     def look_at(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """As `DecoderLayer.look_at`."""
-        merged = self.cross_key_value(memory.flatten(0, 1)).unflatten(0, memory.shape[:2])
+        num_images, size, _ = memory.shape
+        merged = self.cross_key_value(memory.flatten(0, 1)).view(num_images, size, -1)
         key, value = split_heads(merged, 2, self._num_heads)
         return key, value
 
@@ -402,20 +400,6 @@ class _PackedLayer:
     cross_out: Linear
     ffn_in: Linear
     ffn_out: Linear
-
-
-def _by_products(values: Tensor) -> bool:
-    """Whether a few queries look at many keys faster by two products than by torch's own kernel."""
-    return values.device.type == "cpu" and values.dtype == torch.bfloat16
-
-
-def _look(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention of queries (B, H, R, D / H), a few of each image, to its keys and values."""
-    if not _by_products(query):
-        return F.scaled_dot_product_attention(query, key, value)
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    mixed: Tensor = scores.softmax(dim=-1) @ value
-    return mixed
 
 
 def _moved(values: Tensor, dim: int, chosen: Tensor) -> Tensor:

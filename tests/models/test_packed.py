@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dico.models.packed import GROUP, LEAST_VALUES, Head, packed_linear, product
+from dico.models.packed import (
+    GROUP,
+    LEAST_VALUES,
+    Head,
+    packed_linear,
+    product,
+    softmax_in_place,
+)
 
 WIDTH, VOCAB_SIZE = 32, 257 * GROUP + 13
 
@@ -58,6 +65,28 @@ def test_huge_logits_do_not_overflow(weight):
     values, _ = Head(weight).best(hidden, 4, [])
     expected = F.linear(hidden, weight).log_softmax(-1).topk(4).values
     torch.testing.assert_close(values, expected, atol=1e-2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("likeliest_known", [True, False])
+def test_logits_become_their_softmax(likeliest_known):
+    logits = 30 * torch.randn(7, 1000)
+    exact = logits.double()
+    likeliest = logits.argmax(dim=-1, keepdim=True) if likeliest_known else None
+    normalisers = softmax_in_place(logits, likeliest)
+    torch.testing.assert_close(normalisers.double(), exact.logsumexp(dim=-1), atol=0, rtol=1e-6)
+    torch.testing.assert_close(logits.double(), exact.softmax(dim=-1), atol=1e-7, rtol=1e-4)
+
+
+def test_excluded_words_keep_their_probability_and_are_never_chosen():
+    """The likeliest word is excluded, and there are hardly more words than are asked for."""
+    weight, hidden = torch.randn(8, 4), torch.randn(3, 4)
+    logps = F.linear(hidden, weight).log_softmax(dim=-1)
+    excluded = [int(logps[0].argmax()), 7]
+    allowed = [word for word in range(8) if word not in excluded]
+    values, words = Head(weight).best(hidden, len(allowed), excluded)
+    expected, places = logps[:, allowed].sort(dim=-1, descending=True)
+    torch.testing.assert_close(values, expected)
+    assert torch.equal(words, torch.tensor(allowed)[places])
 
 
 def test_changed_weights_are_packed_anew():
