@@ -75,6 +75,7 @@ def _search(
         bos_token_id=captioner.bos_id,
         eos_token_id=captioner.eos_id,
         pad_token_id=captioner.eos_id,
+        suppress_tokens=captioner.excluded_ids or None,
         num_return_sequences=num_captions,
         max_new_tokens=config.max_tokens - 1,
         length_penalty=config.length_penalty,
