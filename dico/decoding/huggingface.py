@@ -57,9 +57,10 @@ def sample(
         config: number of captions and length limit.
         generator: source of chance; torch's global generators are as before afterwards.
     """
+    seed = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
     devices = [states.device] if states.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(generator.initial_seed())
+        torch.manual_seed(int(seed))
         num_captions = config.num_beams
         return _search(captioner, states, config, num_captions, do_sample=True, top_k=0, top_p=1.0)
 

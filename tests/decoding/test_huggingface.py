@@ -114,6 +114,24 @@ def test_a_forced_end_costs_what_it_would_cost_elsewhere(make):
         assert torch.equal(found.tokens[image], expected)
 
 
+def test_samples_take_their_chance_from_the_generator_and_use_it_up():
+    captioner = random_captioner(git)
+    with torch.no_grad():
+        states = captioner.encode(torch.randn(4, 3, 32, 32))
+    config, before = DecodingConfig(max_tokens=8), torch.get_rng_state()
+
+    def draw(generator):
+        return sample(captioner, states, config, generator).tokens.tolist()
+
+    generator = torch.Generator().manual_seed(7)
+    first, second = draw(generator), draw(generator)
+    again = torch.Generator().manual_seed(7)
+    assert [draw(again), draw(again)] == [first, second]
+    assert first != second
+    assert draw(torch.Generator().manual_seed(8)) != first
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("make", PROMPTED)
 @torch.no_grad()
 def test_no_caption_holds_the_images_place(make):
