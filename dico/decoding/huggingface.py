@@ -61,8 +61,16 @@ def sample(
     devices = [states.device] if states.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(int(seed))
-        num_captions = config.num_beams
-        return _search(captioner, states, config, num_captions, do_sample=True, top_k=0, top_p=1.0)
+        return _search(
+            captioner,
+            states,
+            config,
+            config.num_beams,
+            do_sample=True,
+            top_k=0,
+            top_p=1.0,
+            remove_invalid_values=True,  # NaN can't be drawn by; the captions' logps tell of it
+        )
 
 
 def _search(

@@ -132,6 +132,18 @@ def test_samples_take_their_chance_from_the_generator_and_use_it_up():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_samples_of_a_spoiled_picture_have_logps_that_tell():
+    captioner = random_captioner(git)
+    with torch.no_grad():
+        states = captioner.encode(torch.randn(2, 3, 32, 32))
+    states[1] = torch.nan
+    found = sample(captioner, states, DecodingConfig(max_tokens=6), torch.Generator())
+    assert found.logps[0].isfinite().all()
+    assert found.logps[1].isnan().all()
+    last = found.tokens.gather(2, found.lengths[:, :, None] - 1)
+    assert (last == captioner.eos_id).all()
+
+
 @pytest.mark.parametrize("make", PROMPTED)
 @torch.no_grad()
 def test_no_caption_holds_the_images_place(make):
