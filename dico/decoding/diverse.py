@@ -45,7 +45,8 @@ def diverse_beam_search(
         Captions with their exact log-probabilities; the scores include the penalties.
 
     Raises:
-        ConfigError: the groups do not divide the beams, or the penalty is out of range.
+        ConfigError: the groups do not divide the beams, the penalty is out of range, or the length
+            is beyond the captioner's places.
     """
     fits = num_groups >= 1 and config.num_beams % num_groups == 0
     check(fits, "num_groups", num_groups, f"must divide num_beams ({config.num_beams})")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dico.decoding.config import Candidates, DecodingConfig
+from dico.decoding.config import Candidates, DecodingConfig, check_fits
 from dico.errors import ConfigError
 from dico.models.huggingface import HuggingFaceCaptioner
 
@@ -23,7 +23,8 @@ def generate(captioner: HuggingFaceCaptioner, states: Tensor, config: DecodingCo
         config: with the rule of today's transformers.
 
     Raises:
-        ConfigError: the rule of transformers 4.20 is asked for.
+        ConfigError: the rule of transformers 4.20 is asked for, or the length is beyond the
+            captioner's places.
     """
     if config.rule != "transformers5":
         raise ConfigError(f"rule: only transformers5 with this captioner, got {config.rule!r}")
@@ -80,6 +81,7 @@ def _search(
     num_captions: int,
     **options: Any,
 ) -> Candidates:
+    check_fits(config, captioner.max_tokens)
     if config.eos_at_limit == "forced":
         options["logits_processor"] = [_EndAtLimit(captioner.eos_id, config.max_tokens - 1)]
     found = captioner.generate(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dico.config_schema import check
-from dico.decoding.config import Candidates, DecodingConfig, ends_now
+from dico.decoding.config import Candidates, DecodingConfig, check_fits, ends_now
 from dico.models.captioner import Captioner, DecoderCache
 
 
@@ -22,6 +22,9 @@ def greedy(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Cand
         captioner: in eval mode.
         memory: of ``captioner.encode`` or ``captioner.look``.
         config: length limit; beams are not used.
+
+    Raises:
+        ConfigError: the limit is beyond the captioner's places.
     """
     return _roll_out(captioner, memory, config, 1, lambda logits: logits.argmax(dim=-1))
 
@@ -51,7 +54,8 @@ def sample(
         Captions with their log-probabilities under the model itself: before temperature and cuts.
 
     Raises:
-        ConfigError: a temperature or a cut is out of range.
+        ConfigError: a temperature or a cut is out of range, or the limit is beyond the captioner's
+            places.
     """
     _check_ranges(temperature, top_k, top_p)
 
@@ -70,6 +74,7 @@ def _roll_out(
     num_captions: int,
     choose: Callable[[Tensor], Tensor],
 ) -> Candidates:
+    check_fits(config, captioner.config.num_text_positions)
     num_images, limit = len(memory), config.max_tokens
     device = memory.device
     num_rows = num_images * num_captions
