@@ -101,7 +101,7 @@ def test_beams_equal_transformers_generate(models, num_beams, length_penalty):
                 eos_at_limit=eos_at_limit,
             )
             found = beam_search(captioner, memory, config)
-            expected = _generate(generate, captioner, memory, config)
+            expected = by_generate(generate, captioner, memory, config)
             tokens = expected.sequences.view(*found.tokens.shape[:2], -1)
             assert torch.equal(_pad(found.tokens, limit), _pad(tokens, limit, captioner.pad_id))
             if num_beams > 1:
@@ -109,7 +109,8 @@ def test_beams_equal_transformers_generate(models, num_beams, length_penalty):
                 torch.testing.assert_close(found.scores, scores, atol=1e-5, rtol=1e-5)
 
 
-def _generate(generate, captioner, memory, config):
+def by_generate(generate, captioner, memory, config):
+    """What transformers' ``generate`` finds under the rule of transformers 5."""
     from transformers.modeling_outputs import BaseModelOutput
 
     return generate(
@@ -231,5 +232,5 @@ def test_greedy_equals_transformers_generate(models):
         memory = captioner.encode(pictures(11)).detach()
         config = DecodingConfig(num_beams=1, max_tokens=12, eos_at_limit="open")
         found = greedy(captioner, memory, config)
-        expected = _generate(generate, captioner, memory, config).sequences
+        expected = by_generate(generate, captioner, memory, config).sequences
         assert torch.equal(_pad(found.tokens[:, 0], 12), _pad(expected, 12))
