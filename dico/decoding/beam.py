@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dico.decoding.config import Candidates, DecodingConfig, ends_now
+from dico.decoding.config import Candidates, DecodingConfig, check_fits, ends_now
 from dico.models.captioner import Captioner, DecoderCache
 from dico.models.packed import Head
 
@@ -56,6 +56,9 @@ def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) ->
         captioner: in eval mode.
         memory: of ``captioner.encode`` or ``captioner.look``.
         config: beams, length, penalty, rule.
+
+    Raises:
+        ConfigError: the length is beyond the captioner's places.
     """
     num_beams, limit = config.num_beams, config.max_tokens
     search = _start(captioner, memory, config)
@@ -94,6 +97,7 @@ def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) ->
 
 def _start(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> _Search:
     """One beam per image, all others impossible."""
+    check_fits(config, captioner.config.num_text_positions)
     shape = (len(memory), config.num_beams)
     tokens = memory.new_full((*shape, config.max_tokens), captioner.pad_id, dtype=torch.int64)
     tokens[:, :, 0] = captioner.bos_id

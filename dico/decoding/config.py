@@ -51,3 +51,13 @@ class Candidates:
 def ends_now(config: DecodingConfig, length: int) -> bool:
     """Whether only EOS may follow ``length`` tokens, BOS included."""
     return config.eos_at_limit == "forced" and length + 1 == config.max_tokens
+
+
+def check_fits(config: DecodingConfig, num_places: int) -> None:
+    """Checks that a captioner that has places for ``num_places`` tokens can be searched.
+
+    Raises:
+        ConfigError: captions may become longer.
+    """
+    fits = f"must be at most {num_places}, the captioner's places for tokens"
+    check(config.max_tokens <= num_places, "decoding.max_tokens", config.max_tokens, fits)

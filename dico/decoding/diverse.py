@@ -8,6 +8,7 @@ B images, G groups, K beams in all, R = K / G beams in a group, T tokens, V voca
 """
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -42,9 +43,14 @@ def diverse_beam_search(
 
     Returns:
         Captions with their exact log-probabilities; the scores include the penalties.
+
+    Raises:
+        ConfigError: the groups do not divide the beams, the penalty is out of range, or the length
+            is beyond the captioner's places.
     """
     fits = num_groups >= 1 and config.num_beams % num_groups == 0
     check(fits, "num_groups", num_groups, f"must divide num_beams ({config.num_beams})")
+    check(0 <= penalty < math.inf, "penalty", penalty, "must be finite and not negative")
     part = dataclasses.replace(config, num_beams=config.num_beams // num_groups)
     groups = [_start(captioner, memory, part) for _ in range(num_groups)]
     done = torch.zeros(num_groups, len(memory), dtype=torch.bool, device=memory.device)

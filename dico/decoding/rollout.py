@@ -3,12 +3,14 @@
 B images, K captions per image, N = B * K rows, T tokens, V vocabulary.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from dico.decoding.config import Candidates, DecodingConfig, ends_now
+from dico.config_schema import check
+from dico.decoding.config import Candidates, DecodingConfig, check_fits, ends_now
 from dico.models.captioner import Captioner, DecoderCache
 
 
@@ -20,6 +22,9 @@ def greedy(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Cand
         captioner: in eval mode.
         memory: of ``captioner.encode`` or ``captioner.look``.
         config: length limit; beams are not used.
+
+    Raises:
+        ConfigError: the limit is beyond the captioner's places.
     """
     return _roll_out(captioner, memory, config, 1, lambda logits: logits.argmax(dim=-1))
 
@@ -41,18 +46,23 @@ def sample(
         memory: of ``captioner.encode`` or ``captioner.look``.
         config: number of captions and length limit.
         generator: source of chance, on the device of ``memory``.
-        temperature: divides the logits; below 1 sharpens.
+        temperature: divides the logits, above 0; below 1 sharpens.
         top_k: draws among this many likeliest tokens; 0 for all.
-        top_p: draws among the likeliest tokens that together have this probability, 0 to 1.
+        top_p: draws among the likeliest tokens that together have this probability, above 0 to 1.
 
     Returns:
         Captions with their log-probabilities under the model itself: before temperature and cuts.
+
+    Raises:
+        ConfigError: a temperature or a cut is out of range, or the limit is beyond the captioner's
+            places.
     """
+    _check_ranges(temperature, top_k, top_p)
 
     def draw(logits: Tensor) -> Tensor:
-        weights = _cut(logits / temperature, top_k, top_p).softmax(dim=-1)
-        # NaN is drawn from as if all were alike: the captions' log-probabilities tell of it.
-        return torch.multinomial(weights.nan_to_num(1.0), 1, generator=generator)[:, 0]
+        logits = logits.sub(logits.amax(dim=-1, keepdim=True)).div_(temperature)  # none overflows
+        weights = _cut(logits, top_k, top_p).softmax(dim=-1)
+        return torch.multinomial(weights, 1, generator=generator)[:, 0]
 
     return _roll_out(captioner, memory, config, config.num_beams, draw)
 
@@ -64,6 +74,7 @@ def _roll_out(
     num_captions: int,
     choose: Callable[[Tensor], Tensor],
 ) -> Candidates:
+    check_fits(config, captioner.config.num_text_positions)
     num_images, limit = len(memory), config.max_tokens
     device = memory.device
     num_rows = num_images * num_captions
@@ -76,6 +87,8 @@ def _roll_out(
     for length in range(1, limit):
         logits = cache.head.logits(cache.step(tokens[:, length - 1]))
         normalisers = logits.logsumexp(dim=-1)
+        # Where the model gives NaN any word will do: the captions' log-probabilities tell of it.
+        logits.nan_to_num_(nan=0.0)
         logits[:, captioner.bos_id] = logits[:, captioner.pad_id] = -torch.inf
         if ends_now(config, length):
             logits[:, : captioner.eos_id] = -torch.inf
@@ -91,6 +104,14 @@ def _roll_out(
     tokens = tokens[:, : int(lengths.max())].reshape(*shape, -1)
     logps = logps.view(shape)
     return Candidates(tokens, logps, logps.clone(), lengths.view(shape))
+
+
+def _check_ranges(temperature: float, top_k: int, top_p: float) -> None:
+    least = torch.finfo(torch.float32).tiny
+    positive = "must be finite and above 0 (greedy takes the likeliest tokens)"
+    check(least <= temperature < math.inf, "temperature", temperature, positive)
+    check(top_k >= 0, "top_k", top_k, "must be 0 (all tokens) or more")
+    check(0 < top_p <= 1, "top_p", top_p, "must be above 0, to 1")
 
 
 def _cut(logits: Tensor, top_k: int, top_p: float) -> Tensor:

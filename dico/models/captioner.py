@@ -53,7 +53,18 @@ class Captioner(nn.Module):
         self.decoder = Decoder(config)
 
     def encode(self, features: Tensor) -> Tensor:
-        """Memory (B, P, D) that the decoder looks at, of image tokens (B, P, F)."""
+        """Memory (B, P, D) that the decoder looks at, of image tokens (B, P, F).
+
+        Raises:
+            DataError: the captioner was made for image tokens of another width, or for fewer.
+        """
+        num_tokens, width = features.shape[-2:]
+        most, wanted = self.config.num_image_positions, self.config.feature_width
+        if num_tokens > most or width != wanted:
+            raise DataError(
+                f"features: at most {most} image tokens of width {wanted} fit this captioner, got "
+                f"{num_tokens} of width {width}; it needs those of the tower it was made for"
+            )
         memory: Tensor = self.encoder(features)
         return memory
 

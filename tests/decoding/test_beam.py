@@ -1,14 +1,17 @@
 """Beam search against transformers' generate and against the 4.20 rule written naively."""
 
+import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from dico.decoding import DecodingConfig, beam_search, greedy
+from dico.decoding import Candidates, DecodingConfig, beam_search, greedy
 from dico.losses import xe_loss
-from dico.models.captioner import Captioner
+from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.scoring import caption_logits, score_captions
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.models.weights.huggingface import captioner_to_huggingface, huggingface_config
@@ -101,7 +104,7 @@ def test_beams_equal_transformers_generate(models, num_beams, length_penalty):
                 eos_at_limit=eos_at_limit,
             )
             found = beam_search(captioner, memory, config)
-            expected = _generate(generate, captioner, memory, config)
+            expected = by_generate(generate, captioner, memory, config)
             tokens = expected.sequences.view(*found.tokens.shape[:2], -1)
             assert torch.equal(_pad(found.tokens, limit), _pad(tokens, limit, captioner.pad_id))
             if num_beams > 1:
@@ -109,7 +112,8 @@ def test_beams_equal_transformers_generate(models, num_beams, length_penalty):
                 torch.testing.assert_close(found.scores, scores, atol=1e-5, rtol=1e-5)
 
 
-def _generate(generate, captioner, memory, config):
+def by_generate(generate, captioner, memory, config):
+    """What transformers' ``generate`` finds under the rule of transformers 5."""
     from transformers.modeling_outputs import BaseModelOutput
 
     return generate(
@@ -192,6 +196,42 @@ def test_transformers4_rule_equals_naive_search(models, length_penalty, eos_at_l
                 assert math.isclose(ours_logp, logp, abs_tol=2e-5)
 
 
+def seeded_captioner(sizes: dict, seed: int) -> Captioner:
+    """Weights of a seed, drawn in the order of their names; EOS is likelier than other words."""
+    captioner, generator = Captioner(CaptionerConfig(**sizes)).eval(), torch.Generator()
+    generator.manual_seed(seed)
+    with torch.no_grad():
+        for _, weight in sorted(captioner.named_parameters()):
+            weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
+        captioner.decoder.norm.bias += 0.7 * captioner.decoder.words.weight[captioner.eos_id]
+    return captioner
+
+
+def test_transformers4_rule_gives_what_transformers_4_20_gave():
+    """Its figures: ``generate(..., early_stopping=False)`` of 4.20.1 with the same weights."""
+    golden = json.loads(Path(__file__).with_name("transformers_4_20_1.json").read_text())
+    shape, differing = golden["features"], 0
+    for case in golden["cases"]:
+        captioner = seeded_captioner(golden["sizes"], case["seed"])
+        features = torch.randn(shape, generator=torch.Generator().manual_seed(case["seed"]))
+        memory = captioner.encode(features).detach()
+        for search in case["searches"]:
+            config = DecodingConfig(**search["decoding"], eos_at_limit="open", rule="transformers4")
+            found = beam_search(captioner, memory, config)
+            assert _without_padding(found) == search["captions"]
+            torch.testing.assert_close(
+                found.scores, torch.tensor(search["scores"]), atol=1e-5, rtol=1e-5
+            )
+            other = beam_search(captioner, memory, replace(config, rule="transformers5"))
+            differing += _without_padding(other) != search["captions"]
+    assert differing > 10
+
+
+def _without_padding(found: Candidates) -> list[list[list[int]]]:
+    rows = zip(found.tokens.tolist(), found.lengths.tolist(), strict=True)
+    return [[row[:n] for row, n in zip(*image, strict=True)] for image in rows]
+
+
 def test_the_two_rules_differ(models):
     memory = models[2].encode(pictures(8, 12)).detach()
     by_rule = [
@@ -231,5 +271,5 @@ def test_greedy_equals_transformers_generate(models):
         memory = captioner.encode(pictures(11)).detach()
         config = DecodingConfig(num_beams=1, max_tokens=12, eos_at_limit="open")
         found = greedy(captioner, memory, config)
-        expected = _generate(generate, captioner, memory, config).sequences
+        expected = by_generate(generate, captioner, memory, config).sequences
         assert torch.equal(_pad(found.tokens[:, 0], 12), _pad(expected, 12))

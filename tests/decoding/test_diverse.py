@@ -1,5 +1,7 @@
 """Diverse beams against a naive search in double precision, and against plain beams."""
 
+import math
+
 import pytest
 import torch
 
@@ -99,3 +101,9 @@ def test_a_high_price_spreads_first_words_and_logps_stay_exact(captioner, memory
 def test_groups_must_divide_the_beams(captioner, memory):
     with pytest.raises(ConfigError, match="num_groups"):
         diverse_beam_search(captioner, memory, DecodingConfig(num_beams=5), 2, 1.0)
+
+
+@pytest.mark.parametrize("penalty", [-0.1, math.inf, math.nan])
+def test_the_penalty_is_a_price(captioner, memory, penalty):
+    with pytest.raises(ConfigError, match="penalty: must be finite"):
+        diverse_beam_search(captioner, memory, DecodingConfig(num_beams=4), 2, penalty)

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from dico.decoding import DecodingConfig
-from dico.decoding.huggingface import generate
+from dico.decoding.huggingface import generate, sample
 from dico.errors import ConfigError
 from dico.losses import dico_loss
 from dico.models.huggingface import load, save, wrap
 from tests.policy.families import (
     FAMILIES,
+    PROMPTED,
     blip,
     git,
     llava,
@@ -75,27 +76,118 @@ def test_what_is_not_supported_is_named():
         wrap(model)
 
 
-@pytest.mark.parametrize("make", [vision_encoder_decoder, blip, git])
-@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
-def test_scores_are_those_of_transformers(make, length_penalty):
-    """Of captions that end by themselves; at the limit ours end in EOS and theirs stay open."""
+@pytest.mark.parametrize("make", FAMILIES)
+@pytest.mark.parametrize("max_tokens", [3, 4, 8])
+@torch.no_grad()
+def test_candidates_cut_at_the_limit_differ_and_come_best_first(make, max_tokens):
     captioner = random_captioner(make)
+    states = captioner.encode(torch.randn(6, 3, 32, 32))
+    found = generate(captioner, states, DecodingConfig(max_tokens=max_tokens))
+    assert (found.lengths == max_tokens).any()
+    for captions in found.tokens.tolist():
+        assert len(set(map(tuple, captions))) == 5
+    last = found.tokens.gather(2, found.lengths[:, :, None] - 1)
+    assert (last == captioner.eos_id).all()
+    assert (found.scores[:, :-1] >= found.scores[:, 1:]).all()
+    assert (found.scores[:, 0] > found.scores[:, -1]).all()
+    assert torch.equal(found.logps, captioner.score_candidates(states, found.tokens))
+
+
+@pytest.mark.parametrize("make", FAMILIES)
+@torch.no_grad()
+def test_a_forced_end_costs_what_it_would_cost_elsewhere(make):
+    """Captions of two words: those whose end is forced compete with the one that ends at once."""
+    captioner = random_captioner(make)
+    states = captioner.encode(torch.randn(8, 3, 32, 32))
+    first = captioner.next_logits(states, torch.full((8, 1), captioner.bos_id))[:, 0]
+    captioner.eos_id = eos = int(first[0].argsort()[-2])
+    found = generate(captioner, states, DecodingConfig(num_beams=3, max_tokens=3))
+    for image in range(8):
+        ranked = first[image].argsort(descending=True).tolist()
+        captions = [[1, word, eos] for word in ranked if word != eos][:3]
+        if eos in ranked[:3]:
+            captions.append([1, eos, captioner.pad_id])
+        tokens = torch.tensor([captions])
+        logps = captioner.score_candidates(states[image : image + 1], tokens)[0]
+        scores = logps / (tokens[0, :, 1:] != captioner.pad_id).sum(dim=-1)
+        expected = tokens[0, scores.argsort(descending=True)[:3]]
+        assert torch.equal(found.tokens[image], expected)
+
+
+def test_samples_take_their_chance_from_the_generator_and_use_it_up():
+    captioner = random_captioner(git)
     with torch.no_grad():
         states = captioner.encode(torch.randn(4, 3, 32, 32))
-    config = DecodingConfig(num_beams=4, max_tokens=20, length_penalty=length_penalty)
-    captioner.eos_id = int(generate(captioner, states, config).tokens[0, 1, 5])  # one it likes
-    found = generate(captioner, states, config)
-    theirs = captioner.generate(
-        states,
-        eos_token_id=captioner.eos_id,
-        pad_token_id=captioner.eos_id,
-        num_beams=4,
-        num_return_sequences=4,
-        max_new_tokens=19,
-        length_penalty=length_penalty,
-        return_dict_in_generate=True,
-        output_scores=True,
-    ).sequences_scores
-    ended = found.lengths.flatten() < config.max_tokens
-    assert ended.any()
-    torch.testing.assert_close(found.scores.flatten()[ended], theirs[ended], atol=1e-5, rtol=1e-5)
+    config, before = DecodingConfig(max_tokens=8), torch.get_rng_state()
+
+    def draw(generator):
+        return sample(captioner, states, config, generator).tokens.tolist()
+
+    generator = torch.Generator().manual_seed(7)
+    first, second = draw(generator), draw(generator)
+    again = torch.Generator().manual_seed(7)
+    assert [draw(again), draw(again)] == [first, second]
+    assert first != second
+    assert draw(torch.Generator().manual_seed(8)) != first
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_samples_of_a_spoiled_picture_have_logps_that_tell():
+    captioner = random_captioner(git)
+    with torch.no_grad():
+        states = captioner.encode(torch.randn(2, 3, 32, 32))
+    states[1] = torch.nan
+    found = sample(captioner, states, DecodingConfig(max_tokens=6), torch.Generator())
+    assert found.logps[0].isfinite().all()
+    assert found.logps[1].isnan().all()
+    last = found.tokens.gather(2, found.lengths[:, :, None] - 1)
+    assert (last == captioner.eos_id).all()
+
+
+@pytest.mark.parametrize("make", PROMPTED)
+@torch.no_grad()
+def test_no_caption_holds_the_images_place(make):
+    captioner = random_captioner(make)
+    place = captioner.model.config.image_token_id
+    states = captioner.encode(torch.randn(32, 3, 32, 32))
+    first = captioner.next_logits(states, torch.full((32, 1), captioner.bos_id))[:, 0]
+    config = DecodingConfig(num_beams=8, max_tokens=6)
+    assert (first.topk(8).indices == place).any()
+    assert not (generate(captioner, states, config).tokens == place).any()
+    drawn = sample(captioner, states, config, torch.Generator().manual_seed(0))
+    assert not (drawn.tokens == place).any()
+
+
+@pytest.mark.parametrize("make", [vision_encoder_decoder, blip, git])
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+@torch.no_grad()
+def test_captions_left_open_are_those_of_transformers(make, length_penalty):
+    captioner = random_captioner(make)
+    states = captioner.encode(torch.randn(4, 3, 32, 32))
+    config = DecodingConfig(
+        num_beams=4, max_tokens=9, length_penalty=length_penalty, eos_at_limit="open"
+    )
+    liked = int(generate(captioner, states, config).tokens[0, 1, 5])
+    ended = []
+    for eos_id in (captioner.eos_id, liked):
+        captioner.eos_id = eos_id
+        found = generate(captioner, states, config)
+        theirs = captioner.generate(
+            states,
+            eos_token_id=eos_id,
+            pad_token_id=eos_id,
+            num_beams=4,
+            num_return_sequences=4,
+            max_new_tokens=8,
+            length_penalty=length_penalty,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        last = found.tokens.gather(2, found.lengths[:, :, None] - 1)
+        ended.append(last == eos_id)
+        tokens = found.tokens.masked_fill(found.tokens == captioner.pad_id, eos_id)
+        assert torch.equal(tokens.flatten(0, 1), theirs.sequences)
+        scores = theirs.sequences_scores
+        torch.testing.assert_close(found.scores.flatten(), scores, atol=1e-5, rtol=1e-5)
+    assert torch.cat(ended).any()
+    assert not torch.cat(ended).all()

@@ -1,10 +1,13 @@
 """Sampling: exact log-probabilities, cuts, chance by seed, and frequencies."""
 
+import math
+
 import pytest
 import torch
 
 from dico.decoding import DecodingConfig, greedy, sample
 from dico.decoding.rollout import _cut, _exact_sums_before, _sums_before
+from dico.errors import ConfigError
 from dico.models.captioner import Captioner
 from dico.models.scoring import score_captions
 from tests.models.tiny import random_captioner
@@ -44,9 +47,44 @@ def test_chance_comes_from_the_generator_alone(captioner):
 def test_the_narrowest_cuts_are_greedy(captioner):
     memory = captioner.encode(torch.randn(3, 5, 12)).detach()
     best = greedy(captioner, memory, DecodingConfig(max_tokens=8)).tokens
-    for options in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}):
+    for options in (
+        {"top_k": 1},
+        {"top_p": 1e-6},
+        {"temperature": 1e-4},
+        {"temperature": torch.finfo(torch.float32).tiny},
+    ):
         tokens = draw(captioner, memory, **options).tokens
         assert torch.equal(tokens, best.expand(-1, 4, -1))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("temperature", [0.0, -1.0, 1e-46, math.inf, math.nan]),
+        ("top_k", [-1]),
+        ("top_p", [0.0, -0.5, 1.5, math.nan]),
+    ],
+)
+def test_what_cannot_be_drawn_by_is_refused(captioner, name, values):
+    memory = captioner.encode(torch.randn(1, 5, 12)).detach()
+    for value in values:
+        with pytest.raises(ConfigError, match=f"^{name}: must be .*, got {value}"):
+            draw(captioner, memory, **{name: value})
+
+
+def test_a_spoiled_model_makes_captions_of_words_whose_logps_tell():
+    captioner = random_captioner(vocab_size=12)
+    memory = captioner.encode(torch.randn(3, 5, 12)).detach()
+    with torch.no_grad():
+        captioner.decoder.words.weight[4] = math.nan
+    config = DecodingConfig(max_tokens=8)
+    for found in (draw(captioner, memory), greedy(captioner, memory, config)):
+        assert found.logps.isnan().all()
+        last = found.tokens.gather(2, found.lengths[:, :, None] - 1)
+        assert (last == captioner.eos_id).all()
+        after = torch.arange(found.tokens.shape[2]) >= found.lengths[:, :, None]
+        assert torch.equal(found.tokens == captioner.pad_id, after)
+        assert not (found.tokens[:, :, 1:] == captioner.bos_id).any()
 
 
 def test_first_words_come_as_often_as_the_model_says(captioner):

@@ -48,6 +48,11 @@ class HuggingFaceCaptioner(nn.Module):
         found = [getattr(config, name) for name in names if getattr(config, name, None)]
         return min(MOST_TOKENS, *map(int, found)) - len(self.prompt)
 
+    @property
+    def excluded_ids(self) -> list[int]:
+        """Ids that no search may put into a caption; their probability is theirs all the same."""
+        return []
+
     @cached_property
     def pixels(self) -> PixelConfig:
         """How a picture becomes pixels.

@@ -142,6 +142,11 @@ class _Llava(HuggingFaceCaptioner):
         tower: nn.Module = self.model.model.vision_tower
         return tower
 
+    @property
+    def excluded_ids(self) -> list[int]:
+        """The image's place: in a caption it would ask for an image that there is not."""
+        return [self.model.config.image_token_id]
+
     def encode(self, pixels: Tensor) -> Tensor:
         config = self.model.config
         found = self.model.model.get_image_features(
