@@ -9,38 +9,43 @@ import torch
 from torch import Tensor
 
 from dico.errors import ConfigError
-from dico.models.evaluator import Evaluator
+from dico.models.evaluator import Evaluator, Weights
 from dico.models.tokenizer import Tokenizer
 from dico.rewards.cider import CiderReward
-from dico.rewards.clip import ClipReward, RefClipReward
-from dico.rewards.protocol import Reward
+from dico.rewards.clip import ClipReward, Form, RefClipReward
+from dico.rewards.protocol import ImageEmbeddings, Reward
 
 ENTRY_POINTS = "dico.rewards"
-CLIP_W = 2.5
 
 
 @dataclass(frozen=True)
 class RewardContext:
     """What a reward may be made from."""
 
-    evaluator: Evaluator
-    """Embeds captions; the image embeddings that rewards are given come from its weights."""
+    evaluator: Callable[[Weights], Evaluator]
+    """Embeds captions, by its weights ``pac`` or ``clip``; loaded when first asked for."""
     tokenizer: Tokenizer
-    """Of the captioner."""
+    """Of the ids that rewards are given: the evaluator's."""
     corpus: Sequence[Sequence[str]] = ()
     """References of all training images, for rarity of words."""
 
 
 Factory = Callable[[RewardContext], Reward]
+
+
+def _by_cosine(reward: type[ClipReward], weights: Weights, form: Form = "reward") -> Factory:
+    return lambda context: reward(context.evaluator(weights), weights, form)
+
+
 BUILT_IN: dict[str, Factory] = {
-    "pac": lambda context: ClipReward(context.evaluator),
-    "pac-published": lambda context: ClipReward(context.evaluator, form="published"),
-    "ref-pac": lambda context: RefClipReward(context.evaluator),
-    "ref-pac-published": lambda context: RefClipReward(context.evaluator, form="published"),
-    "clip": lambda context: ClipReward(context.evaluator, CLIP_W),
-    "clip-published": lambda context: ClipReward(context.evaluator, CLIP_W, "published"),
-    "ref-clip": lambda context: RefClipReward(context.evaluator, CLIP_W),
-    "ref-clip-published": lambda context: RefClipReward(context.evaluator, CLIP_W, "published"),
+    "pac": _by_cosine(ClipReward, "pac"),
+    "pac-published": _by_cosine(ClipReward, "pac", "published"),
+    "ref-pac": _by_cosine(RefClipReward, "pac"),
+    "ref-pac-published": _by_cosine(RefClipReward, "pac", "published"),
+    "clip": _by_cosine(ClipReward, "clip"),
+    "clip-published": _by_cosine(ClipReward, "clip", "published"),
+    "ref-clip": _by_cosine(RefClipReward, "clip"),
+    "ref-clip-published": _by_cosine(RefClipReward, "clip", "published"),
     "cider-d": lambda context: CiderReward(context.corpus, context.tokenizer),
 }
 _TERM = re.compile(r"\s*(?:(?P<weight>[-+]?[0-9.]+(?:e-?[0-9]+)?)\s*\*\s*)?(?P<name>[\w.-]+)\s*")
@@ -54,7 +59,7 @@ class WeightedReward:
 
     def __call__(
         self,
-        image_embeddings: Tensor,
+        image_embeddings: ImageEmbeddings,
         tokens: Tensor,
         references: Sequence[Sequence[str]] | None = None,
     ) -> Tensor:
@@ -70,7 +75,16 @@ def build_reward(expression: str, context: RewardContext) -> Reward:
 
     Names are those of `BUILT_IN`, where ``-published`` has the prompt and is at least 0, and those
     that installed packages offer under the entry-point group ``dico.rewards``: functions from a
-    `RewardContext` to a `Reward`. PAC-S++ is ``pac`` on an evaluator with its weights.
+    `RewardContext` to a `Reward`. PAC-S++ is ``pac`` on an evaluator with its weights. Weights that
+    no named reward asks for are not loaded. Such a function, for a plain cosine::
+
+        def cosine(context):
+            embed = context.evaluator("clip").embed_candidates
+
+            def reward(image_embeddings, tokens, references=None):
+                return torch.einsum("bke,be->bk", embed(tokens), image_embeddings("clip"))
+
+            return reward
 
     Raises:
         ConfigError: an unknown name or not such a sum.

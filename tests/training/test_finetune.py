@@ -1,6 +1,7 @@
 """DiCO and SCST on the very small world."""
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -111,7 +112,7 @@ def test_gradient_is_that_of_equation_6_over_single_captions(world):
     policy.zero_grad()
     memory = policy.encode(data.tokens(images.tolist()))
     tokens = beam_search(policy, memory.detach(), tiny.SEARCH).tokens
-    rewards = tiny.reward(world)(data.embeddings(images.tolist()), tokens)
+    rewards = tiny.reward(world)(partial(data.embeddings, images.tolist()), tokens)
     with torch.no_grad():
         other = reference_model.encode(data.tokens(images.tolist()))
         reference_logps = score_captions(reference_model, other, tokens)
@@ -143,7 +144,7 @@ def test_scst_with_a_mean_baseline_is_equation_2(world):
     loss = step_of(world, policy, method="scst")(torch.arange(8).numpy(), 0)["loss"]
     memory = policy.encode(data.tokens(images))
     tokens = beam_search(policy, memory.detach(), tiny.SEARCH).tokens
-    rewards = tiny.reward(world)(data.embeddings(images), tokens)
+    rewards = tiny.reward(world)(partial(data.embeddings, images), tokens)
     logps = score_captions(policy, memory, tokens)
     naive = sum(
         -(rewards[i, k] - rewards[i].mean()) * logps[i, k] for i in range(8) for k in range(3)
