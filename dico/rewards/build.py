@@ -1,5 +1,6 @@
 """Rewards by name, sums of them, and rewards of other packages."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ BUILT_IN: dict[str, Factory] = {
     "ref-clip-published": _by_cosine(RefClipReward, "clip", "published"),
     "cider-d": lambda context: CiderReward(context.corpus, context.tokenizer),
 }
-_TERM = re.compile(r"\s*(?:(?P<weight>[-+]?[0-9.]+(?:e-?[0-9]+)?)\s*\*\s*)?(?P<name>[\w.-]+)\s*")
+_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e-?[0-9]+)?"
+_TERM = re.compile(rf"\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>[\w.-]+)\s*")
 
 
 class WeightedReward:
@@ -92,11 +94,11 @@ def build_reward(expression: str, context: RewardContext) -> Reward:
     terms = []
     for part in expression.split("+"):
         found = _TERM.fullmatch(part)
-        if found is None:
+        weight = float(found["weight"] or 1.0) if found else math.nan
+        if found is None or not math.isfinite(weight):
             raise ConfigError(
                 f"reward: expected such as '0.7*pac + 0.3*cider-d', got {expression!r}"
             )
-        weight = float(found["weight"] or 1.0)
         terms.append((weight, _factory(found["name"])(context)))
     if len(terms) == 1 and terms[0][0] == 1.0:
         return terms[0][1]

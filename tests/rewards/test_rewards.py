@@ -156,7 +156,18 @@ def test_only_what_is_named_is_loaded_and_read(evaluators, embeddings, expressio
 
 @pytest.mark.parametrize(
     "expression",
-    ["pacs", "", "pac +", "2 pac", "pac * 2"],
+    [
+        "pacs",
+        "",
+        "pac +",
+        "2 pac",
+        "pac * 2",
+        "..*pac",
+        "1.2.3*pac",
+        ".*pac",
+        "1e999*pac",
+        "e3*pac",
+    ],
 )
 def test_impossible_rewards_are_refused(context, expression):
     with pytest.raises(ConfigError, match="reward") as caught:
