@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -98,6 +99,61 @@ def test_the_published_forms_equal_the_metrics(context, evaluators, embeddings, 
     for _ in range(2):
         rewards = reward(embeddings.__getitem__, TOKENS, REFERENCES)
         assert rewards.flatten().tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def naive_embedding(evaluator, text, num_places=None):
+    """(E,) of one text, padded to ``num_places`` ids, by its tower's whole pass."""
+    ids = TOKENIZER.encode_batch([text], 77)
+    ids = F.pad(ids, (0, (num_places or ids.shape[1]) - ids.shape[1]), value=TOKENIZER.pad_id)
+    return evaluator.model.encode_text(ids)[0].detach().double().numpy()
+
+
+def naive_scores(evaluator, images, w, prompt="", num_places=None):
+    """(B, K) scores w * cos and (B, K) highest cosines with a reference, one pair at a time."""
+    score, closest = np.empty((2, 3)), np.empty((2, 3))
+    for b in range(2):
+        own = [naive_embedding(evaluator, prompt + r, num_places) for r in REFERENCES[b]]
+        for k in range(3):
+            text = naive_embedding(evaluator, prompt + CAPTIONS[b][k], num_places)
+            score[b, k] = w * (text @ images[b].double().numpy())
+            closest[b, k] = max(text @ reference for reference in own)
+    return score, closest
+
+
+def harmonic_mean(score, closest):
+    """2 / (1 / score + 1 / closest) where both are above 0, else 0."""
+    both = (score > 0) & (closest > 0)
+    return np.where(both, 2 / (1 / np.where(both, score, 1) + 1 / np.where(both, closest, 1)), 0)
+
+
+@pytest.mark.parametrize(("name", "w"), WEIGHTS)
+def test_the_reward_form_with_references_is_a_harmonic_mean(
+    context, evaluators, embeddings, name, w
+):
+    score, closest = naive_scores(evaluators[name], embeddings[name], w)
+    expected = harmonic_mean(score, closest)
+    assert (expected > 0).any()
+    assert (score < 0).any(), "nothing tests the floor"
+    rewards = build_reward(f"ref-{name}", context)(embeddings.__getitem__, TOKENS, REFERENCES)
+    np.testing.assert_allclose(rewards.double().numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "w"), WEIGHTS)
+def test_the_published_forms_equal_naive_ones_of_padded_texts(
+    context, evaluators, embeddings, name, w
+):
+    """As the formulas say: the prompt before every text, 77 places, at least 0."""
+    score, closest = naive_scores(
+        evaluators[name], embeddings[name], w, "A photo depicts ", num_places=77
+    )
+    rewards = build_reward(f"{name}-published", context)(embeddings.__getitem__, TOKENS)
+    np.testing.assert_allclose(rewards.double().numpy(), np.maximum(score, 0), atol=1e-6)
+    reward = build_reward(f"ref-{name}-published", context)
+    rewards = reward(embeddings.__getitem__, TOKENS, REFERENCES)
+    expected = harmonic_mean(score, closest)
+    np.testing.assert_allclose(rewards.double().numpy(), expected, atol=1e-6)
+    unprompted, _ = naive_scores(evaluators[name], embeddings[name], w)
+    assert np.abs(np.maximum(unprompted, 0) - np.maximum(score, 0)).max() > 1e-3
 
 
 def test_shared_prefixes_equal_texts_padded_to_the_context(evaluators, embeddings):
