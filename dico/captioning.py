@@ -12,7 +12,7 @@ from dico.data.images import load_image
 from dico.decoding import DecodingConfig
 from dico.errors import DataError
 from dico.models.captioner import Captioner
-from dico.models.evaluator import Evaluator
+from dico.models.evaluator import Evaluator, Weights
 from dico.policy import Policy, policy_of
 
 
@@ -30,9 +30,11 @@ def stored_tokens(features: FeatureStore, keys: Sequence[str], device: torch.dev
     return torch.from_numpy(features.read(keys, "tokens")).to(device).float()
 
 
-def stored_embeddings(features: FeatureStore, keys: Sequence[str], device: torch.device) -> Tensor:
-    """The evaluator's image embeddings (B, E), float32, of pictures named by their SHA-256."""
-    return torch.from_numpy(features.read(keys, "pac_embedding")).to(device).float()
+def stored_embeddings(
+    features: FeatureStore, keys: Sequence[str], weights: Weights, device: torch.device
+) -> Tensor:
+    """Image embeddings (B, E), float32, by the evaluator's ``pac`` or ``clip`` weights."""
+    return torch.from_numpy(features.read(keys, f"{weights}_embedding")).to(device).float()
 
 
 def look(policy: Policy, tower: Evaluator | None, pictures: Sequence[Image.Image]) -> Tensor:

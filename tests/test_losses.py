@@ -139,11 +139,37 @@ def test_no_drift_costs_log_two_exactly():
         assert metrics[name].item() == 0.0
 
 
-def test_half_precision_inputs_are_computed_in_float32():
-    policy = torch.tensor([[-20.125, -21.25]], dtype=torch.bfloat16)
-    rewards = torch.tensor([[0.81, 0.80]])
-    loss, _ = dico_loss(policy, policy - 1, rewards, 0.2, 300.0)
-    assert loss.dtype == torch.float32
+TARGETS = torch.tensor([[0, 5, PAD], [1, 2, 5]])
+OF_FLOATS = {
+    "xe": lambda x: xe_loss(x["logits"], TARGETS, PAD, label_smoothing=0.1),
+    "token_logps": lambda x: token_logps(x["logits"], TARGETS),
+    "scst": lambda x: scst_loss(x["logps"], x["rewards"], x["baseline"]),
+    "scst, no baseline": lambda x: scst_loss(x["logps"], x["rewards"]),
+    "mean_baseline": lambda x: mean_baseline(x["rewards"]),
+    "loser_weights": lambda x: loser_weights(x["rewards"], 300.0),
+    "dico": lambda x: dico_loss(x["logps"], x["reference"], x["rewards"], 0.2, 300.0)[0],
+    "dico's metrics": lambda x: torch.stack(
+        list(dico_loss(x["logps"], x["reference"], x["rewards"], 0.2, 300.0)[1].values())
+    ),
+    "kl_estimate": lambda x: kl_estimate(x["rewards"]),
+}
+
+
+@pytest.mark.parametrize("name", OF_FLOATS)
+def test_half_precision_inputs_are_computed_in_float32(name):
+    """To the bit, so that no sum, difference or exponential is rounded to 8 bits on its way."""
+    torch.manual_seed(2)
+    half = {
+        "logits": torch.randn(2, 3, 7),
+        "logps": -20 + 5 * torch.randn(4, 5),
+        "reference": -70 + 5 * torch.randn(4, 5),  # apart: close numbers subtract exactly
+        "rewards": 0.8 + 0.1 * torch.randn(4, 5),
+        "baseline": 0.3 + 0.1 * torch.randn(4, 1),
+    }
+    half = {key: value.bfloat16() for key, value in half.items()}
+    result = OF_FLOATS[name](half)
+    assert result.dtype == torch.float32
+    assert torch.equal(result, OF_FLOATS[name]({k: v.float() for k, v in half.items()}))
 
 
 @pytest.mark.parametrize(
@@ -163,9 +189,6 @@ def test_token_logps_are_those_of_the_log_softmax_in_float32():
         for n in range(2)
     ]
     torch.testing.assert_close(token_logps(logits, targets), torch.tensor(expected))
-    half = token_logps(logits.bfloat16(), targets)
-    assert half.dtype == torch.float32
-    torch.testing.assert_close(half, token_logps(logits.bfloat16().float(), targets))
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
@@ -185,6 +208,39 @@ def test_xe_is_the_mean_over_real_tokens(label_smoothing):
     (expected_gradient,) = torch.autograd.grad(expected, logits)
     torch.testing.assert_close(gradient, expected_gradient, atol=1e-6, rtol=1e-5)
     assert gradient[0, 2].abs().max() == 0
+
+
+def naive_scst(logps, rewards, baseline):
+    """Equation 2 one candidate at a time, in double precision; its gradient is worked out."""
+    num_images, num_candidates = rewards.shape
+    loss, gradient = 0.0, torch.zeros(rewards.shape, dtype=torch.float64)
+    for b, (f, r) in enumerate(zip(logps.tolist(), rewards.tolist(), strict=True)):
+        against = {"mean": sum(r) / len(r), "greedy": 0.7 + 0.05 * b, "none": 0.0}[baseline]
+        for k in range(num_candidates):
+            weight = (r[k] - against) / (num_images * num_candidates)
+            loss -= weight * f[k]
+            gradient[b, k] = -weight
+    return loss, gradient
+
+
+@pytest.mark.parametrize("num_candidates", [1, 2, 5])
+@pytest.mark.parametrize("baseline", ["mean", "greedy", "none"])
+def test_scst_equals_naive_in_value_and_gradient(num_candidates, baseline):
+    torch.manual_seed(num_candidates)
+    logps = (-20 + 5 * torch.randn(6, num_candidates)).requires_grad_()
+    rewards = (0.8 + 0.1 * torch.randn(6, num_candidates)).requires_grad_()
+    given = {
+        "mean": mean_baseline(rewards),
+        "greedy": 0.7 + 0.05 * torch.arange(6.0)[:, None],
+        "none": None,
+    }
+    loss = scst_loss(logps, rewards, given[baseline])
+    expected, expected_gradient = naive_scst(logps, rewards, baseline)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    gradient, to_rewards = torch.autograd.grad(loss, [logps, rewards], allow_unused=True)
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-5, atol=1e-8)
+    assert to_rewards is None
 
 
 def test_scst_with_each_baseline():

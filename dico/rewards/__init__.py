@@ -3,12 +3,13 @@
 from dico.rewards.build import RewardContext, WeightedReward, build_reward
 from dico.rewards.cider import CiderReward
 from dico.rewards.clip import ClipReward, RefClipReward
-from dico.rewards.protocol import Reward
+from dico.rewards.protocol import ImageEmbeddings, Reward
 from dico.rewards.retokenised import RetokenisedReward
 
 __all__ = [
     "CiderReward",
     "ClipReward",
+    "ImageEmbeddings",
     "RefClipReward",
     "RetokenisedReward",
     "Reward",

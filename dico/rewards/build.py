@@ -1,5 +1,6 @@
 """Rewards by name, sums of them, and rewards of other packages."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,41 +10,47 @@ import torch
 from torch import Tensor
 
 from dico.errors import ConfigError
-from dico.models.evaluator import Evaluator
+from dico.models.evaluator import Evaluator, Weights
 from dico.models.tokenizer import Tokenizer
 from dico.rewards.cider import CiderReward
-from dico.rewards.clip import ClipReward, RefClipReward
-from dico.rewards.protocol import Reward
+from dico.rewards.clip import ClipReward, Form, RefClipReward
+from dico.rewards.protocol import ImageEmbeddings, Reward
 
 ENTRY_POINTS = "dico.rewards"
-CLIP_W = 2.5
 
 
 @dataclass(frozen=True)
 class RewardContext:
     """What a reward may be made from."""
 
-    evaluator: Evaluator
-    """Embeds captions; the image embeddings that rewards are given come from its weights."""
+    evaluator: Callable[[Weights], Evaluator]
+    """Embeds captions, by its weights ``pac`` or ``clip``; loaded when first asked for."""
     tokenizer: Tokenizer
-    """Of the captioner."""
+    """Of the ids that rewards are given: the evaluator's."""
     corpus: Sequence[Sequence[str]] = ()
     """References of all training images, for rarity of words."""
 
 
 Factory = Callable[[RewardContext], Reward]
+
+
+def _by_cosine(reward: type[ClipReward], weights: Weights, form: Form = "reward") -> Factory:
+    return lambda context: reward(context.evaluator(weights), weights, form)
+
+
 BUILT_IN: dict[str, Factory] = {
-    "pac": lambda context: ClipReward(context.evaluator),
-    "pac-published": lambda context: ClipReward(context.evaluator, form="published"),
-    "ref-pac": lambda context: RefClipReward(context.evaluator),
-    "ref-pac-published": lambda context: RefClipReward(context.evaluator, form="published"),
-    "clip": lambda context: ClipReward(context.evaluator, CLIP_W),
-    "clip-published": lambda context: ClipReward(context.evaluator, CLIP_W, "published"),
-    "ref-clip": lambda context: RefClipReward(context.evaluator, CLIP_W),
-    "ref-clip-published": lambda context: RefClipReward(context.evaluator, CLIP_W, "published"),
+    "pac": _by_cosine(ClipReward, "pac"),
+    "pac-published": _by_cosine(ClipReward, "pac", "published"),
+    "ref-pac": _by_cosine(RefClipReward, "pac"),
+    "ref-pac-published": _by_cosine(RefClipReward, "pac", "published"),
+    "clip": _by_cosine(ClipReward, "clip"),
+    "clip-published": _by_cosine(ClipReward, "clip", "published"),
+    "ref-clip": _by_cosine(RefClipReward, "clip"),
+    "ref-clip-published": _by_cosine(RefClipReward, "clip", "published"),
     "cider-d": lambda context: CiderReward(context.corpus, context.tokenizer),
 }
-_TERM = re.compile(r"\s*(?:(?P<weight>[-+]?[0-9.]+(?:e-?[0-9]+)?)\s*\*\s*)?(?P<name>[\w.-]+)\s*")
+_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e-?[0-9]+)?"
+_TERM = re.compile(rf"\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>[\w.-]+)\s*")
 
 
 class WeightedReward:
@@ -54,7 +61,7 @@ class WeightedReward:
 
     def __call__(
         self,
-        image_embeddings: Tensor,
+        image_embeddings: ImageEmbeddings,
         tokens: Tensor,
         references: Sequence[Sequence[str]] | None = None,
     ) -> Tensor:
@@ -70,7 +77,16 @@ def build_reward(expression: str, context: RewardContext) -> Reward:
 
     Names are those of `BUILT_IN`, where ``-published`` has the prompt and is at least 0, and those
     that installed packages offer under the entry-point group ``dico.rewards``: functions from a
-    `RewardContext` to a `Reward`. PAC-S++ is ``pac`` on an evaluator with its weights.
+    `RewardContext` to a `Reward`. PAC-S++ is ``pac`` on an evaluator with its weights. Weights that
+    no named reward asks for are not loaded. Such a function, for a plain cosine::
+
+        def cosine(context):
+            embed = context.evaluator("clip").embed_candidates
+
+            def reward(image_embeddings, tokens, references=None):
+                return torch.einsum("bke,be->bk", embed(tokens), image_embeddings("clip"))
+
+            return reward
 
     Raises:
         ConfigError: an unknown name or not such a sum.
@@ -78,11 +94,11 @@ def build_reward(expression: str, context: RewardContext) -> Reward:
     terms = []
     for part in expression.split("+"):
         found = _TERM.fullmatch(part)
-        if found is None:
+        weight = float(found["weight"] or 1.0) if found else math.nan
+        if found is None or not math.isfinite(weight):
             raise ConfigError(
                 f"reward: expected such as '0.7*pac + 0.3*cider-d', got {expression!r}"
             )
-        weight = float(found["weight"] or 1.0)
         terms.append((weight, _factory(found["name"])(context)))
     if len(terms) == 1 and terms[0][0] == 1.0:
         return terms[0][1]

@@ -16,6 +16,7 @@ from dico.errors import DataError
 from dico.metrics.cider import cider_d
 from dico.metrics.prepared import PreparedReferences
 from dico.models.tokenizer import Tokenizer
+from dico.rewards.protocol import ImageEmbeddings
 
 
 class CiderReward:
@@ -36,7 +37,7 @@ class CiderReward:
 
     def __call__(
         self,
-        image_embeddings: Tensor,
+        image_embeddings: ImageEmbeddings,  # noqa: ARG002
         tokens: Tensor,
         references: Sequence[Sequence[str]] | None = None,
     ) -> Tensor:
@@ -51,4 +52,4 @@ class CiderReward:
         image = np.repeat(np.arange(num_images), num_candidates)
         scores = cider_d(prepared.prepare(captions, image), prepared).per_image
         rewards = torch.from_numpy(scores).float().view(num_images, num_candidates)
-        return rewards.to(image_embeddings.device)
+        return rewards.to(tokens.device)

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from dico.errors import DataError
-from dico.models.evaluator import Evaluator
+from dico.metrics.clip_score import CLIP_W
+from dico.models.evaluator import Evaluator, Weights
+from dico.rewards.protocol import ImageEmbeddings
 
 Form = Literal["reward", "published"]
 MOST_KEPT_REFERENCES = 1 << 18
@@ -22,23 +24,26 @@ MOST_KEPT_REFERENCES = 1 << 18
 
 
 class ClipReward:
-    """w * cos(image, caption): PAC-S with an evaluator's PAC weights, CLIP-S with CLIP's."""
+    """w * cos(image, caption): PAC-S by an evaluator's PAC weights, CLIP-S by CLIP's."""
 
-    def __init__(self, evaluator: Evaluator, w: float | None = None, form: Form = "reward") -> None:
+    def __init__(
+        self, evaluator: Evaluator, weights: Weights = "pac", form: Form = "reward"
+    ) -> None:
         """Scores by ``evaluator``.
 
         Args:
-            evaluator: the image embeddings must come from the same weights.
-            w: factor of the cosine; the evaluator's own (2.0) by default, 2.5 in CLIP-S.
+            evaluator: embeds captions.
+            weights: which it was loaded with. Pictures are compared by the same, and w is 2.5 for
+                ``clip``, the evaluator's own (2.0) for ``pac``.
             form: ``reward`` or ``published``.
         """
-        self.evaluator, self.form = evaluator, form
-        self.w = evaluator.config.w if w is None else w
+        self.evaluator, self.weights, self.form = evaluator, weights, form
+        self.w = CLIP_W if weights == "clip" else evaluator.config.w
 
     @torch.no_grad()
     def __call__(
         self,
-        image_embeddings: Tensor,
+        image_embeddings: ImageEmbeddings,
         tokens: Tensor,
         references: Sequence[Sequence[str]] | None = None,  # noqa: ARG002
     ) -> Tensor:
@@ -53,8 +58,9 @@ class ClipReward:
         prompt = self.evaluator.config.prompt
         return self.evaluator.embed_texts(captions, prompt).view(*tokens.shape[:2], -1)
 
-    def _with_image(self, images: Tensor, texts: Tensor) -> Tensor:
-        cosines = torch.einsum("bke,be->bk", texts, images.to(texts))
+    def _with_image(self, image_embeddings: ImageEmbeddings, texts: Tensor) -> Tensor:
+        images = image_embeddings(self.weights).to(texts)
+        cosines = torch.einsum("bke,be->bk", texts, images)
         return self.w * (cosines.clamp(min=0) if self.form == "published" else cosines)
 
 
@@ -64,14 +70,16 @@ class RefClipReward(ClipReward):
     Both terms are at least 0, in either form. Embeddings of references are kept for later epochs.
     """
 
-    def __init__(self, evaluator: Evaluator, w: float | None = None, form: Form = "reward") -> None:
-        super().__init__(evaluator, w, form)
+    def __init__(
+        self, evaluator: Evaluator, weights: Weights = "pac", form: Form = "reward"
+    ) -> None:
+        super().__init__(evaluator, weights, form)
         self._kept: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def __call__(
         self,
-        image_embeddings: Tensor,
+        image_embeddings: ImageEmbeddings,
         tokens: Tensor,
         references: Sequence[Sequence[str]] | None = None,
     ) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from dico.models.tokenizer import Tokenizer
-from dico.rewards.protocol import Reward
+from dico.rewards.protocol import ImageEmbeddings, Reward
 
 
 class RetokenisedReward:
@@ -34,7 +34,7 @@ class RetokenisedReward:
 
     def __call__(
         self,
-        image_embeddings: Tensor,
+        image_embeddings: ImageEmbeddings,
         tokens: Tensor,
         references: Sequence[Sequence[str]] | None = None,
     ) -> Tensor:

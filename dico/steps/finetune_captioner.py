@@ -1,12 +1,16 @@
 """Step: the captioner's second stage, DiCO on the evaluator's judgement (or SCST)."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
+
+import torch
 
 from dico.config_schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest
 from dico.decoding import DecodingConfig
-from dico.models.evaluator import Evaluator
+from dico.models.evaluator import CONFIG_FILE, Evaluator, Weights
 from dico.policy import Policy, load_policy
 from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
 from dico.steps.checkpoints import checkpoints_of
@@ -40,7 +44,8 @@ def finetune_captioner(
         manifest: Parquet file.
         features: pointer written by extract_features.
         captioner: folder of the captioner to start from, and to stay close to.
-        evaluator: folder of the evaluator that the reward embeds captions with.
+        evaluator: folder of the evaluator that rewards embed captions with, by its PAC weights,
+            its base CLIP or both.
         config: `FinetuneConfig` as JSON.
         decoding: `DecodingConfig` as JSON: the candidates' search, and validation.
         seed: seed of the order.
@@ -53,21 +58,21 @@ def finetune_captioner(
     use_deterministic_kernels()
     dataset = fingerprint(manifest)
     start = sha256_file(Path(captioner) / "model.safetensors")
-    judged_by = sha256_file(Path(evaluator) / "pac.safetensors")
-    inputs = (dataset, features_digest(features), start, judged_by, config, decoding, seed)
+    judged_by = _judged_by(evaluator)
+    inputs = (dataset, features_digest(features), start, *judged_by, config, decoding, seed)
     checkpoints = checkpoints_of("finetune-captioner", store, run_key, *inputs)
     stored = open_features(features)
     with join_world() as world:
         policy = load_policy(captioner, world.device)
-        judge = Evaluator.load(evaluator, "pac", world.device).drop_vision()
+        judges = _judges(evaluator, world.device)
         train = read_manifest(manifest, "train")
         data = CaptioningData(train, stored, world.device, picture_bank(policy))
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
-        validator = Validator(validation, stored, search, judge)
+        validator = Validator(validation, stored, search, judges("pac"))
         state = finetune(
             policy,
             data,
-            _reward(settings.reward, judge, policy, [record.captions for record in train]),
+            _reward(settings.reward, judges, policy, [record.captions for record in train]),
             validator,
             settings,
             search,
@@ -80,7 +85,7 @@ def finetune_captioner(
             facts = {
                 "dataset_fingerprint": dataset,
                 "reference_model_sha256": start,
-                "evaluator_digest": judge.digest,
+                "evaluator_digest": judges("pac").digest,
                 "seed": seed,
                 "tower": read_pointer(features)["tower"],
                 "config": json.loads(config),
@@ -90,11 +95,26 @@ def finetune_captioner(
             describe_training(Path(output_captioner), state.history, facts)
 
 
+def _judged_by(evaluator: str) -> list[str]:
+    """Digests of what rewards may depend on."""
+    names = (CONFIG_FILE, "clip.safetensors", "pac.safetensors")
+    return [sha256_file(Path(evaluator) / name) for name in names]
+
+
+def _judges(evaluator: str, device: torch.device) -> Callable[[Weights], Evaluator]:
+    """The evaluator by its weights, loaded when first asked for; it is given images' embeddings."""
+    return functools.cache(lambda weights: Evaluator.load(evaluator, weights, device).drop_vision())
+
+
 def _reward(
-    expression: str, judge: Evaluator, policy: Policy, corpus: list[tuple[str, ...]]
+    expression: str,
+    judges: Callable[[Weights], Evaluator],
+    policy: Policy,
+    corpus: list[tuple[str, ...]],
 ) -> Reward:
     """The reward on the policy's ids, which go through their text where the judge has others."""
-    reward = build_reward(expression, RewardContext(judge, judge.tokenizer, corpus))
+    judge = judges("pac")
+    reward = build_reward(expression, RewardContext(judges, judge.tokenizer, corpus))
     if policy.tokenizer == judge.tokenizer:
         return reward
     limit = judge.config.clip.text_cfg.context_length

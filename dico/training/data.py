@@ -10,6 +10,7 @@ from dico.captioning import stored_embeddings, stored_tokens
 from dico.data.features import FeatureStore
 from dico.data.manifest import Record
 from dico.errors import DataError
+from dico.models.evaluator import Weights
 from dico.training.pictures import PictureBank
 
 
@@ -52,9 +53,9 @@ class CaptioningData:
             return self.tokens(indices)
         return self.pictures.pixels([self.records[i].uri for i in indices]).to(self.device)
 
-    def embeddings(self, indices: Sequence[int]) -> Tensor:
-        """The evaluator's image embeddings (B, E), float32."""
-        return stored_embeddings(self.features, self.keys(indices), self.device)
+    def embeddings(self, indices: Sequence[int], weights: Weights) -> Tensor:
+        """Image embeddings (B, E), float32, by the evaluator's ``pac`` or ``clip`` weights."""
+        return stored_embeddings(self.features, self.keys(indices), weights, self.device)
 
     def references(self, indices: Sequence[int]) -> list[tuple[str, ...]]:
         """Human captions of each picture."""

@@ -20,7 +20,7 @@ from dico.metrics import bad_endings, num_words, rep_n
 from dico.models.captioner import Captioner
 from dico.policy import Policy, ReferenceModel, policy_of
 from dico.progress import progress
-from dico.rewards import Reward
+from dico.rewards import ImageEmbeddings, Reward
 from dico.training.blocks import compile_blocks, recomputing
 from dico.training.checkpoint import Checkpoints
 from dico.training.configs import FinetuneConfig
@@ -158,7 +158,8 @@ class _Step:
         Candidates (B, K, T) are found without gradient; the re-scoring has the only one.
         """
         config, seen = self.config, self.data.images(images)
-        embeddings, references = self.data.embeddings(images), self.data.references(images)
+        embeddings = functools.cache(functools.partial(self.data.embeddings, images))
+        references = self.data.references(images)
         with self.world.autocast(config.precision):
             memory = self.policy.encode(seen)  # (B, ...), shared by search and scoring
             tokens = self._candidates(memory.detach(), step, part)
@@ -204,7 +205,7 @@ class _Step:
     def _baseline(
         self,
         memory: Tensor,
-        embeddings: Tensor,
+        embeddings: ImageEmbeddings,
         references: list[tuple[str, ...]],
         rewards: Tensor,
     ) -> Tensor | None:

@@ -63,7 +63,8 @@ def pretrain(
         while state.step < config.num_steps:
             draw = state.draw
             loss = _backward(policy, data, order.batch(draw), config, seed, draw, world)
-            if supervisor.refuses(loss, clip_gradients(parameters, config.max_gradient_norm)):
+            norm = clip_gradients(parameters, config.max_gradient_norm)
+            if supervisor.refuses(loss, norm):
                 continue
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(
@@ -75,7 +76,7 @@ def pretrain(
                 )
             optimizer.step()
             state.step += 1
-            state.history.log(state.step, loss=loss)
+            state.history.log(state.step, loss=loss, gradient_norm=norm)
             last = state.step == config.num_steps
             if last or state.step % config.validate_every_steps == 0:
                 scores = validator(policy)

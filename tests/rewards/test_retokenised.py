@@ -14,15 +14,17 @@ def test_texts_reach_the_reward_in_the_evaluators_ids():
     seen = []
 
     def reward(embeddings, tokens, references=None):
-        seen.append((tokens, references))
+        seen.append((embeddings, tokens, references))
         return tokens.sum(dim=-1).float()
 
     wrapped = RetokenisedReward(
         reward, lambda ids: [decode[row[0]] for row in ids.tolist()], theirs, 5
     )
     tokens = torch.tensor([[[10, 0], [11, 0]], [[12, 0], [13, 0]]])
-    scores = wrapped(torch.zeros(2, 3), tokens, [["x"], ["y"]])
-    ((ids, references),) = seen
+    images = {"pac": torch.zeros(2, 3)}.__getitem__
+    scores = wrapped(images, tokens, [["x"], ["y"]])
+    ((embeddings, ids, references),) = seen
+    assert embeddings is images
     expected = theirs.encode_batch(TEXTS, 5)
     assert ids.shape == (2, 2, expected.shape[1])
     assert torch.equal(ids.flatten(0, 1), expected)

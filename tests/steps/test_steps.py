@@ -7,12 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dico.config_schema import to_json
-from dico.decoding import DecodingConfig
+from dico.config_schema import from_json, to_json
+from dico.decoding import DecodingConfig, beam_search
 from dico.errors import ConfigError, DataError, DigestError, UsageError
 from dico.evaluation import EvaluationConfig
 from dico.gate import GateConfig
+from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
+from dico.models.evaluator import Evaluator
 from dico.registry import open_registry
 from dico.steps.bundle import load_version
 from dico.steps.caption_with_champion import caption_with_champion
@@ -28,7 +30,7 @@ from dico.steps.register_model import register_model
 from dico.steps.require_valid_dataset import require_valid_dataset
 from dico.steps.resolve_dataset import resolve_dataset
 from dico.steps.stored_features import open_features
-from dico.storage import verify_digests
+from dico.storage import verify_digests, write_digests
 from dico.training.configs import FinetuneConfig, XEConfig
 from tests.training import tiny
 
@@ -127,6 +129,45 @@ def test_the_same_command_again_only_repeats_the_result(walk, tmp_path):
     first, again = (load_file(f / "model.safetensors") for f in (walk / "xe", tmp_path / "again"))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert len(list((walk / "store" / "checkpoints" / "run").glob("pretrain-captioner-*"))) == 1
+
+
+def test_a_mixed_reward_judges_by_both_weights(walk, tmp_path):
+    """One step over all pictures, against their candidates' cosines with both embeddings."""
+    reward = "0.5*pac + 0.5*clip"
+    config = FinetuneConfig(reward=reward, num_steps=1, batch_size=24, num_validation_images=4)
+    finetune(walk, "x", config=to_json(config), output_captioner=str(tmp_path / "x"))
+    lines = (tmp_path / "x" / "history.jsonl").read_text().splitlines()
+    found = next(row["reward"] for row in map(json.loads, lines) if "reward" in row)
+
+    store, keys = tiny.features(walk), [record.sha256 for record in tiny.records(walk, "train")]
+    captioner = Captioner.load(walk / "xe").eval()
+    memory = captioner.encode(torch.from_numpy(store.read(keys, "tokens")))
+    tokens = beam_search(captioner, memory.detach(), from_json(DecodingConfig, DECODING, "")).tokens
+    means = {}
+    for weights, w in (("pac", 2.0), ("clip", 2.5)):
+        texts = Evaluator.load(walk / "evaluator", weights).embed_tokens(tokens)
+        images = torch.from_numpy(store.read(keys, f"{weights}_embedding"))
+        means[weights] = w * torch.einsum("bke,be->bk", texts, images).mean().item()
+    assert found == pytest.approx(0.5 * means["pac"] + 0.5 * means["clip"], abs=1e-5)
+    assert abs(means["clip"] - 1.25 * means["pac"]) > 1e-2
+
+
+def test_another_base_clip_is_another_run(walk, tmp_path):
+    """A reward by its weights must not go on from checkpoints of other weights."""
+    shutil.copytree(walk / "evaluator", tmp_path / "evaluator")
+    shutil.copyfile(
+        walk / "evaluator" / "pac.safetensors", tmp_path / "evaluator" / "clip.safetensors"
+    )
+    write_digests(tmp_path / "evaluator")
+    for evaluator in (walk / "evaluator", tmp_path / "evaluator"):
+        finetune(
+            walk,
+            "x",
+            evaluator=str(evaluator),
+            run_key="clips",
+            output_captioner=str(tmp_path / evaluator.parent.name),
+        )
+    assert len(list((walk / "store" / "checkpoints" / "clips").iterdir())) == 2
 
 
 def test_other_settings_have_checkpoints_of_their_own(tmp_path):

@@ -1,13 +1,24 @@
-"""One rank of `test_distributed`: ``python -m tests.training.rank STAGE WORLD STORE OUT``."""
+"""One rank of `test_distributed`: ``python -m tests.training.rank STAGE WORLD STORE OUT``.
 
+``STAGE`` is xe, dico or the folder of a checkpoint of transformers.
+"""
+
+import dataclasses
 import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from dico.models.captioner_config import HuggingFaceConfig
+from dico.models.huggingface import open_checkpoint
+from dico.policy import HuggingFacePolicy
 from dico.training.configs import FinetuneConfig, XEConfig
-from dico.training.distributed import join_world
+from dico.training.data import CaptioningData
+from dico.training.distributed import World, join_world
+from dico.training.pictures import picture_bank
+from dico.training.state import TrainingState
+from dico.training.xe import pretrain
 from tests.training import tiny
 
 XE = XEConfig(
@@ -30,13 +41,32 @@ DICO = FinetuneConfig(
 )
 
 
+CONFIGS = {"xe": XE, "dico": DICO}
+
+
+def train_adapters(
+    checkpoint: str, world: Path, store: Path, ranks: World
+) -> tuple[torch.nn.Module, TrainingState]:
+    """Low-rank updates of a captioner of transformers, by cross-entropy in bfloat16."""
+    policy = HuggingFacePolicy(open_checkpoint(HuggingFaceConfig(checkpoint, lora_rank=4)))
+    train = tiny.records(world, "train")
+    data = CaptioningData(train, tiny.features(world), tiny.CPU, picture_bank(policy))
+    rough = dataclasses.replace(XE, precision="bfloat16")
+    saved = tiny.checkpoints(store)
+    state = pretrain(policy, data, tiny.validator(world), rough, 1, saved, ranks)
+    return policy.trained, state
+
+
 def main(stage: str, world: Path, store: Path, output: Path) -> None:
     torch.set_num_threads(1)
     with join_world() as ranks:
-        captioner, state = tiny.train(world, store, XE if stage == "xe" else DICO, ranks)
+        if stage in CONFIGS:
+            trained, state = tiny.train(world, store, CONFIGS[stage], ranks)
+        else:
+            trained, state = train_adapters(stage, world, store, ranks)
         state.history.rows[-1].pop("seconds")
         values = {k: torch.tensor(v) for k, v in state.history.rows[-1].items()}
-        weights = {f"weights/{k}": v.contiguous() for k, v in captioner.state_dict().items()}
+        weights = {f"weights/{k}": v.contiguous() for k, v in trained.state_dict().items()}
         save_file({**weights, **values}, output / f"{ranks.rank}.safetensors")
 
 

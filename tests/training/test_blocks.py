@@ -1,4 +1,4 @@
-"""Activation checkpointing and bfloat16: the same step with less memory, and what stays float32."""
+"""Activation checkpointing, compiling and bfloat16: the same step, and what stays float32."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ import torch
 from dico.errors import ConfigError
 from dico.policy import policy_of
 from dico.training import xe
-from dico.training.blocks import blocks, recomputing
+from dico.training.blocks import blocks, compile_blocks, recomputing
 from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.distributed import World
 from dico.training.finetune import _Step
@@ -109,6 +109,47 @@ def test_the_start_model_has_no_drift_in_bfloat16(world):
     step = _Step(policy, reference, tiny.data(world), reward, config, tiny.SEARCH, 1, World())
     metrics = step(IMAGES, 0)
     assert (metrics["kl"], metrics["margin"]) == (0, 0)
+
+
+def both_uses(world, captioner):
+    """What both stages make of batches of two sizes, and the gradients of all of it."""
+    policy, made = policy_of(captioner), []
+    policy.begin_training(1)
+    for num_images in (2, 3):
+        memory = policy.encode(tiny.data(world).tokens(list(range(num_images))))
+        tokens = policy.search(memory.detach(), tiny.SEARCH).tokens
+        logps = policy.score(memory, tokens)
+        logits, targets = policy.caption_logits(memory, tokens.flatten(0, 1))
+        (logps.sum() + logits.logsumexp(-1).sum()).backward()
+        made.append((tokens, targets, memory, logps, logits))
+    return made, torch.cat([p.grad.flatten() for p in captioner.parameters()])
+
+
+@pytest.mark.filterwarnings(  # torch's own, of its compiler
+    "ignore:.*script_method:DeprecationWarning", r"ignore:The \.grad attribute:UserWarning"
+)
+def test_compiled_blocks_find_and_score_as_plain_ones(world):
+    """By a backend that needs no C++ compiler; what it is given shows that it was asked."""
+    plain, compiled = (tiny.captioner(world, sharp=4.0).eval() for _ in range(2))
+    compile_blocks(compiled)
+    compile_graph, graphs = torch._dynamo.lookup_backend("aot_eager"), []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return compile_graph(graph, inputs)
+
+    expected, gradients = both_uses(world, plain)
+    with torch.compiler.set_stance(force_backend=backend):
+        found, compiled_gradients = both_uses(world, compiled)
+    assert len(graphs) >= len(list(blocks(compiled)))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours[0], theirs[0])
+        assert torch.equal(ours[1], theirs[1])
+        for value, other in zip(ours[2:], theirs[2:], strict=True):
+            torch.testing.assert_close(value, other, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(
+        compiled_gradients, gradients, rtol=1e-4, atol=1e-5 * gradients.abs().max()
+    )
 
 
 def test_options_that_exclude_each_other():

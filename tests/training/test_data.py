@@ -18,7 +18,9 @@ def test_rows_follow_the_indices(world):
     keys = [records[5].sha256, records[0].sha256]
     assert data.keys([5, 0]) == keys
     assert np.array_equal(data.tokens([5, 0]).numpy(), store.read(keys, "tokens"))
-    assert np.array_equal(data.embeddings([5, 0]).numpy(), store.read(keys, "pac_embedding"))
+    for weights in ("clip", "pac"):
+        stored = store.read(keys, f"{weights}_embedding")
+        assert np.array_equal(data.embeddings([5, 0], weights).numpy(), stored)
     assert data.references([5, 0]) == [records[5].captions, records[0].captions]
 
 

@@ -1,6 +1,7 @@
 """DiCO and SCST on the very small world."""
 
 import dataclasses
+from functools import partial
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from dico.policy import policy_of
 from dico.training.configs import FinetuneConfig
 from dico.training.distributed import World
 from dico.training.finetune import _Step, finetune
+from dico.training.order import DataOrder
 from tests.training import tiny
 
 CONFIG = FinetuneConfig(
@@ -111,7 +113,7 @@ def test_gradient_is_that_of_equation_6_over_single_captions(world):
     policy.zero_grad()
     memory = policy.encode(data.tokens(images.tolist()))
     tokens = beam_search(policy, memory.detach(), tiny.SEARCH).tokens
-    rewards = tiny.reward(world)(data.embeddings(images.tolist()), tokens)
+    rewards = tiny.reward(world)(partial(data.embeddings, images.tolist()), tokens)
     with torch.no_grad():
         other = reference_model.encode(data.tokens(images.tolist()))
         reference_logps = score_captions(reference_model, other, tokens)
@@ -122,6 +124,28 @@ def test_gradient_is_that_of_equation_6_over_single_captions(world):
     assert metrics["loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert metrics["reward_winner"] == pytest.approx(naive["reward_winner"].item(), rel=1e-5)
     assert torch.allclose(fast, gradients(policy), rtol=1e-3, atol=1e-5 * fast.abs().max())
+
+
+@pytest.mark.parametrize("num_kept", [24, 10])
+def test_steps_with_what_the_reference_model_made_kept_equal_steps_without(world, num_kept):
+    """Two epochs of steps of a policy that moves; the second looks up what the first encoded."""
+    captioner, reference_model, seen = start(world, seed=2), start(world), []
+    num_bytes = reference_model.look(tiny.data(world).tokens([0])).nbytes
+    reference_model.encoder.register_forward_hook(lambda module, given, made: seen.append(made))
+    plain = step_of(world, captioner, start(world))
+    gigabytes = (num_kept + 0.5) * num_bytes / 1e9
+    kept = step_of(world, captioner, reference_model, keep_reference_gigabytes=gigabytes)
+    order = DataOrder(24, 8, seed=1)
+    optimizer = torch.optim.SGD(captioner.parameters(), lr=0.1)
+    for step in range(6):
+        images = order.batch(step)
+        expected, whole = plain(images, step), gradients(captioner)
+        assert kept(images, step) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        found = gradients(captioner)
+        assert torch.allclose(found, whole, rtol=1e-4, atol=1e-5 * whole.abs().max())
+        assert whole.abs().max() > 1e-4
+        optimizer.step()
+    assert len(seen) == 24 + 24 - num_kept
 
 
 @pytest.mark.parametrize("candidates", ["beam", "sample"])
@@ -143,7 +167,7 @@ def test_scst_with_a_mean_baseline_is_equation_2(world):
     loss = step_of(world, policy, method="scst")(torch.arange(8).numpy(), 0)["loss"]
     memory = policy.encode(data.tokens(images))
     tokens = beam_search(policy, memory.detach(), tiny.SEARCH).tokens
-    rewards = tiny.reward(world)(data.embeddings(images), tokens)
+    rewards = tiny.reward(world)(partial(data.embeddings, images), tokens)
     logps = score_captions(policy, memory, tokens)
     naive = sum(
         -(rewards[i, k] - rewards[i].mean()) * logps[i, k] for i in range(8) for k in range(3)
