@@ -6,7 +6,7 @@ Reading a `DecodingConfig` loads no torch; the searches do, when they are first 
 import importlib
 from typing import TYPE_CHECKING
 
-from dico.decoding.config import Candidates, DecodingConfig
+from dico.decoding.config import Candidates, DecodingConfig, check_fits
 
 if TYPE_CHECKING:
     from dico.decoding.beam import beam_search
@@ -17,6 +17,7 @@ __all__ = [
     "Candidates",
     "DecodingConfig",
     "beam_search",
+    "check_fits",
     "diverse_beam_search",
     "greedy",
     "sample",

@@ -247,9 +247,10 @@ class DecoderLayer(nn.Module):
         self.ffn_out = nn.Linear(config.ffn_width, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def look_at(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, H, P, D / H) of ``memory`` (B, P, D)."""
-        key, value = split_heads(self.cross_key_value(memory), 2, self.num_heads)
+    def look_at(self, memory: Tensor, product: Linear | None = None) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, H, P, D / H) of ``memory`` (B, P, D), by a packed product if given."""
+        merged = (product or self.cross_key_value)(memory)
+        key, value = split_heads(merged, 2, self.num_heads)
         return key, value
 
     def forward(
@@ -317,23 +318,24 @@ class DecoderCache:
         decoder, config = captioner.decoder, captioner.config
         self.head = Head(decoder.words.weight)
         self._decoder, self._num_heads = decoder, config.num_heads
-        self._layers = [_PackedLayer(layer, config.num_heads) for layer in decoder.stack()]
-        self._images_are_own = memory.dim() == 3
-        if self._images_are_own:
-            self._images = [layer.look_at(memory) for layer in self._layers]
-        else:
-            self._images = decoder.look_at(memory)
-        if by_products(memory):
-            block = torch.contiguous_format
-            self._images = [
-                (key.clone(memory_format=block), value.clone(memory_format=block))
-                for key, value in self._images
-            ]
-            self._images_are_own = True
+        self._layers = [_PackedLayer(layer) for layer in decoder.stack()]
+        self._images = self._look_at(memory)
+        self._images_are_own = memory.dim() == 3 or by_products(memory)
         shape = (2, len(memory), config.num_heads, max_nodes, config.width // config.num_heads)
         self._past = [memory.new_empty(shape) for _ in self._layers]
         self._seen = memory.new_zeros((len(memory), 1, 0))
         self._length = 0
+
+    def _look_at(self, memory: Tensor) -> Images:
+        """What each layer sees of the images, as `attention` likes it."""
+        if memory.dim() > 3:
+            images = self._decoder.look_at(memory)
+        else:
+            layers = self._layers
+            images = [layer.norms.look_at(memory, layer.cross_key_value) for layer in layers]
+        if by_products(memory):
+            images = [(_in_one_block(key), _in_one_block(value)) for key, value in images]
+        return images
 
     def step(self, tokens: Tensor) -> Tensor:
         """States (N, D), for `head`, once each row has taken its next token of (N,)."""
@@ -385,24 +387,17 @@ class DecoderCache:
 
 
 class _PackedLayer:
-    """The products of a decoder layer, packed where that pays, and its norms.
+    """The products of a decoder layer, packed where that pays, and the layer for its norms.
 
     ``ffn_in`` has the layer's GELU in it.
     """
 
-    def __init__(self, layer: DecoderLayer, num_heads: int) -> None:
-        self.norms, self._num_heads = layer, num_heads
+    def __init__(self, layer: DecoderLayer) -> None:
+        self.norms = layer
         for name, linear in layer.named_children():
             if isinstance(linear, nn.Linear):
                 after: Literal["none", "gelu"] = "gelu" if name == "ffn_in" else "none"
                 setattr(self, name, packed_linear(linear.weight, linear.bias, after))
-
-    def look_at(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """As `DecoderLayer.look_at`."""
-        num_images, size, _ = memory.shape
-        merged = self.cross_key_value(memory.flatten(0, 1)).view(num_images, size, -1)
-        key, value = split_heads(merged, 2, self._num_heads)
-        return key, value
 
     self_qkv: Linear
     self_out: Linear
@@ -411,6 +406,10 @@ class _PackedLayer:
     cross_out: Linear
     ffn_in: Linear
     ffn_out: Linear
+
+
+def _in_one_block(values: Tensor) -> Tensor:
+    return values.clone(memory_format=torch.contiguous_format)
 
 
 def _moved(values: Tensor, dim: int, chosen: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ Linear = Callable[[Tensor], Tensor]
 def packed_linear(
     weight: Tensor, bias: Tensor | None = None, after: Literal["none", "gelu"] = "none"
 ) -> Linear:
-    """The product ``x @ weight.T + bias`` as a function of x (N, D), packed where that pays.
+    """The product ``x @ weight.T + bias`` as a function of x (..., D), packed where that pays.
 
     Args:
         weight: (V, D).

@@ -22,8 +22,8 @@ XE_CHARTS = (
 )
 FINETUNE_CHARTS = (
     ("loss", "Loss", "the DiCO loss of the batch"),
-    ("reward", "Reward", "mean PAC-S of all candidates of the batch"),
-    ("reward_winner", "Reward of winners", "PAC-S of the best candidate of each picture"),
+    ("reward", "Reward", "mean of all candidates of the batch"),
+    ("reward_winner", "Reward of winners", "mean of the best candidate of each picture"),
     ("validation_cider", "CIDEr", "on a slice of the validation split"),
     ("validation_pac_score", "PAC-S", "on a slice of the validation split"),
     ("kl", "Divergence", "from the cross-entropy model, in nats per caption"),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dico.config_schema import check
-from dico.decoding import DecodingConfig
+from dico.decoding import DecodingConfig, check_fits
 from dico.losses import dico_loss, kl_estimate, mean_baseline, scst_loss
 from dico.metrics import bad_endings, num_words, rep_n
 from dico.models.captioner import Captioner
@@ -59,7 +59,7 @@ def finetune(
     stops early and says so in its history.
 
     Raises:
-        ConfigError: the search gives fewer than two candidates.
+        ConfigError: the search gives fewer than two candidates, or captions that are too long.
         NonFiniteError: the loss or a gradient was NaN or infinite, or the loss ran away, again.
         TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
@@ -68,6 +68,7 @@ def finetune(
     world.require_share(config.batch_size)
     keep_freed_memory()
     policy = policy_of(captioner)
+    check_fits(decoding, policy.max_tokens)
     policy.module.eval()
     policy.begin_training(step_seed(seed, 0, "adapters"))
     reference_model = policy.reference_model()

@@ -8,6 +8,7 @@ share one encoder pass, and the rate may fall along a cosine.
 import numpy as np
 import torch
 
+from dico.decoding import check_fits
 from dico.losses import xe_loss
 from dico.models.captioner import Captioner
 from dico.policy import Policy, policy_of
@@ -38,10 +39,12 @@ def pretrain(
     """Trains ``captioner`` in place; afterwards it holds its best weights by validation CIDEr.
 
     Raises:
+        ConfigError: validation may make captions that are too long for the captioner.
         NonFiniteError: the loss or a gradient was NaN or infinite, or the loss ran away, again.
         TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
     policy = policy_of(captioner)
+    check_fits(validator.decoding, policy.max_tokens)
     policy.begin_training(step_seed(seed, 0, "adapters"))
     parameters = trainable(policy)
     keep_freed_memory()

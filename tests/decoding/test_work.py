@@ -28,9 +28,9 @@ def looked_at(monkeypatch) -> list[tuple[int, ...]]:
     """Shapes of the memories of which a layer of the decoder made keys and values."""
     shapes, look_at = [], DecoderLayer.look_at
 
-    def watched(layer, memory):
+    def watched(layer, memory, *product):
         shapes.append(tuple(memory.shape))
-        return look_at(layer, memory)
+        return look_at(layer, memory, *product)
 
     monkeypatch.setattr(DecoderLayer, "look_at", watched)
     return shapes

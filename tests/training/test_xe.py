@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dico.errors import NonFiniteError
+from dico.errors import ConfigError, NonFiniteError
 from dico.losses import xe_loss
 from dico.policy import policy_of
 from dico.training import xe
@@ -32,6 +32,15 @@ def train(world, folder, captioner, **changes):
     checkpoints = tiny.checkpoints(folder)
     validator = tiny.validator(world)
     return pretrain(captioner, tiny.data(world), validator, config, 1, checkpoints, World())
+
+
+def test_captions_of_validation_must_fit_before_anything_is_trained(world, tmp_path):
+    validator = tiny.validator(world)
+    validator.decoding = dataclasses.replace(validator.decoding, max_tokens=17)
+    given = (tiny.data(world), validator, CONFIG, 1, tiny.checkpoints(tmp_path), World())
+    with pytest.raises(ConfigError, match=r"decoding\.max_tokens: must be at most 16"):
+        pretrain(tiny.captioner(world), *given)
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_loss_falls_and_the_best_weights_are_kept(world, tmp_path):
