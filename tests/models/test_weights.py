@@ -23,6 +23,9 @@ CLIP_DATA = {
     "text_cfg": {"context_length": 16, "vocab_size": 50, "width": 64, "heads": 1, "layers": 2},
     "quick_gelu": True,
 }
+RESNET_DATA = CLIP_DATA | {
+    "vision_cfg": {"image_size": 32, "layers": [1, 2, 1, 1], "width": 16, "patch_size": None}
+}
 SIZES = {"width": 32, "layers": 2, "heads": 4, "vocab_size": 40, "feature_width": 64}
 
 
@@ -34,10 +37,33 @@ def perturb(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
-def rival_clip() -> torch.nn.Module:
+def rival_clip(data=CLIP_DATA) -> torch.nn.Module:
     from open_clip.model import CLIP
 
-    return perturb(CLIP(**ClipConfig.from_dict(CLIP_DATA).to_dict()))
+    model = perturb(CLIP(**ClipConfig.from_dict(data).to_dict()))
+    for name, value in model.named_buffers():  # a ResNet's statistics, as after training
+        if name.endswith(("running_mean", "running_var")):
+            value.add_(0.3 * torch.rand_like(value))
+        elif name.endswith("num_batches_tracked"):
+            value.fill_(1000)
+    return model
+
+
+def assert_features_alike(ours: ClipModel, theirs: torch.nn.Module) -> None:
+    """Image and text features equal to open_clip's within 1e-5."""
+    pixels = torch.randn(2, 3, 32, 32)
+    tokens = torch.tensor([[47, 3, 9, 49] + [0] * 12])
+    with torch.no_grad():
+        expected = theirs.encode_image(pixels, normalize=True)
+        torch.testing.assert_close(ours.encode_image(pixels), expected, atol=1e-5, rtol=0)
+        expected = theirs.encode_text(tokens, normalize=True)
+        torch.testing.assert_close(ours.encode_text(tokens), expected, atol=1e-5, rtol=0)
+
+
+def filled(config: ClipConfig, tensors) -> ClipModel:
+    model = ClipModel(config).eval()
+    model.load_state_dict(tensors, strict=True)
+    return model
 
 
 def rival_captioner():
@@ -201,30 +227,29 @@ class AsOpenAI(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_openai_archives_are_read_without_running_them(tmp_path):
-    theirs = rival_clip().half().float()
+@pytest.mark.parametrize("data", [CLIP_DATA, RESNET_DATA])
+def test_openai_archives_are_read_without_running_them(tmp_path, data):
+    theirs = rival_clip(data).half().float()
     path = tmp_path / "ViT-tiny.pt"
     traced = torch.jit.trace(AsOpenAI(theirs), torch.randn(1, 3, 32, 32))
     torch.jit.save(traced.half(), path)
+    theirs.float()  # what is traced shares its weights
     config, tensors = import_clip(path, quick_gelu=True)
-    assert config == ClipConfig.from_dict(CLIP_DATA)
+    assert config == ClipConfig.from_dict(data)
     for name, value in theirs.state_dict().items():
         assert torch.equal(tensors[name], value), name
+    assert_features_alike(filled(config, tensors), theirs)
 
 
+@pytest.mark.parametrize("data", [CLIP_DATA, RESNET_DATA])
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_pac_checkpoints_give_open_clips_features(tmp_path, wrap, prefix):
-    theirs = rival_clip()
+def test_pac_checkpoints_give_open_clips_features(tmp_path, wrap, prefix, data):
+    theirs = rival_clip(data)
     path = tmp_path / "clip_ViT-B-32.pth"
     torch.save(wrap({prefix + name: value for name, value in theirs.state_dict().items()}), path)
     config, tensors = import_clip(path, quick_gelu=True, sha256=sha256_file(path))
-    ours = ClipModel(config).eval()
-    ours.load_state_dict(tensors)
-    tokens = torch.tensor([[47, 3, 9, 49] + [0] * 12])
-    with torch.no_grad():
-        expected = theirs.encode_text(tokens, normalize=True)
-        torch.testing.assert_close(ours.encode_text(tokens), expected, atol=1e-5, rtol=0)
+    assert_features_alike(filled(config, tensors), theirs)
     with pytest.raises(DataError, match="SHA-256"):
         import_clip(path, quick_gelu=True, sha256="0" * 64)
 
@@ -263,17 +288,32 @@ def test_low_rank_updates_are_merged_as_the_published_score_uses_them():
     assert sorted(merged) == sorted(name for name in weights if "lora" not in name)
 
 
-def test_open_clip_names_and_files(tmp_path):
+@pytest.fixture
+def publish(tmp_path, monkeypatch):
+    """Makes a model known to open_clip by a name, and its weights by the tag ``own``."""
     import open_clip
+    from open_clip.pretrained import _PRETRAINED
 
-    theirs = rival_clip()
-    name = "dico-test-tiny"
-    (tmp_path / f"{name}.json").write_text(json.dumps(CLIP_DATA))
-    open_clip.add_model_config(tmp_path / f"{name}.json")
-    torch.save(theirs.state_dict(), tmp_path / "weights.pt")
-    config, tensors = load_open_clip(name, str(tmp_path / "weights.pt"))
-    assert config == ClipConfig.from_dict(CLIP_DATA)
-    assert all(torch.equal(tensors[key], value) for key, value in theirs.state_dict().items())
+    def make(name: str, data, model: torch.nn.Module, **facts) -> None:
+        (tmp_path / f"{name}.json").write_text(json.dumps(data))
+        open_clip.add_model_config(tmp_path / f"{name}.json")
+        torch.save(model.state_dict(), tmp_path / f"{name}.pt")
+        usual = open_clip.get_pretrained_cfg("ViT-B-32", "openai")
+        told = usual | {"file": str(tmp_path / f"{name}.pt")} | facts
+        monkeypatch.setitem(_PRETRAINED, name, {"own": told})
+
+    return make
+
+
+@pytest.mark.parametrize("data", [CLIP_DATA, RESNET_DATA])
+def test_open_clip_names_and_files(tmp_path, publish, data):
+    theirs = rival_clip(data)
+    publish("dico-test-tiny", data, theirs)
+    for pretrained in ("own", str(tmp_path / "dico-test-tiny.pt")):
+        config, tensors = load_open_clip("dico-test-tiny", pretrained)
+        assert config == ClipConfig.from_dict(data)
+        assert all(torch.equal(tensors[key], value) for key, value in theirs.state_dict().items())
+        assert_features_alike(filled(config, tensors), theirs)
     with pytest.raises(ConfigError, match="known are"):
         load_open_clip("ViT-B-32", "nowhere")
     with pytest.raises(ConfigError, match="no model"):
@@ -344,6 +384,23 @@ def test_an_evaluator_is_made_of_three_files(tmp_path):
         prepare_evaluator(folder, sources["clip"], sources["tower"])
     with pytest.raises(ConfigError, match="no file"):
         ClipSource("nowhere.pt").load()
+
+
+def test_a_resnet_is_a_tower_of_an_evaluator(tmp_path, publish):
+    from dico.models.evaluator import Evaluator
+    from dico.models.weights.prepare import ClipSource, prepare_evaluator
+
+    theirs = rival_clip(RESNET_DATA)
+    publish("dico-test-resnet", RESNET_DATA, theirs)
+    torch.save(rival_clip().state_dict(), tmp_path / "clip.pt")
+    base = ClipSource(str(tmp_path / "clip.pt"))
+    prepare_evaluator(tmp_path / "folder", base, base, ClipSource("dico-test-resnet:own"))
+    tower = Evaluator.load(tmp_path / "folder", "tower")
+    assert_features_alike(tower.model, theirs)
+    pixels = torch.randn(2, 3, 32, 32)
+    tokens, embeddings = tower.image_tokens(pixels)
+    assert tokens.shape == (2, 1, 512)
+    torch.testing.assert_close(embeddings, theirs.encode_image(pixels, normalize=True))
 
 
 def test_the_import_command_reads_a_checkpoint(tmp_path, capsys, monkeypatch):

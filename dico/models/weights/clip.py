@@ -53,7 +53,7 @@ def import_clip(
         DataError: not a CLIP of this layout.
     """
     tensors = merge_lora(read_tensors(path, sha256), mlp_lora)
-    kept = {name: value.float() for name, value in tensors.items() if name not in _NOT_WEIGHTS}
+    kept = _float32({k: value for k, value in tensors.items() if k not in _NOT_WEIGHTS})
     config = infer_config(kept, quick_gelu, str(path))
     with torch.device("meta"):
         expected = ClipModel(config).state_dict()
@@ -84,7 +84,14 @@ def load_open_clip(name: str, pretrained: str) -> tuple[ClipConfig, Tensors]:
     if pretrained not in known and not Path(pretrained).is_file():
         raise ConfigError(f"weights: {name} has no {pretrained!r}; known are {', '.join(known)}")
     model = open_clip.create_model(name, pretrained, force_quick_gelu=config.quick_gelu)
-    return config, {key: value.float() for key, value in model.state_dict().items()}
+    return config, _float32(model.state_dict())
+
+
+def _float32(tensors: Tensors) -> Tensors:
+    """The weights in float32; what counts batches in a ResNet stays an integer."""
+    return {
+        k: value.float() if value.is_floating_point() else value for k, value in tensors.items()
+    }
 
 
 def infer_config(tensors: Tensors, quick_gelu: bool, where: str) -> ClipConfig:
