@@ -3,12 +3,13 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from dico.decoding import DecodingConfig, beam_search
-from dico.errors import ConfigError, DataError
+from dico.errors import ConfigError, DataError, StorageError
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.models.weights.clip import import_clip, load_open_clip, merge_lora
@@ -401,6 +402,118 @@ def test_a_resnet_is_a_tower_of_an_evaluator(tmp_path, publish):
     tokens, embeddings = tower.image_tokens(pixels)
     assert tokens.shape == (2, 1, 512)
     torch.testing.assert_close(embeddings, theirs.encode_image(pixels, normalize=True))
+
+
+HALVES = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
+OPENAI = {
+    "image_mean": (0.48145466, 0.4578275, 0.40821073),
+    "image_std": (0.26862954, 0.26130258, 0.27577711),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "pixels"),
+    [
+        ("ViT-B-32", "openai", OPENAI),
+        ("RN50", "openai", OPENAI),
+        ("ViT-B-32", "laion2b_s34b_b79k", OPENAI),
+        ("ViT-L-14", "laion2b_s32b_b82k", HALVES),
+    ],
+)
+def test_pixels_are_those_that_a_tag_was_trained_on(name, tag, pixels):
+    from dico.models.preprocessing import ClipPixels
+    from dico.models.weights.clip import open_clip_pixels
+
+    assert open_clip_pixels(name, tag) == ClipPixels(**pixels, interpolation="bicubic")
+
+
+def test_tags_that_squash_pictures_are_refused():
+    from dico.models.weights.clip import open_clip_pixels
+
+    with pytest.raises(ConfigError, match=r"ViT-H-14:dfn5b .*'squash'"):
+        open_clip_pixels("ViT-H-14", "dfn5b")
+
+
+@pytest.mark.parametrize("quick_gelu", [True, False])
+def test_a_tag_tells_its_activation(publish, quick_gelu):
+    data = CLIP_DATA | {"quick_gelu": False}
+    theirs = rival_clip(data | {"quick_gelu": quick_gelu})
+    publish("dico-test-tiny", data, theirs, quick_gelu=quick_gelu)
+    config, tensors = load_open_clip("dico-test-tiny", "own")
+    assert config.quick_gelu is quick_gelu
+    assert_features_alike(filled(config, tensors), theirs)
+
+
+def test_a_tag_that_cannot_be_fetched_is_told_in_a_line(publish, tmp_path):
+    publish("dico-test-tiny", CLIP_DATA, rival_clip(), file=str(tmp_path / "absent.pt"))
+    with pytest.raises(StorageError, match=r"dico-test-tiny:own: .*give a file") as wrong:
+        load_open_clip("dico-test-tiny", "own")
+    assert "\n" not in str(wrong.value)
+
+
+def prepare(arguments: list[str]) -> int:
+    from dico.models.weights.__main__ import main
+
+    return main(["evaluator", *map(str, arguments)])
+
+
+def test_each_set_of_weights_sees_its_own_pixels(tmp_path, publish):
+    from PIL import Image
+
+    from dico.models.evaluator import Evaluator
+    from dico.models.preprocessing import ClipPixels
+
+    publish("dico-test-tiny", CLIP_DATA, rival_clip(), mean=(0.5,) * 3, std=(0.5,) * 3)
+    path = tmp_path / "weights.pt"
+    torch.save(rival_clip().state_dict(), path)
+    other = {"image_mean": (0.1, 0.2, 0.3), "image_std": (0.4, 0.5, 0.6)}
+    own = ["--pac-mean", 0.1, 0.2, 0.3, "--pac-std", 0.4, 0.5, 0.6]
+    runs = {
+        "files": (["--clip", path, "--pac", path], OPENAI, OPENAI, OPENAI),
+        "tower": (["--clip", path, "--pac", path, "--tower", "dico-test-tiny:own"], OPENAI, OPENAI, HALVES),
+        "base": (["--clip", "dico-test-tiny:own", "--pac", path, "--tower", path], HALVES, HALVES, OPENAI),
+        "pac": (["--clip", "dico-test-tiny:own", "--pac", path, *own], HALVES, other, HALVES),
+    }  # fmt: skip
+    picture = Image.effect_noise((50, 40), 90).convert("RGB")
+    for name, (arguments, *expected) in runs.items():
+        assert prepare([tmp_path / name, *arguments]) == 0
+        for weights, pixels in zip(("clip", "pac", "tower"), expected, strict=True):
+            evaluator = Evaluator.load(tmp_path / name, weights)
+            config, pixels = evaluator.config, ClipPixels(**pixels)
+            found = ClipPixels(config.image_mean, config.image_std, config.interpolation)
+            assert found == pixels, (name, weights)
+            square = torch.from_numpy(np.array(config.frame.cut(picture))).permute(2, 0, 1) / 255
+            mean, std = (
+                torch.tensor(v)[:, None, None] for v in (pixels.image_mean, pixels.image_std)
+            )
+            torch.testing.assert_close(evaluator.preprocess(picture), (square - mean) / std)
+    written = json.loads((tmp_path / "files" / "config.json").read_text())
+    assert written.keys().isdisjoint({"pac_pixels", "tower_pixels", "tower"})
+
+
+def test_options_of_files_reach_the_file_they_name(tmp_path, capsys):
+    from dico.models.evaluator import Evaluator
+
+    plain, quick = tmp_path / "plain.pt", tmp_path / "quick.pt"
+    torch.save(rival_clip(CLIP_DATA | {"quick_gelu": False}).state_dict(), plain)
+    torch.save(rival_clip(RESNET_DATA).state_dict(), quick)
+    files = [tmp_path / "out", "--clip", plain, "--pac", plain, "--tower", quick]
+    assert prepare([*files, "--pac-gelu", "--clip-gelu"]) == 0
+    found = [Evaluator.load(tmp_path / "out", w).config.clip for w in ("clip", "pac", "tower")]
+    assert [config.quick_gelu for config in found] == [False, False, True]
+    assert prepare([*files, "--tower-gelu", "--tower-interpolation", "bilinear"]) == 0
+    tower = Evaluator.load(tmp_path / "out", "tower").config
+    assert (tower.clip.quick_gelu, tower.interpolation) == (False, "bilinear")
+    for kind, path in (("clip", plain), ("pac", plain), ("tower", quick)):
+        assert prepare([*files, f"--{kind}-sha256", "0" * 64]) == 65
+        assert f"{path}: SHA-256" in capsys.readouterr().err
+        assert prepare([*files, f"--{kind}-sha256", sha256_file(path)]) == 0
+    assert prepare([*files, "--clip-gelu"]) == 2
+    assert "one architecture" in capsys.readouterr().err
+    named = [tmp_path / "out", "--clip", "ViT-B-32:openai", "--pac", plain]
+    for option in (["--clip-gelu"], ["--clip-sha256", "0" * 64]):
+        assert prepare([*named, *option]) == 2
+        assert "itself" in capsys.readouterr().err
 
 
 def test_the_import_command_reads_a_checkpoint(tmp_path, capsys, monkeypatch):
