@@ -9,12 +9,14 @@ import torch
 from safetensors.torch import save_file
 
 from dico.decoding import DecodingConfig, beam_search
-from dico.errors import ConfigError, DataError, StorageError
+from dico.errors import ConfigError, DataError, DigestError, StorageError
+from dico.models.captioner import Captioner
+from dico.models.captioner_config import CaptionerConfig
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.models.weights.clip import import_clip, load_open_clip, merge_lora
 from dico.models.weights.files import read_tensors
-from dico.models.weights.huggingface import export_dico, import_dico, vision_to_huggingface
+from dico.models.weights.huggingface import export_dico, import_dico
 from dico.storage import sha256_file
 
 ensure_torchvision_imports()
@@ -183,8 +185,8 @@ def test_export_is_read_back_exactly_and_by_the_rival(tmp_path):
     (tmp_path / "theirs").mkdir()
     checkpoint(tmp_path / "theirs", parts, "model.safetensors")
     captioner = import_dico(tmp_path / "theirs")
-    tower = ClipModel(ClipConfig.from_dict(CLIP_DATA)).state_dict()
-    export_dico(captioner, tmp_path / "ours", tower, {"hidden_size": 64})
+    clip = ClipConfig.from_dict(CLIP_DATA)
+    export_dico(captioner, tmp_path / "ours", clip, ClipModel(clip).state_dict())
     again = import_dico(tmp_path / "ours")
     assert again.config == captioner.config
     for name, value in captioner.state_dict().items():
@@ -196,18 +198,91 @@ def test_export_is_read_back_exactly_and_by_the_rival(tmp_path):
     parts[3].load_state_dict({n.removeprefix("decoder."): written[n] for n in names}, strict=True)
 
 
-def test_exported_vision_towers_compute_alike():
-    vision, model = rival_captioner()[0], perturb(ClipModel(ClipConfig.from_dict(CLIP_DATA)))
-    theirs = vision_to_huggingface(model.state_dict())
-    names = {name: name.removeprefix("vision_model.") for name in vision.state_dict()}
-    assert set(names.values()) == theirs.keys()
-    vision.load_state_dict({name: theirs[short] for name, short in names.items()})
-    pixels = torch.randn(2, 3, 32, 32)
+@pytest.mark.parametrize("quick_gelu", [True, False])
+def test_an_exported_tower_is_built_from_its_config_alone(tmp_path, quick_gelu):
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    data = CLIP_DATA | {
+        "quick_gelu": quick_gelu,
+        "vision_cfg": {"image_size": 40, "layers": 3, "width": 48, "head_width": 12, "patch_size": 10,
+                       "mlp_ratio": 2.0},
+    }  # fmt: skip
+    theirs, clip = rival_clip(data), ClipConfig.from_dict(data)
+    captioner = Captioner(CaptionerConfig(feature_width=48, width=32, num_heads=4, vocab_size=40))
+    export_dico(captioner, tmp_path, clip, theirs.state_dict())
+    config = json.loads((tmp_path / "config.json").read_text())["encoder"]["vision_encoder"]
+    vision = CLIPVisionModel(CLIPVisionConfig(**config)).eval()
+    written, prefix = read_tensors(tmp_path), "encoder.vision_encoder."
+    short = {n.removeprefix(prefix): v for n, v in written.items() if n.startswith(prefix)}
+    full = {name.removeprefix("vision_model."): name for name in vision.state_dict()}
+    vision.load_state_dict({full[name]: value for name, value in short.items()}, strict=True)
+    pixels = torch.randn(2, 3, 40, 40)
     with torch.no_grad():
-        expected = vision(pixels).last_hidden_state
-        torch.testing.assert_close(
-            model.encode_image_tokens(pixels), expected, atol=1e-5, rtol=1e-5
-        )
+        expected = theirs.visual.transformer(theirs.visual._embeds(pixels))
+        found = vision(pixels).last_hidden_state
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+
+
+def test_towers_that_the_layout_cannot_hold_are_refused(tmp_path):
+    captioner = Captioner(CaptionerConfig(feature_width=512, width=32, num_heads=4, vocab_size=40))
+    resnet = ClipConfig.from_dict(RESNET_DATA)
+    with pytest.raises(ConfigError, match=r"ResNet of layers \(1, 2, 1, 1\)"):
+        export_dico(captioner, tmp_path / "out", resnet, ClipModel(resnet).state_dict())
+    clip = ClipConfig.from_dict(CLIP_DATA)
+    with pytest.raises(ConfigError, match="tokens are 64 wide, and the captioner sees 512"):
+        export_dico(captioner, tmp_path / "out", clip, ClipModel(clip).state_dict())
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_flipped_bit_of_an_export_is_noticed(tmp_path):
+    clip = ClipConfig.from_dict(CLIP_DATA)
+    captioner = Captioner(CaptionerConfig(feature_width=64, width=32, num_heads=4, vocab_size=40))
+    export_dico(captioner, tmp_path, clip, ClipModel(clip).state_dict())
+    data = bytearray((tmp_path / "model.safetensors").read_bytes())
+    data[-5] ^= 4
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(DigestError, match=r"model\.safetensors"):
+        import_dico(tmp_path)
+    (tmp_path / "digests.json").unlink()
+    assert isinstance(import_dico(tmp_path), Captioner)
+
+
+def test_a_head_that_is_not_the_word_table_is_refused(tmp_path):
+    parts = rival_captioner()
+    checkpoint(tmp_path, parts, "model.safetensors")
+    tensors = read_tensors(tmp_path)
+    name = "decoder.lm_head.weight"
+    other = tensors[name].clone()
+    other[3, 5] += 1e-3
+    for wrong in (other, other[1:]):
+        save_file(tensors | {name: wrong}, tmp_path / "model.safetensors")
+        with pytest.raises(DataError, match=rf"{name} differs from .*wte\.weight"):
+            import_dico(tmp_path)
+    del tensors[name]
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert isinstance(import_dico(tmp_path), Captioner)
+
+
+@pytest.mark.parametrize(
+    ("part", "setting", "value"),
+    [
+        ("encoder", "hidden_act", "relu"),
+        ("encoder", "layer_norm_eps", 1e-5),
+        ("decoder", "activation_function", "gelu"),
+        ("decoder", "layer_norm_epsilon", 1e-6),
+    ],
+)
+def test_other_activations_and_norms_are_refused(tmp_path, part, setting, value):
+    checkpoint(tmp_path, rival_captioner(), "model.safetensors")
+    config = json.loads((tmp_path / "config.json").read_text())
+    settings = config["encoder"]["encoder"] if part == "encoder" else config["decoder"]
+    del settings[setting]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert isinstance(import_dico(tmp_path), Captioner)
+    settings[setting] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DataError, match=rf"{setting} is {value!r}"):
+        import_dico(tmp_path)
 
 
 class AsOpenAI(torch.nn.Module):
@@ -517,7 +592,6 @@ def test_options_of_files_reach_the_file_they_name(tmp_path, capsys):
 
 
 def test_the_import_command_reads_a_checkpoint(tmp_path, capsys, monkeypatch):
-    from dico.models.captioner import Captioner
     from dico.models.weights import __main__ as command
 
     checkpoint(tmp_path, rival_captioner(), "pytorch_model.bin")
