@@ -364,6 +364,57 @@ def test_low_rank_updates_are_merged_as_the_published_score_uses_them():
     assert sorted(merged) == sorted(name for name in weights if "lora" not in name)
 
 
+RANK = 4
+
+
+def low_rank(theirs: torch.nn.Module):
+    """The updates of a PAC-S++ file, by its names: attention, MLP and patches of both towers."""
+    updates = {
+        "visual.conv1.lora_A": torch.randn(RANK * 8, 3 * 8),  # patches of 8 x 8 pixels
+        "visual.conv1.lora_B": torch.randn(64 * 8, RANK * 8),
+    }
+    for tower in ("visual.transformer", "transformer"):
+        for block in (f"{tower}.resblocks.0", f"{tower}.resblocks.1"):
+            for name, num_in, num_out in [
+                ("attn.in_proj_weight_", 64, 192),
+                ("attn.out_proj.", 64, 64),
+                ("mlp.c_fc.", 64, 256),
+                ("mlp.c_proj.", 256, 64),
+            ]:
+                updates[f"{block}.{name}lora_A"] = torch.randn(RANK, num_in)
+                updates[f"{block}.{name}lora_B"] = torch.randn(num_out, RANK)
+    return {name: 0.1 * value for name, value in updates.items()}
+
+
+@pytest.mark.parametrize("mlp_lora", ["stored", "add"])
+def test_a_pac_plus_plus_file_gives_the_features_of_its_merged_weights(tmp_path, mlp_lora):
+    theirs = rival_clip()
+    state, updates = theirs.state_dict(), low_rank(theirs)
+    assert len(updates) == 2 + 2 * 2 * 4 * 2
+    path = tmp_path / "PAC++_clip_ViT-B-32.pth"
+    torch.save({"state_dict": {**state, **updates}, "epoch": 3}, path)
+    config, tensors = import_clip(path, quick_gelu=True, mlp_lora=mlp_lora)
+    assert config == ClipConfig.from_dict(CLIP_DATA)
+    assert tensors.keys() == state.keys()
+    ours = filled(config, tensors)
+    pixels = torch.randn(2, 3, 32, 32)
+    stored = theirs.encode_image(pixels, normalize=True)
+    assert (ours.encode_image(pixels) - stored).abs().max() > 0.01
+    product = updates["visual.conv1.lora_B"] @ updates["visual.conv1.lora_A"] / 4
+    state["visual.conv1.weight"] += product.view(64, 3, 8, 8)
+    for tower in ("visual.transformer", "transformer"):
+        for block in (f"{tower}.resblocks.0", f"{tower}.resblocks.1"):
+            for weight in ("attn.in_proj_weight", "attn.out_proj.weight"):
+                stem = f"{block}.{weight}_" if "in_proj" in weight else f"{block}.attn.out_proj."
+                state[f"{block}.{weight}"] += (
+                    updates[f"{stem}lora_B"] @ updates[f"{stem}lora_A"] / 4
+                )
+            for layer in ("mlp.c_fc", "mlp.c_proj") if mlp_lora == "add" else ():
+                stem = f"{block}.{layer}."
+                state[f"{stem}weight"] += updates[f"{stem}lora_B"] @ updates[f"{stem}lora_A"] / 4
+    assert_features_alike(ours, theirs)  # whose weights the state dict is
+
+
 @pytest.fixture
 def publish(tmp_path, monkeypatch):
     """Makes a model known to open_clip by a name, and its weights by the tag ``own``."""
