@@ -10,7 +10,7 @@ from dico.errors import ConfigError, DataError, DigestError
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface import HuggingFaceCaptioner, load, open_checkpoint, save
 from dico.policy import HuggingFacePolicy
-from tests.policy.families import PROMPT, git, llava, write_checkpoint
+from tests.policy.families import PROMPT, git, llava, vision_encoder_decoder, write_checkpoint
 
 CAPTIONS = ["a red circle", "a blue square"]
 
@@ -77,6 +77,18 @@ def test_weights_that_are_missing_are_not_left_at_random(folder):
     save_file(rest, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(DataError, match=f"weight {name} is missing"):
         opened(folder)
+
+
+def test_a_checkpoint_may_lack_the_pooler(tmp_path):
+    """As TrOCR's do: nothing that captions reads it."""
+    folder = write_checkpoint(vision_encoder_decoder, tmp_path / "theirs", CAPTIONS)
+    weights = load_file(folder / "model.safetensors")
+    rest = {name: value for name, value in weights.items() if ".pooler." not in name}
+    assert len(rest) == len(weights) - 2
+    pixels = torch.randn(1, 3, 32, 32)
+    expected = opened(folder).encode(pixels)
+    save_file(rest, folder / "model.safetensors", {"format": "pt"})
+    assert torch.equal(opened(folder).encode(pixels), expected)
 
 
 @pytest.mark.parametrize(
