@@ -24,6 +24,7 @@ from dico.models.clip import ClipConfig
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.files import Tensors, read_tensors
 from dico.models.weights.fit import require_fit
+from dico.models.weights.huggingface_vision import clip_vision_config, vision_to_huggingface
 from dico.storage import verify_digests, write_digests
 from dico.storage.digests import DIGESTS
 
@@ -104,7 +105,8 @@ def export_dico(
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    theirs = {f"encoder.vision_encoder.{k}": v for k, v in vision_to_huggingface(tensors).items()}
+    tower = vision_to_huggingface(clip, tensors)
+    theirs = {f"encoder.vision_encoder.{name}": value for name, value in tower.items()}
     theirs |= captioner_to_huggingface(captioner)
     layout = torch.contiguous_format  # no two names share memory
     contiguous = {k: v.detach().cpu().clone(memory_format=layout) for k, v in theirs.items()}
@@ -246,31 +248,6 @@ def _matrix(tensors: Tensors, name: str) -> Tensor:
     return tensors[name]
 
 
-def clip_vision_config(clip: ClipConfig) -> dict[str, Any]:
-    """A vision tower's settings under the names of transformers' ``CLIPVisionConfig``.
-
-    Raises:
-        ConfigError: it is a ResNet.
-    """
-    vision = clip.vision_cfg
-    if vision.is_resnet:
-        raise ConfigError(
-            f"export: the authors' layout holds vision transformers, got a ResNet of layers "
-            f"{vision.layers}; keep our own folder, by Captioner.save"
-        )
-    return {
-        "model_type": "clip_vision_model",
-        "hidden_size": vision.width,
-        "intermediate_size": int(vision.width * vision.mlp_ratio),
-        "num_hidden_layers": vision.layers,
-        "num_attention_heads": vision.width // vision.head_width,
-        "image_size": vision.image_size,
-        "patch_size": vision.patch_size,
-        "projection_dim": clip.embed_dim,
-        "hidden_act": "quick_gelu" if clip.quick_gelu else "gelu",
-    }
-
-
 def huggingface_config(config: CaptionerConfig, vision: Mapping[str, Any]) -> dict[str, Any]:
     """The content of the authors' config.json; ``vision`` as of `clip_vision_config`."""
     bos, eos, pad = (config.vocab_size - n for n in (3, 2, 1))
@@ -329,34 +306,3 @@ def huggingface_config(config: CaptionerConfig, vision: Mapping[str, Any]) -> di
 
 def _count(tensors: Tensors, pattern: str) -> int:
     return len({found[1] for name in tensors if (found := re.match(pattern, name))})
-
-
-_VISION = {
-    "visual.class_embedding": "embeddings.class_embedding",
-    "visual.conv1.weight": "embeddings.patch_embedding.weight",
-    "visual.positional_embedding": "embeddings.position_embedding.weight",
-}
-_VISION_NORMS = {"visual.ln_pre": "pre_layrnorm", "visual.ln_post": "post_layernorm"}
-_VISION_LAYER = {
-    "ln_1": "layer_norm1",
-    "attn.out_proj": "self_attn.out_proj",
-    "ln_2": "layer_norm2",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-}
-
-
-def vision_to_huggingface(tensors: Tensors) -> Tensors:
-    """A vision tower's weights (``visual.*``) under transformers' CLIP names, without the projection."""
-    theirs = {name: tensors[ours] for ours, name in _VISION.items()}
-    for kind in ("weight", "bias"):
-        for ours, name in _VISION_NORMS.items():
-            theirs[f"{name}.{kind}"] = tensors[f"{ours}.{kind}"]
-        for index in range(_count(tensors, r"visual\.transformer\.resblocks\.(\d+)\.")):
-            block, layer = f"visual.transformer.resblocks.{index}", f"encoder.layers.{index}"
-            for ours, name in _VISION_LAYER.items():
-                theirs[f"{layer}.{name}.{kind}"] = tensors[f"{block}.{ours}.{kind}"]
-            merged = tensors[f"{block}.attn.in_proj_{kind}"].chunk(3)
-            for part, value in zip("qkv", merged, strict=True):
-                theirs[f"{layer}.self_attn.{part}_proj.{kind}"] = value
-    return theirs
