@@ -234,6 +234,17 @@ def test_other_activations_and_norms_are_refused(tmp_path, part, setting, value)
         import_dico(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "config", ["[]", "{", '{"encoder": []}', '{"encoder": {"encoder": []}, "decoder": {}}']
+)
+def test_a_config_of_something_else_ends_in_one_line(tmp_path, config):
+    checkpoint(tmp_path, rival_captioner(), "model.safetensors")
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(DataError, match="not a DiCO checkpoint") as wrong:
+        import_dico(tmp_path)
+    assert "\n" not in str(wrong.value)
+
+
 def test_the_import_command_reads_a_checkpoint(tmp_path, capsys, monkeypatch):
     from dico.models.weights import __main__ as command
 

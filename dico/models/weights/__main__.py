@@ -8,14 +8,14 @@ python -m dico.models.weights captioner CHECKPOINT FOLDER
 import argparse
 import dataclasses
 import sys
+from typing import get_args
 
 from dico.errors import DicoError
+from dico.models.evaluator import Weights
 from dico.models.preprocessing import INTERPOLATIONS, ClipPixels
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.huggingface import import_dico
 from dico.models.weights.prepare import ClipSource, prepare_evaluator
-
-WEIGHTS = ("clip", "pac", "tower")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluator.add_argument("--clip", required=True, help="open_clip MODEL:TAG, or a file")
     evaluator.add_argument("--pac", required=True, help="PAC-S or PAC-S++ .pth file")
     evaluator.add_argument("--tower", default="", help="the captioner's CLIP, if not --clip")
-    for kind in WEIGHTS:
+    for kind in get_args(Weights):
         _add_file_options(evaluator, kind)
     evaluator.add_argument("--w", type=float, default=2.0, help="factor of PAC-S (default 2.0)")
     captioner = commands.add_parser("captioner", help="a checkpoint of the DiCO authors")

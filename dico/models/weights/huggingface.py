@@ -76,7 +76,7 @@ def import_dico(
         raise DataError(f"{where} do not make a captioner: {error}") from None
     except KeyError as error:
         raise DataError(f"{folder}: {error} is missing; not a DiCO checkpoint") from None
-    except (OSError, ValueError, TypeError, RuntimeError, IndexError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{folder}: not a DiCO checkpoint: {reason}") from None
     return captioner.eval()
