@@ -198,10 +198,9 @@ def _embed(folder: Path, pictures: dict[str, Path]) -> tuple[dict[str, Any], dic
     with progress("embedding pictures", total=len(ids), unit="picture") as bar:
         for start in range(0, len(ids), _IMAGE_BATCH):
             batch = ids[start : start + _IMAGE_BATCH]
-            pixels = torch.stack(
-                [scorers["clip"].preprocess(load_image(str(pictures[i]))) for i in batch]
-            )
+            loaded = [load_image(str(pictures[i])) for i in batch]
             for kind, scorer in scorers.items():
+                pixels = torch.stack([scorer.preprocess(picture) for picture in loaded])
                 rows = scorer.embed_images(pixels).cpu().numpy()
                 embeddings[kind].update(zip(batch, rows, strict=True))
             bar.advance(len(batch))

@@ -6,6 +6,9 @@ whose vision tower feeds the captioner instead (the paper sees by ViT-L/14 and j
 
     config.json  clip.safetensors  pac.safetensors  [tower.safetensors]  tokenizer/  digests.json
 
+Each set of weights is given the pixels that it was trained on: the base CLIP's, unless the config
+says otherwise.
+
 B images, N captions, K candidates per image, T tokens, E embedding.
 """
 
@@ -22,12 +25,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dico.config_schema import check
-from dico.errors import DataError
+from dico.config_schema import check, from_dict
+from dico.errors import ConfigError, DataError
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.empty import WithoutValues
 from dico.models.frame import Frame, centre_square
-from dico.models.preprocessing import normalise, preprocess
+from dico.models.preprocessing import ClipPixels, normalise, preprocess
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.fit import require_fit
 from dico.storage import verify_digests, write_digests
@@ -36,13 +39,12 @@ from dico.storage.digests import read_digests
 FORMAT = 1
 CONFIG_FILE = "config.json"
 Weights = Literal["clip", "pac", "tower"]
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_OWN_PIXELS = ("pac_pixels", "tower_pixels")
 
 
 @dataclass(frozen=True)
-class EvaluatorConfig:
-    """What an evaluator is, beside its weights."""
+class EvaluatorConfig(ClipPixels):
+    """What an evaluator is, beside its weights; its pixels are the base CLIP's."""
 
     clip: ClipConfig = field(default_factory=ClipConfig)
     """Architecture of both sets of weights."""
@@ -52,18 +54,15 @@ class EvaluatorConfig:
     """Factor of the cosine in PAC-S (2.0 in the paper; some PAC-S++ code uses 2.5)."""
     prompt: str = "A photo depicts "
     """Written before a caption by the published scores (not by the reward)."""
-    image_mean: tuple[float, ...] = CLIP_MEAN
-    """Mean of the three channels, on the 0..1 scale."""
-    image_std: tuple[float, ...] = CLIP_STD
-    """Standard deviation of the three channels, on the 0..1 scale."""
-    interpolation: str = "bicubic"
-    """How a picture is resized: bicubic or bilinear."""
+    pac_pixels: ClipPixels | None = None
+    """Pixels of the PAC-tuned weights, if they are not the base CLIP's."""
+    tower_pixels: ClipPixels | None = None
+    """Pixels of the third CLIP, if they are not the base CLIP's."""
 
     def __post_init__(self) -> None:
         """Checks ranges."""
+        super().__post_init__()
         check(self.w > 0, "w", self.w, "must be positive")
-        known = ("bicubic", "bilinear")
-        check(self.interpolation in known, "interpolation", self.interpolation, f"one of {known}")
 
     @property
     def image_size_px(self) -> int:
@@ -75,11 +74,19 @@ class EvaluatorConfig:
         """The square that the vision tower sees."""
         return centre_square(self.image_size_px, self.interpolation)
 
+    def of(self, weights: Weights) -> "EvaluatorConfig":
+        """The config of one set of weights: ``clip`` is their architecture, the pixels are theirs."""
+        third = self.tower if weights == "tower" else None
+        pixels = {"pac": self.pac_pixels, "tower": self.tower_pixels}.get(weights)
+        own = dataclasses.asdict(pixels) if pixels else {}
+        return dataclasses.replace(self, clip=third or self.clip, **own)
+
     def to_json(self) -> str:
-        """The content of config.json."""
+        """The content of config.json; what is None is left out."""
         data = {"format": FORMAT, **dataclasses.asdict(self)}
-        if self.tower is None:
-            del data["tower"]
+        for name in ("tower", *_OWN_PIXELS):
+            if data[name] is None:
+                del data[name]
         return json.dumps(data, indent=1, sort_keys=True)
 
     @classmethod
@@ -98,8 +105,10 @@ class EvaluatorConfig:
             data["tower"] = ClipConfig.from_dict(tower) if tower else None
             for name in ("image_mean", "image_std"):
                 data[name] = tuple(data[name])
+            for name in data.keys() & set(_OWN_PIXELS):
+                data[name] = from_dict(ClipPixels, data[name], name)
             return cls(**data)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise DataError(f"{where}: not an evaluator's config: {error}") from None
 
 
@@ -183,8 +192,7 @@ class Evaluator:
         config = EvaluatorConfig.from_json(text, str(config_path))
         if weights == "tower" and config.tower is None:
             weights = "clip"
-        if weights == "tower" and config.tower is not None:
-            config = dataclasses.replace(config, clip=config.tower)
+        config = config.of(weights)
         model = empty_model(ClipModel, config.clip)
         load_weights(model, folder / f"{weights}.safetensors")
         parts = [str(read_digests(folder)[f"{weights}.safetensors"]["sha256"]), text]

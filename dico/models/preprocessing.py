@@ -3,6 +3,7 @@
 B pictures, H x W pixels of a frame.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dico.config_schema import check
 from dico.models.frame import Frame
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+INTERPOLATIONS = ("bicubic", "bilinear")
 
 
 class Preprocessing(Protocol):
@@ -30,6 +36,27 @@ class Preprocessing(Protocol):
     def image_std(self) -> tuple[float, ...]:
         """Standard deviation of the three channels, on the 0..1 scale."""
         ...
+
+
+@dataclass(frozen=True)
+class ClipPixels:
+    """How a picture becomes a CLIP's pixels, the size apart; the defaults are OpenAI's."""
+
+    image_mean: tuple[float, ...] = CLIP_MEAN
+    """Mean of the three channels, on the 0..1 scale."""
+    image_std: tuple[float, ...] = CLIP_STD
+    """Standard deviation of the three channels, on the 0..1 scale."""
+    interpolation: str = "bicubic"
+    """How a picture is resized: bicubic or bilinear."""
+
+    def __post_init__(self) -> None:
+        """Checks ranges."""
+        for name in ("image_mean", "image_std"):
+            value = getattr(self, name)
+            check(len(value) == 3, name, value, "must be three numbers")
+        check(min(self.image_std) > 0, "image_std", self.image_std, "must be positive")
+        known = self.interpolation in INTERPOLATIONS
+        check(known, "interpolation", self.interpolation, f"one of {INTERPOLATIONS}")
 
 
 def preprocess(picture: Image.Image, config: Preprocessing) -> Tensor:

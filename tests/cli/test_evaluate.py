@@ -1,7 +1,9 @@
 """``dico evaluate`` from files to a page, with an evaluator that is small but real."""
 
 import json
+import shutil
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -166,3 +168,31 @@ def test_partial_says_how_much(folder, capsys):
     printed = capsys.readouterr().out
     assert "scored 5 of 12 images" in printed
     assert "left out: captions without references zebra" in printed
+
+
+def test_each_evaluator_sees_the_pixels_of_its_own(folder, evaluator):
+    from dico.data.images import load_image
+    from dico.models.evaluator import Evaluator
+    from dico.storage import write_digests
+
+    path = Path(evaluator) / "config.json"
+    shutil.copyfile(path.with_name("clip.safetensors"), path.with_name("pac.safetensors"))
+    pixels = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.3, 0.5]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pac_pixels": pixels}))
+    write_digests(evaluator)
+    arguments = ("dico.json", "--references", "references.json", "--no-meteor")
+    arguments += ("--images", f"{folder}/images", "--evaluator", evaluator)
+    assert run(folder, *arguments, "--output", f"{folder}/out") == 0
+    rows = pq.read_table(folder / "out" / "per_image.parquet").to_pylist()
+    found = [row for row in rows if row["system"] == "dico"]
+    assert len(found) == len(IDS)
+    for kind, weight in (("clip", 2.5), ("pac", 2.0)):
+        judge = Evaluator.load(evaluator, kind)
+        for row in found:
+            name = folder / "images" / f"COCO_val2014_{row['image_id']}.jpg"
+            image = judge.embed_images(judge.preprocess(load_image(str(name)))[None])
+            cosine = (
+                image @ judge.embed_texts([GOOD[row["image_id"]]], "A photo depicts ").T
+            ).item()
+            assert row[f"{kind}_score"] == pytest.approx(weight * max(cosine, 0), abs=1e-5)
+    assert sum(row["pac_score"] > 0 for row in found) > 6

@@ -1,5 +1,7 @@
 """The evaluator's folder, and its preprocessing against torchvision's."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,36 @@ def test_texts_and_their_ids_embed_alike(folder):
 
 def test_nothing_of_an_evaluator_trains(folder):
     assert not any(p.requires_grad for p in Evaluator.load(folder).model.parameters())
+
+
+def test_a_config_from_before_own_pixels_means_what_it_meant():
+    """One mean and deviation for every set of weights."""
+    text = """{"format": 1, "w": 2.0, "prompt": "", "interpolation": "bilinear",
+        "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6],
+        "clip": {"embed_dim": 16}, "tower": {"embed_dim": 24}}"""
+    config = EvaluatorConfig.from_json(text, "config.json")
+    for weights, width in (("clip", 16), ("pac", 16), ("tower", 24)):
+        own = config.of(weights)
+        assert own.clip.embed_dim == width
+        assert (own.image_mean, own.image_std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+        assert own.interpolation == "bilinear"
+    assert EvaluatorConfig.from_json(config.to_json(), "") == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_mean": [0.5]}, "image_mean: must be three numbers"),
+        ({"image_std": [0.5, 0.5, 0.0]}, "image_std: must be positive"),
+        ({"interpolation": "nearest"}, "interpolation: one of"),
+        ({"tower_pixels": {"image_std": [0.5]}}, r"tower_pixels.*three numbers"),
+        ({"pac_pixels": {"mean": [0.5]}}, r"pac_pixels\.mean: unknown setting"),
+    ],
+)
+def test_pixels_out_of_range_are_refused_by_name(change, message):
+    data = json.loads(CONFIG.to_json()) | change
+    with pytest.raises(DataError, match=rf"^config\.json: .*{message}"):
+        EvaluatorConfig.from_json(json.dumps(data), "config.json")
 
 
 def test_broken_folders_are_named(folder):

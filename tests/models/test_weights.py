@@ -1,186 +1,17 @@
-"""Weights of others on files of the very same layout, with rival implementations as oracles."""
+"""CLIPs of others on files of the very same layout, with open_clip as the oracle."""
 
-import json
 import pickle
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from dico.decoding import DecodingConfig, beam_search
-from dico.errors import ConfigError, DataError
-from dico.models.clip import ClipConfig, ClipModel
-from dico.models.torchvision_compat import ensure_torchvision_imports
+from dico.errors import ConfigError, DataError, StorageError
+from dico.models.clip import ClipConfig
 from dico.models.weights.clip import import_clip, load_open_clip, merge_lora
 from dico.models.weights.files import read_tensors
-from dico.models.weights.huggingface import export_dico, import_dico, vision_to_huggingface
+from dico.models.weights.huggingface import import_dico
 from dico.storage import sha256_file
-
-ensure_torchvision_imports()
-CLIP_DATA = {
-    "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
-    "text_cfg": {"context_length": 16, "vocab_size": 50, "width": 64, "heads": 1, "layers": 2},
-    "quick_gelu": True,
-}
-SIZES = {"width": 32, "layers": 2, "heads": 4, "vocab_size": 40, "feature_width": 64}
-
-
-def perturb(model: torch.nn.Module) -> torch.nn.Module:
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for value in model.parameters():
-            value.add_(0.15 * torch.randn_like(value))
-    return model.eval()
-
-
-def rival_clip() -> torch.nn.Module:
-    from open_clip.model import CLIP
-
-    return perturb(CLIP(**ClipConfig.from_dict(CLIP_DATA).to_dict()))
-
-
-def rival_captioner():
-    """The parts of an authors' checkpoint, in transformers' own classes."""
-    from transformers import (
-        BertConfig,
-        BertModel,
-        CLIPVisionConfig,
-        CLIPVisionModel,
-        GPT2Config,
-        GPT2LMHeadModel,
-    )
-
-    width, vocab_size = SIZES["width"], SIZES["vocab_size"]
-    bert = BertConfig(
-        hidden_size=width,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=20,
-        vocab_size=99,
-    )
-    gpt2 = GPT2Config(
-        n_embd=width,
-        n_layer=2,
-        n_head=4,
-        n_inner=64,
-        n_positions=30,
-        vocab_size=vocab_size,
-        add_cross_attention=True,
-        is_decoder=True,
-        bos_token_id=vocab_size - 3,
-        eos_token_id=vocab_size - 2,
-        pad_token_id=vocab_size - 1,
-    )
-    vision = CLIPVisionConfig(
-        hidden_size=64,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=1,
-        image_size=32,
-        patch_size=8,
-    )
-    parts = (CLIPVisionModel(vision), torch.nn.Linear(64, width), BertModel(bert))
-    return (*(perturb(part) for part in parts), perturb(GPT2LMHeadModel(gpt2)))
-
-
-def checkpoint(folder, parts, name: str) -> None:
-    """Writes an authors' checkpoint, with the buffers that transformers 4.20 stored."""
-    vision, projection, bert, gpt2 = parts
-    prefixed = {
-        "encoder.vision_encoder.": vision.state_dict(),
-        "encoder.vis_enc_to_enc_proj.": projection.state_dict(),
-        "encoder.encoder.": bert.state_dict(),
-        "decoder.": gpt2.state_dict(),
-    }
-    tensors = {
-        prefix + key.removeprefix("vision_model."): value.clone()
-        for prefix, state in prefixed.items()
-        for key, value in state.items()
-    }
-    tensors["encoder.encoder.embeddings.position_ids"] = torch.arange(20)[None]
-    for layer in range(2):
-        attention = f"decoder.transformer.h.{layer}.attn"
-        tensors[f"{attention}.bias"] = torch.ones(1, 1, 30, 30, dtype=torch.uint8).tril()
-        tensors[f"{attention}.masked_bias"] = torch.tensor(-1e4)
-    encoder = {"model_type": "vision-encoder-encoder", "encoder": bert.config.to_dict()}
-    config = {
-        "model_type": "vision-encoder-decoder",
-        "encoder": encoder,
-        "decoder": gpt2.config.to_dict(),
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    if name.endswith(".bin"):
-        torch.save(tensors, folder / name)
-    else:
-        save_file(tensors, folder / name)
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
-def test_authors_checkpoint_gives_their_logits_and_captions(tmp_path, name):
-    from transformers import EncoderDecoderModel
-    from transformers.modeling_outputs import BaseModelOutput
-
-    parts = rival_captioner()
-    checkpoint(tmp_path, parts, name)
-    captioner = import_dico(tmp_path)
-    vision, projection, bert, gpt2 = parts
-    torch.manual_seed(1)
-    with torch.no_grad():
-        pixels = torch.randn(4, 3, 32, 32)
-        features = vision(pixels).last_hidden_state
-        expected = bert(inputs_embeds=projection(features)).last_hidden_state
-        memory = captioner.encode(features)
-        torch.testing.assert_close(memory, expected, atol=1e-5, rtol=0)
-        tokens = torch.randint(0, 37, (4, 9))
-        logits = gpt2(tokens, encoder_hidden_states=expected).logits
-        torch.testing.assert_close(captioner.logits(memory, tokens), logits, atol=1e-5, rtol=1e-5)
-    found = beam_search(captioner, memory, DecodingConfig(max_tokens=12, eos_at_limit="open"))
-    theirs = EncoderDecoderModel(encoder=bert, decoder=gpt2).eval()
-    captions = theirs.generate(
-        encoder_outputs=BaseModelOutput(last_hidden_state=expected),
-        decoder_start_token_id=37,
-        suppress_tokens=[37, 39],
-        num_beams=5,
-        num_return_sequences=5,
-        max_length=12,
-        do_sample=False,
-    )
-    width = captions.shape[1]
-    assert torch.equal(found.tokens.flatten(0, 1)[:, :width], captions)
-
-
-def test_export_is_read_back_exactly_and_by_the_rival(tmp_path):
-    parts = rival_captioner()
-    (tmp_path / "theirs").mkdir()
-    checkpoint(tmp_path / "theirs", parts, "model.safetensors")
-    captioner = import_dico(tmp_path / "theirs")
-    tower = ClipModel(ClipConfig.from_dict(CLIP_DATA)).state_dict()
-    export_dico(captioner, tmp_path / "ours", tower, {"hidden_size": 64})
-    again = import_dico(tmp_path / "ours")
-    assert again.config == captioner.config
-    for name, value in captioner.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
-    written = read_tensors(tmp_path / "ours")
-    unknown = read_tensors(tmp_path / "theirs").keys() - written.keys()
-    assert all(name.endswith(("bias", "position_ids")) for name in unknown)
-    names = [name for name in written if name.startswith("decoder.")]
-    parts[3].load_state_dict({n.removeprefix("decoder."): written[n] for n in names}, strict=True)
-
-
-def test_exported_vision_towers_compute_alike():
-    vision, model = rival_captioner()[0], perturb(ClipModel(ClipConfig.from_dict(CLIP_DATA)))
-    theirs = vision_to_huggingface(model.state_dict())
-    names = {name: name.removeprefix("vision_model.") for name in vision.state_dict()}
-    assert set(names.values()) == theirs.keys()
-    vision.load_state_dict({name: theirs[short] for name, short in names.items()})
-    pixels = torch.randn(2, 3, 32, 32)
-    with torch.no_grad():
-        expected = vision(pixels).last_hidden_state
-        torch.testing.assert_close(
-            model.encode_image_tokens(pixels), expected, atol=1e-5, rtol=1e-5
-        )
+from tests.models.clips import CLIP_DATA, RESNET_DATA, assert_features_alike, filled, rival_clip
 
 
 class AsOpenAI(torch.nn.Module):
@@ -201,30 +32,29 @@ class AsOpenAI(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_openai_archives_are_read_without_running_them(tmp_path):
-    theirs = rival_clip().half().float()
+@pytest.mark.parametrize("data", [CLIP_DATA, RESNET_DATA])
+def test_openai_archives_are_read_without_running_them(tmp_path, data):
+    theirs = rival_clip(data).half().float()
     path = tmp_path / "ViT-tiny.pt"
     traced = torch.jit.trace(AsOpenAI(theirs), torch.randn(1, 3, 32, 32))
     torch.jit.save(traced.half(), path)
+    theirs.float()  # what is traced shares its weights
     config, tensors = import_clip(path, quick_gelu=True)
-    assert config == ClipConfig.from_dict(CLIP_DATA)
+    assert config == ClipConfig.from_dict(data)
     for name, value in theirs.state_dict().items():
         assert torch.equal(tensors[name], value), name
+    assert_features_alike(filled(config, tensors), theirs)
 
 
+@pytest.mark.parametrize("data", [CLIP_DATA, RESNET_DATA])
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_pac_checkpoints_give_open_clips_features(tmp_path, wrap, prefix):
-    theirs = rival_clip()
+def test_pac_checkpoints_give_open_clips_features(tmp_path, wrap, prefix, data):
+    theirs = rival_clip(data)
     path = tmp_path / "clip_ViT-B-32.pth"
     torch.save(wrap({prefix + name: value for name, value in theirs.state_dict().items()}), path)
     config, tensors = import_clip(path, quick_gelu=True, sha256=sha256_file(path))
-    ours = ClipModel(config).eval()
-    ours.load_state_dict(tensors)
-    tokens = torch.tensor([[47, 3, 9, 49] + [0] * 12])
-    with torch.no_grad():
-        expected = theirs.encode_text(tokens, normalize=True)
-        torch.testing.assert_close(ours.encode_text(tokens), expected, atol=1e-5, rtol=0)
+    assert_features_alike(filled(config, tensors), theirs)
     with pytest.raises(DataError, match="SHA-256"):
         import_clip(path, quick_gelu=True, sha256="0" * 64)
 
@@ -263,17 +93,66 @@ def test_low_rank_updates_are_merged_as_the_published_score_uses_them():
     assert sorted(merged) == sorted(name for name in weights if "lora" not in name)
 
 
-def test_open_clip_names_and_files(tmp_path):
-    import open_clip
+RANK = 4
 
+
+def low_rank(theirs: torch.nn.Module):
+    """The updates of a PAC-S++ file, by its names: attention, MLP and patches of both towers."""
+    updates = {
+        "visual.conv1.lora_A": torch.randn(RANK * 8, 3 * 8),  # patches of 8 x 8 pixels
+        "visual.conv1.lora_B": torch.randn(64 * 8, RANK * 8),
+    }
+    for tower in ("visual.transformer", "transformer"):
+        for block in (f"{tower}.resblocks.0", f"{tower}.resblocks.1"):
+            for name, num_in, num_out in [
+                ("attn.in_proj_weight_", 64, 192),
+                ("attn.out_proj.", 64, 64),
+                ("mlp.c_fc.", 64, 256),
+                ("mlp.c_proj.", 256, 64),
+            ]:
+                updates[f"{block}.{name}lora_A"] = torch.randn(RANK, num_in)
+                updates[f"{block}.{name}lora_B"] = torch.randn(num_out, RANK)
+    return {name: 0.1 * value for name, value in updates.items()}
+
+
+@pytest.mark.parametrize("mlp_lora", ["stored", "add"])
+def test_a_pac_plus_plus_file_gives_the_features_of_its_merged_weights(tmp_path, mlp_lora):
     theirs = rival_clip()
-    name = "dico-test-tiny"
-    (tmp_path / f"{name}.json").write_text(json.dumps(CLIP_DATA))
-    open_clip.add_model_config(tmp_path / f"{name}.json")
-    torch.save(theirs.state_dict(), tmp_path / "weights.pt")
-    config, tensors = load_open_clip(name, str(tmp_path / "weights.pt"))
+    state, updates = theirs.state_dict(), low_rank(theirs)
+    assert len(updates) == 2 + 2 * 2 * 4 * 2
+    path = tmp_path / "PAC++_clip_ViT-B-32.pth"
+    torch.save({"state_dict": {**state, **updates}, "epoch": 3}, path)
+    config, tensors = import_clip(path, quick_gelu=True, mlp_lora=mlp_lora)
     assert config == ClipConfig.from_dict(CLIP_DATA)
-    assert all(torch.equal(tensors[key], value) for key, value in theirs.state_dict().items())
+    assert tensors.keys() == state.keys()
+    ours = filled(config, tensors)
+    pixels = torch.randn(2, 3, 32, 32)
+    stored = theirs.encode_image(pixels, normalize=True)
+    assert (ours.encode_image(pixels) - stored).abs().max() > 0.01
+    product = updates["visual.conv1.lora_B"] @ updates["visual.conv1.lora_A"] / 4
+    state["visual.conv1.weight"] += product.view(64, 3, 8, 8)
+    for tower in ("visual.transformer", "transformer"):
+        for block in (f"{tower}.resblocks.0", f"{tower}.resblocks.1"):
+            for weight in ("attn.in_proj_weight", "attn.out_proj.weight"):
+                stem = f"{block}.{weight}_" if "in_proj" in weight else f"{block}.attn.out_proj."
+                state[f"{block}.{weight}"] += (
+                    updates[f"{stem}lora_B"] @ updates[f"{stem}lora_A"] / 4
+                )
+            for layer in ("mlp.c_fc", "mlp.c_proj") if mlp_lora == "add" else ():
+                stem = f"{block}.{layer}."
+                state[f"{stem}weight"] += updates[f"{stem}lora_B"] @ updates[f"{stem}lora_A"] / 4
+    assert_features_alike(ours, theirs)  # whose weights the state dict is
+
+
+@pytest.mark.parametrize("data", [CLIP_DATA, RESNET_DATA])
+def test_open_clip_names_and_files(tmp_path, publish, data):
+    theirs = rival_clip(data)
+    publish("dico-test-tiny", data, theirs)
+    for pretrained in ("own", str(tmp_path / "dico-test-tiny.pt")):
+        config, tensors = load_open_clip("dico-test-tiny", pretrained)
+        assert config == ClipConfig.from_dict(data)
+        assert all(torch.equal(tensors[key], value) for key, value in theirs.state_dict().items())
+        assert_features_alike(filled(config, tensors), theirs)
     with pytest.raises(ConfigError, match="known are"):
         load_open_clip("ViT-B-32", "nowhere")
     with pytest.raises(ConfigError, match="no model"):
@@ -320,39 +199,18 @@ def test_weights_of_something_else_are_named(tmp_path):
         import_dico(tmp_path)
 
 
-def test_an_evaluator_is_made_of_three_files(tmp_path):
-    from dico.models.evaluator import Evaluator
-    from dico.models.weights.prepare import ClipSource, prepare_evaluator
-
-    sources = {}
-    for seed, (name, width) in enumerate([("clip", 64), ("pac", 64), ("tower", 128)]):
-        torch.manual_seed(seed)
-        vision = CLIP_DATA["vision_cfg"] | {"width": width}
-        data = CLIP_DATA | {"vision_cfg": vision}
-        torch.save(ClipModel(ClipConfig.from_dict(data)).state_dict(), tmp_path / f"{name}.pt")
-        sources[name] = ClipSource(str(tmp_path / f"{name}.pt"))
-    folder = tmp_path / "evaluator"
-    prepare_evaluator(folder, sources["clip"], sources["pac"], sources["tower"])
-    loaded = {name: Evaluator.load(folder, name) for name in sources}
-    assert loaded["pac"].tokenizer.vocab_size == 49409
-    widths = {name: e.config.clip.vision_cfg.width for name, e in loaded.items()}
-    assert widths == {"clip": 64, "pac": 64, "tower": 128}
-    assert len({evaluator.digest for evaluator in loaded.values()}) == 3
-    prepare_evaluator(tmp_path / "two", sources["clip"], sources["pac"])
-    assert Evaluator.load(tmp_path / "two", "tower").config.clip.vision_cfg.width == 64
-    with pytest.raises(ConfigError, match="one architecture"):
-        prepare_evaluator(folder, sources["clip"], sources["tower"])
-    with pytest.raises(ConfigError, match="no file"):
-        ClipSource("nowhere.pt").load()
+@pytest.mark.parametrize("quick_gelu", [True, False])
+def test_a_tag_tells_its_activation(publish, quick_gelu):
+    data = CLIP_DATA | {"quick_gelu": False}
+    theirs = rival_clip(data | {"quick_gelu": quick_gelu})
+    publish("dico-test-tiny", data, theirs, quick_gelu=quick_gelu)
+    config, tensors = load_open_clip("dico-test-tiny", "own")
+    assert config.quick_gelu is quick_gelu
+    assert_features_alike(filled(config, tensors), theirs)
 
 
-def test_the_import_command_reads_a_checkpoint(tmp_path, capsys, monkeypatch):
-    from dico.models.captioner import Captioner
-    from dico.models.weights import __main__ as command
-
-    checkpoint(tmp_path, rival_captioner(), "pytorch_model.bin")
-    assert command.main(["captioner", str(tmp_path), str(tmp_path / "out")]) == 65
-    assert "one vocabulary" in capsys.readouterr().err
-    monkeypatch.setattr(command.Tokenizer, "clip", lambda: None)
-    assert command.main(["captioner", str(tmp_path), str(tmp_path / "out")]) == 0
-    assert Captioner.load(tmp_path / "out").config.vocab_size == SIZES["vocab_size"]
+def test_a_tag_that_cannot_be_fetched_is_told_in_a_line(publish, tmp_path):
+    publish("dico-test-tiny", CLIP_DATA, rival_clip(), file=str(tmp_path / "absent.pt"))
+    with pytest.raises(StorageError, match=r"dico-test-tiny:own: .*give a file") as wrong:
+        load_open_clip("dico-test-tiny", "own")
+    assert "\n" not in str(wrong.value)

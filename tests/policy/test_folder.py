@@ -4,12 +4,13 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from dico.errors import ConfigError, DataError, DigestError
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface import HuggingFaceCaptioner, load, open_checkpoint, save
 from dico.policy import HuggingFacePolicy
-from tests.policy.families import PROMPT, git, llava, write_checkpoint
+from tests.policy.families import PROMPT, git, llava, vision_encoder_decoder, write_checkpoint
 
 CAPTIONS = ["a red circle", "a blue square"]
 
@@ -67,6 +68,38 @@ def test_weights_of_another_shape_are_refused(folder):
     (folder / "config.json").write_text(json.dumps(data | {"intermediate_size": 40}))
     with pytest.raises(DataError, match="not a captioner of transformers"):
         opened(folder)
+
+
+def test_weights_that_are_missing_are_not_left_at_random(folder):
+    weights = load_file(folder / "model.safetensors")
+    name = "git.encoder.layer.1.attention.self.key.weight"
+    rest = {key: value for key, value in weights.items() if key != name}
+    save_file(rest, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(DataError, match=f"weight {name} is missing"):
+        opened(folder)
+
+
+def test_a_checkpoint_may_lack_the_pooler(tmp_path):
+    """As TrOCR's do: nothing that captions reads it."""
+    folder = write_checkpoint(vision_encoder_decoder, tmp_path / "theirs", CAPTIONS)
+    weights = load_file(folder / "model.safetensors")
+    rest = {name: value for name, value in weights.items() if ".pooler." not in name}
+    assert len(rest) == len(weights) - 2
+    pixels = torch.randn(1, 3, 32, 32)
+    expected = opened(folder).encode(pixels)
+    save_file(rest, folder / "model.safetensors", {"format": "pt"})
+    assert torch.equal(opened(folder).encode(pixels), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("model.safetensors", "captioner"), ("tokenizer.json", "tokenizer")],
+)
+def test_files_of_another_kind_end_in_one_line(folder, name, kind):
+    (folder / name).write_text('{"model": "none"}')
+    with pytest.raises(DataError, match=f"not a {kind} of transformers") as wrong:
+        opened(folder)
+    assert "\n" not in str(wrong.value)
 
 
 def test_a_prompt_holds_the_image_once(folder, tmp_path):

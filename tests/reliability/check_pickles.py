@@ -12,20 +12,31 @@ from pathlib import Path
 import torch
 
 from dico.errors import DicoError
+from dico.models import huggingface
 from dico.models.captioner import Captioner
+from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.evaluator import Evaluator
 from dico.models.tokenizer import Tokenizer
-from dico.models.weights.clip import import_clip
+from dico.models.weights.clip import import_clip, load_open_clip
 from dico.models.weights.files import read_tensors
 from dico.models.weights.huggingface import import_dico
 from dico.registry import open_registry
 from dico.storage import write_digests
+from tests.policy.families import git, write_checkpoint
 from tests.reliability.pickles import CONTAINERS, payloads
 from tests.reliability.result import CONTROL, Result
 from tests.serving.tiny import make_version
 from tests.training import tiny
 
 IDS = ("D1",)
+HUGGING_FACE_FILES = (
+    "model.safetensors",
+    "config.json",
+    "policy.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".json", ".npy", "")
 _UNPICKLE = """
 import pathlib, pickle, sys
@@ -104,6 +115,7 @@ def _targets(folder: Path) -> dict[str, Load]:
     for suffix in SUFFIXES:
         targets[f"weights {suffix}"] = _weights(suffix, read_tensors)
     targets["PAC-S weights"] = _weights(".pth", lambda path: import_clip(path, quick_gelu=True))
+    targets["open_clip weights"] = _weights(".pt", lambda path: load_open_clip("RN50", str(path)))
     for name in ("pytorch_model.bin", "model.safetensors", "config.json"):
         targets[f"authors' {name}"] = _authors(folder / "authors", name)
     for name in ("model.safetensors", "config.json", "tokenizer/tokenizer.json"):
@@ -112,6 +124,7 @@ def _targets(folder: Path) -> dict[str, Load]:
         targets[f"evaluator {name}"] = _replaced(
             evaluator / name, evaluator, lambda path: Evaluator.load(path, "clip")
         )
+    targets |= _huggingface(folder / "huggingface")
     targets["tokenizer"] = _replaced(
         captioner / "tokenizer" / "tokenizer.json", None, lambda path: Tokenizer.load(path.parent)
     )
@@ -142,6 +155,22 @@ def _authors(folder: Path, name: str) -> Load:
         return import_dico(folder)
 
     return load
+
+
+def _huggingface(folder: Path) -> dict[str, Load]:
+    """Files of a captioner of transformers: one that is ours, and a user's without safetensors."""
+    theirs, saved = write_checkpoint(git, folder / "theirs", ["a red circle"]), folder / "saved"
+    huggingface.save(huggingface.open_checkpoint(HuggingFaceConfig(str(theirs))), saved)
+    targets: dict[str, Load] = {}
+    for name in HUGGING_FACE_FILES:
+        targets[f"huggingface {name}"] = _replaced(saved / name, saved, huggingface.load)
+    (theirs / "model.safetensors").unlink()
+
+    def load(_: Path, data: bytes) -> object:
+        (theirs / "pytorch_model.bin").write_bytes(data)
+        return huggingface.open_checkpoint(HuggingFaceConfig(str(theirs)))
+
+    return targets | {"huggingface pytorch_model.bin": load}
 
 
 def _replaced(path: Path, folder: Path | None, read: Callable[[Path], object]) -> Load:

@@ -30,6 +30,8 @@ OURS = {
     for ours, names, _ in _names(CaptionerConfig(num_encoder_layers=1, num_decoder_layers=1))
     for theirs in names
 }
+# A second copy of the word table, which a checkpoint may leave out.
+COPY = "decoder.lm_head.weight"
 Weights = dict[str, Tensor]
 Read = Callable[[], object]
 
@@ -67,9 +69,9 @@ def _files(folder: Path, version: Path) -> Iterator[tuple[str, Path, Path | None
     yield "published CLIP", published, None, lambda: import_clip(published, quick_gelu=True)
     authors = folder / "authors"
     tower = load_file(evaluator / "clip.safetensors")
-    export_dico(Captioner.load(captioner), authors, tower, {})
+    export_dico(Captioner.load(captioner), authors, Evaluator.load(evaluator).config.clip, tower)
     path = authors / "model.safetensors"
-    yield "authors' captioner", path, None, lambda: import_dico(authors)
+    yield "authors' captioner", path, authors, lambda: import_dico(authors)
 
 
 def _wrong(weights: Weights, full: bool) -> Iterator[tuple[str, Weights]]:
@@ -79,7 +81,8 @@ def _wrong(weights: Weights, full: bool) -> Iterator[tuple[str, Weights]]:
     chosen = names if full else [*names[:2], names[len(names) // 2], names[-1]]
     for name in chosen:
         value = weights[name]
-        yield name, {other: kept for other, kept in weights.items() if other != name}
+        if name != COPY:
+            yield name, {other: kept for other, kept in weights.items() if other != name}
         yield name, weights | {name: torch.cat([value.flatten(), value.flatten()])}
         for bad in (float("nan"), float("inf"), -float("inf")):
             changed = value.clone()
@@ -93,7 +96,7 @@ def _wrong(weights: Weights, full: bool) -> Iterator[tuple[str, Weights]]:
 
 def _unused(name: str) -> bool:
     """Parts of an authors' checkpoint that nothing reads, which may hold anything."""
-    parts = ("vision_encoder", "pooler", "word_embeddings", "lm_head", "token_type_embeddings")
+    parts = ("vision_encoder", "pooler", "word_embeddings", "token_type_embeddings")
     return any(part in name for part in parts)
 
 

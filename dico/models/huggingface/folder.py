@@ -8,13 +8,14 @@ Weights are read from safetensors alone, from a local folder, and no code of the
 
 import dataclasses
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from dico.config_schema import from_dict, to_dict
-from dico.errors import ConfigError, DataError
+from dico.errors import ConfigError, DataError, DicoError
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface.adapters import merge_adapters
 from dico.models.huggingface.captioner import HuggingFaceCaptioner
@@ -105,7 +106,7 @@ def _assemble(
 
 
 def _read_model(folder: Path) -> Any:
-    """The model in float32, from safetensors."""
+    """The model in float32, from safetensors, which must hold every weight that is used."""
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder / 'config.json'}: missing; give a folder of a saved model")
     if not any(folder.glob("*.safetensors")):
@@ -121,13 +122,28 @@ def _read_model(folder: Path) -> Any:
             raise ConfigError(
                 f"captioner: {config.model_type!r} is not supported; known are {known}"
             )
-        model = getattr(transformers, CLASSES[config.model_type])
-        return model.from_pretrained(
-            folder, config=config, use_safetensors=True, dtype=torch.float32, **_LOCAL
+        model, found = getattr(transformers, CLASSES[config.model_type]).from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **_LOCAL,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except DicoError:
+        raise
+    except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise DataError(f"{folder}: not a captioner of transformers: {reason}") from None
+    _require_whole(found["missing_keys"], folder)
+    return model
+
+
+def _require_whole(missing: Collection[str], folder: Path) -> None:
+    """Refuses a model of which weights would be left at random; a pooler is not used here."""
+    needed = sorted(name for name in missing if ".pooler." not in name)
+    if needed:
+        raise DataError(f"{folder}: weight {needed[0]} is missing; it is of another model")
 
 
 def _read_tokenizer(folder: Path) -> Any:
@@ -138,7 +154,7 @@ def _read_tokenizer(folder: Path) -> Any:
 
     try:
         return transformers.AutoTokenizer.from_pretrained(folder, **_LOCAL)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise DataError(f"{folder}: not a tokenizer of transformers: {reason}") from None
 

@@ -8,13 +8,14 @@ import dataclasses
 import re
 import statistics
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from dico.errors import ConfigError, DataError
+from dico.errors import ConfigError, DataError, StorageError
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.preprocessing import ClipPixels
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.models.weights.files import Tensors, read_tensors
 from dico.models.weights.fit import require_fit
@@ -53,38 +54,92 @@ def import_clip(
         DataError: not a CLIP of this layout.
     """
     tensors = merge_lora(read_tensors(path, sha256), mlp_lora)
-    kept = {name: value.float() for name, value in tensors.items() if name not in _NOT_WEIGHTS}
-    config = infer_config(kept, quick_gelu, str(path))
-    with torch.device("meta"):
-        expected = ClipModel(config).state_dict()
-    require_fit(expected, kept, str(path))
-    return config, {name: kept[name] for name in expected}
+    config = infer_config(tensors, quick_gelu, str(path))
+    return config, _fitted(tensors, config, str(path))
 
 
-def load_open_clip(name: str, pretrained: str) -> tuple[ClipConfig, Tensors]:
-    """Settings and weights by open_clip's names, such as ``ViT-L-14`` and ``openai``.
+def load_open_clip(name: str, pretrained: str, sha256: str = "") -> tuple[ClipConfig, Tensors]:
+    """Settings and float32 weights by open_clip's names, such as ``ViT-L-14`` and ``openai``.
 
-    The weights come from open_clip's cache or are fetched by it.
+    Args:
+        name: a model of open_clip.
+        pretrained: a tag of the model, whose weights and activation are its own; they come from
+            open_clip's cache or are fetched by it. Or a file, whose activation is the model's.
+        sha256: digest that the file must have.
 
     Raises:
         ConfigError: open_clip does not know the names, or the model has parts we do not build.
+        DataError: the file does not hold the model's weights.
+        StorageError: open_clip cannot fetch or read the tag's weights.
     """
-    ensure_torchvision_imports()
-    import open_clip
-
+    open_clip = _open_clip()
     data = open_clip.get_model_config(name)
     if data is None:
         raise ConfigError(
             f"weights: open_clip knows no model {name!r}; see open_clip.list_models()"
         )
     config = ClipConfig.from_dict(data)
-    if pretrained == "openai":
-        config = dataclasses.replace(config, quick_gelu=True)
-    known = open_clip.list_pretrained_tags_by_model(name)
-    if pretrained not in known and not Path(pretrained).is_file():
-        raise ConfigError(f"weights: {name} has no {pretrained!r}; known are {', '.join(known)}")
-    model = open_clip.create_model(name, pretrained, force_quick_gelu=config.quick_gelu)
-    return config, {key: value.float() for key, value in model.state_dict().items()}
+    tag = open_clip.get_pretrained_cfg(name, pretrained)
+    if not tag and Path(pretrained).is_file():
+        return config, _fitted(read_tensors(pretrained, sha256), config, pretrained)
+    if not tag:
+        known = ", ".join(open_clip.list_pretrained_tags_by_model(name))
+        raise ConfigError(f"weights: {name} has no {pretrained!r}; known are {known}")
+    config = dataclasses.replace(config, quick_gelu=tag.get("quick_gelu", False))
+    try:
+        model = open_clip.create_model(
+            name, pretrained, force_quick_gelu=config.quick_gelu, weights_only=True
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StorageError(
+            f"weights: open_clip cannot load {name}:{pretrained}: {reason}; give a file instead"
+        ) from None
+    return config, _float32(model.state_dict())
+
+
+def open_clip_pixels(name: str, pretrained: str) -> ClipPixels | None:
+    """The pixels that a tag's weights were trained on; None where open_clip does not know the tag.
+
+    Raises:
+        ConfigError: they are made in a way that is not built here.
+    """
+    tag = _open_clip().get_pretrained_cfg(name, pretrained)
+    if not tag:
+        return None
+    if tag["resize_mode"] != "shortest":
+        raise ConfigError(
+            f"weights: {name}:{pretrained} sees pictures resized by {tag['resize_mode']!r}, and "
+            "here the short side is; choose another tag"
+        )
+    return ClipPixels(tuple(tag["mean"]), tuple(tag["std"]), tag["interpolation"])
+
+
+def _open_clip() -> Any:
+    ensure_torchvision_imports()
+    import open_clip
+
+    return open_clip
+
+
+def _fitted(tensors: Tensors, config: ClipConfig, where: str) -> Tensors:
+    """The weights of ``config`` out of a file's, in float32 and in the model's order.
+
+    Raises:
+        DataError: they are another model's.
+    """
+    kept = _float32({k: value for k, value in tensors.items() if k not in _NOT_WEIGHTS})
+    with torch.device("meta"):
+        expected = ClipModel(config).state_dict()
+    require_fit(expected, kept, where)
+    return {name: kept[name] for name in expected}
+
+
+def _float32(tensors: Tensors) -> Tensors:
+    """The weights in float32; what counts batches in a ResNet stays an integer."""
+    return {
+        k: value.float() if value.is_floating_point() else value for k, value in tensors.items()
+    }
 
 
 def infer_config(tensors: Tensors, quick_gelu: bool, where: str) -> ClipConfig:

@@ -3,7 +3,8 @@
 ``encoder.vision_encoder`` is a CLIP vision tower, ``encoder.encoder`` a BERT over its projected
 tokens (``encoder.vis_enc_to_enc_proj``), ``decoder`` a GPT-2 with cross-attention. Its BERT has a
 word table and a pooler that nothing uses and a token-type vector that is a constant: they are left
-out, and the constant is added to the positions. GPT-2 stores its matrices transposed.
+out, and the constant is added to the positions. GPT-2 stores its matrices transposed. The vision
+tower is frozen and its weights are published CLIP's: importing leaves them to the evaluator's folder.
 """
 
 import json
@@ -19,9 +20,13 @@ from torch import Tensor
 from dico.errors import ConfigError, DataError
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
+from dico.models.clip import ClipConfig
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.files import Tensors, read_tensors
 from dico.models.weights.fit import require_fit
+from dico.models.weights.huggingface_vision import clip_vision_config, vision_to_huggingface
+from dico.storage import verify_digests, write_digests
+from dico.storage.digests import DIGESTS
 
 BERT_VOCAB_SIZE = 30522
 _UNUSED = re.compile(
@@ -31,6 +36,9 @@ _UNUSED = re.compile(
     r"|decoder\.transformer\.h\.\d+\.(attn|crossattention)\.(masked_)?bias$"
 )
 _BERT, _PROJECTION, _GPT2 = "encoder.encoder", "encoder.vis_enc_to_enc_proj", "decoder.transformer"
+_HEAD, _WORDS = "decoder.lm_head.weight", f"{_GPT2}.wte.weight"
+_BERT_FIXED = {"hidden_act": "gelu", "layer_norm_eps": 1e-12}
+_GPT2_FIXED = {"activation_function": "gelu_new", "layer_norm_epsilon": 1e-5}
 
 
 def import_dico(
@@ -38,56 +46,74 @@ def import_dico(
 ) -> Captioner:
     """A captioner from an authors' checkpoint, in float32 and eval mode.
 
+    The vision tower in it is not read: pictures are seen through an evaluator's.
+
     Args:
-        folder: holds config.json and model.safetensors or pytorch_model.bin.
+        folder: holds config.json and model.safetensors or pytorch_model.bin; where it has
+            digests.json too, every file is checked.
         tokenizer: CLIP's, for the released weights.
         sha256: digest that the weights file must have.
 
     Raises:
+        DigestError: a file is not what was written.
         DataError: not a checkpoint of this layout.
     """
     folder = Path(folder)
+    if (folder / DIGESTS).is_file():
+        verify_digests(folder)
     tensors = read_tensors(folder, sha256)
     try:
         data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = _read_config(data, tensors)
         _require_known(tensors, config)
+        _require_tied(tensors)
         captioner = Captioner(config, tokenizer)
         ours = dict(_ours(tensors, config))
         require_fit(captioner.state_dict(), ours, str(folder))
         captioner.load_state_dict(ours, strict=True)
     except ConfigError as error:
-        where = f"{folder}: weights {_GPT2}.wte.weight and others"
+        where = f"{folder}: weights {_WORDS} and others"
         raise DataError(f"{where} do not make a captioner: {error}") from None
     except KeyError as error:
         raise DataError(f"{folder}: {error} is missing; not a DiCO checkpoint") from None
-    except (OSError, ValueError, TypeError, RuntimeError, IndexError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{folder}: not a DiCO checkpoint: {reason}") from None
     return captioner.eval()
 
 
 def export_dico(
-    captioner: Captioner, folder: str | Path, vision: Tensors, clip: dict[str, Any]
+    captioner: Captioner, folder: str | Path, clip: ClipConfig, tensors: Tensors
 ) -> None:
-    """Writes a captioner in the authors' layout: config.json and model.safetensors.
+    """Writes a captioner in the authors' layout: config.json, model.safetensors and digests.json.
 
     Args:
         captioner: the model.
         folder: where to.
-        vision: the frozen tower's weights under open_clip's names (``visual.*``), see
-            ``dico.models.clip``; only ViT towers have this layout.
-        clip: the tower's settings in transformers' CLIPVisionConfig names.
+        clip: the CLIP whose vision tower feeds the captioner.
+        tensors: its weights under open_clip's names, of which ``visual.*`` are written.
+
+    Raises:
+        ConfigError: the tower is a ResNet, for which there is no such layout, or not as wide as the
+            captioner's features.
     """
+    vision = clip_vision_config(clip)
+    if clip.vision_cfg.token_width != captioner.config.feature_width:
+        raise ConfigError(
+            f"export: the tower's tokens are {clip.vision_cfg.token_width} wide, and the captioner "
+            f"sees {captioner.config.feature_width}; give the tower that it was trained with"
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"encoder.vision_encoder.{k}": v for k, v in vision_to_huggingface(vision).items()}
-    tensors |= captioner_to_huggingface(captioner)
+    tower = vision_to_huggingface(clip, tensors)
+    theirs = {f"encoder.vision_encoder.{name}": value for name, value in tower.items()}
+    theirs |= captioner_to_huggingface(captioner)
     layout = torch.contiguous_format  # no two names share memory
-    contiguous = {k: v.detach().cpu().clone(memory_format=layout) for k, v in tensors.items()}
+    contiguous = {k: v.detach().cpu().clone(memory_format=layout) for k, v in theirs.items()}
     save_file(contiguous, folder / "model.safetensors", {"format": "pt"})
-    text = json.dumps(huggingface_config(captioner.config, clip), indent=1, sort_keys=True)
+    text = json.dumps(huggingface_config(captioner.config, vision), indent=1, sort_keys=True)
     (folder / "config.json").write_text(text, encoding="utf-8")
+    write_digests(folder)
 
 
 def captioner_to_huggingface(captioner: Captioner) -> Tensors:
@@ -98,7 +124,7 @@ def captioner_to_huggingface(captioner: Captioner) -> Tensors:
         f"{_BERT}.embeddings.token_type_embeddings.weight": torch.zeros(2, config.width),
         f"{_BERT}.pooler.dense.weight": torch.zeros(config.width, config.width),
         f"{_BERT}.pooler.dense.bias": torch.zeros(config.width),
-        "decoder.lm_head.weight": ours["decoder.words.weight"],
+        _HEAD: ours["decoder.words.weight"],
     }
     for our_name, names, transposed in _names(config):
         parts = ours[our_name].chunk(len(names)) if len(names) > 1 else (ours[our_name],)
@@ -129,6 +155,20 @@ def _require_known(theirs: Tensors, config: CaptionerConfig) -> None:
             raise DataError(f"{name} is unknown; it is of another model")
 
 
+def _require_tied(theirs: Tensors) -> None:
+    """Refuses an output head that is not the word table: ours are one."""
+    head = theirs.get(_HEAD, theirs[_WORDS])
+    if not torch.equal(head.float(), theirs[_WORDS].float()):
+        raise DataError(f"weight {_HEAD} differs from {_WORDS}; here they are one matrix")
+
+
+def _require_fixed(part: str, told: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Refuses settings that the architecture has no choice of, where they are told."""
+    for name, value in fixed.items():
+        if told.get(name, value) != value:
+            raise DataError(f"config.json: {part}.{name} is {told[name]!r}, and is {value!r} here")
+
+
 def _names(config: CaptionerConfig) -> Iterator[tuple[str, list[str], bool]]:
     """Each of our names, the authors' names that it concatenates, and whether those are transposed."""
     embeddings = f"{_BERT}.embeddings"
@@ -144,7 +184,7 @@ def _names(config: CaptionerConfig) -> Iterator[tuple[str, list[str], bool]]:
         yield from _pairs(f"{ours}.ffn_in", [f"{theirs}.intermediate.dense"])
         yield from _pairs(f"{ours}.ffn_out", [f"{theirs}.output.dense"])
         yield from _pairs(f"{ours}.ffn_norm", [f"{theirs}.output.LayerNorm"])
-    yield "decoder.words.weight", [f"{_GPT2}.wte.weight"], False
+    yield "decoder.words.weight", [_WORDS], False
     yield "decoder.positions", [f"{_GPT2}.wpe.weight"], False
     yield from _pairs("decoder.norm", [f"{_GPT2}.ln_f"])
     for index in range(config.num_decoder_layers):
@@ -177,7 +217,9 @@ def _pairs(
 
 def _read_config(data: Mapping[str, Any], tensors: Tensors) -> CaptionerConfig:
     bert, gpt2 = data["encoder"]["encoder"], data["decoder"]
-    words = _matrix(tensors, f"{_GPT2}.wte.weight")
+    _require_fixed("encoder.encoder", bert, _BERT_FIXED)
+    _require_fixed("decoder", gpt2, _GPT2_FIXED)
+    words = _matrix(tensors, _WORDS)
     ffn_width = _matrix(tensors, f"{_GPT2}.h.0.mlp.c_fc.weight").shape[1]
     if bert.get("intermediate_size", 3072) != ffn_width:
         name, told = f"{_GPT2}.h.0.mlp.c_fc.weight", bert.get("intermediate_size")
@@ -206,8 +248,8 @@ def _matrix(tensors: Tensors, name: str) -> Tensor:
     return tensors[name]
 
 
-def huggingface_config(config: CaptionerConfig, clip: dict[str, Any]) -> dict[str, Any]:
-    """The content of the authors' config.json; ``clip`` as in `export_dico`."""
+def huggingface_config(config: CaptionerConfig, vision: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of the authors' config.json; ``vision`` as of `clip_vision_config`."""
     bos, eos, pad = (config.vocab_size - n for n in (3, 2, 1))
     bert = {
         "model_type": "bert",
@@ -220,6 +262,7 @@ def huggingface_config(config: CaptionerConfig, clip: dict[str, Any]) -> dict[st
         "max_position_embeddings": config.num_image_positions,
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": config.dropout,
+        **_BERT_FIXED,
     }
     gpt2 = {
         "model_type": "gpt2",
@@ -237,11 +280,12 @@ def huggingface_config(config: CaptionerConfig, clip: dict[str, Any]) -> dict[st
         "bos_token_id": bos,
         "eos_token_id": eos,
         "pad_token_id": pad,
+        **_GPT2_FIXED,
     }
     encoder = {
         "model_type": "vision-encoder-encoder",
         "hidden_size": config.width,
-        "vision_encoder": {"model_type": "clip_vision_model", **clip},
+        "vision_encoder": vision,
         "encoder": bert,
     }
     return {
@@ -262,34 +306,3 @@ def huggingface_config(config: CaptionerConfig, clip: dict[str, Any]) -> dict[st
 
 def _count(tensors: Tensors, pattern: str) -> int:
     return len({found[1] for name in tensors if (found := re.match(pattern, name))})
-
-
-_VISION = {
-    "visual.class_embedding": "embeddings.class_embedding",
-    "visual.conv1.weight": "embeddings.patch_embedding.weight",
-    "visual.positional_embedding": "embeddings.position_embedding.weight",
-}
-_VISION_NORMS = {"visual.ln_pre": "pre_layrnorm", "visual.ln_post": "post_layernorm"}
-_VISION_LAYER = {
-    "ln_1": "layer_norm1",
-    "attn.out_proj": "self_attn.out_proj",
-    "ln_2": "layer_norm2",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-}
-
-
-def vision_to_huggingface(tensors: Tensors) -> Tensors:
-    """A vision tower's weights (``visual.*``) under transformers' CLIP names, without the projection."""
-    theirs = {name: tensors[ours] for ours, name in _VISION.items()}
-    for kind in ("weight", "bias"):
-        for ours, name in _VISION_NORMS.items():
-            theirs[f"{name}.{kind}"] = tensors[f"{ours}.{kind}"]
-        for index in range(_count(tensors, r"visual\.transformer\.resblocks\.(\d+)\.")):
-            block, layer = f"visual.transformer.resblocks.{index}", f"encoder.layers.{index}"
-            for ours, name in _VISION_LAYER.items():
-                theirs[f"{layer}.{name}.{kind}"] = tensors[f"{block}.{ours}.{kind}"]
-            merged = tensors[f"{block}.attn.in_proj_{kind}"].chunk(3)
-            for part, value in zip("qkv", merged, strict=True):
-                theirs[f"{layer}.self_attn.{part}_proj.{kind}"] = value
-    return theirs

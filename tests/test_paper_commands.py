@@ -1,0 +1,70 @@
+"""Every command of docs/paper.md exists, with its options; nothing is run."""
+
+import ast
+import importlib
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from typer.main import get_command
+
+from dico.cli import build_app
+from dico.models.weights.__main__ import main as import_weights
+
+PAGE = (Path(__file__).parents[1] / "docs" / "paper.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = "".join(blocks("bash")).replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def starting(*words: str) -> list[list[str]]:
+    return [command for command in commands() if tuple(command[: len(words)]) == words]
+
+
+def test_every_command_is_of_a_kind_that_is_looked_at():
+    known = [*starting("dico"), *starting("python", "-m"), *starting("python", "-c")]
+    assert sorted(known) == sorted(commands())
+    assert len(known) > 10
+
+
+@pytest.mark.parametrize("command", starting("dico"), ids=" ".join)
+def test_verbs_take_their_options(command):
+    parser, rest = get_command(build_app(command[1:])), command[1:]
+    context = click.Context(parser)
+    while isinstance(parser, click.Group):
+        _, parser, rest = parser.resolve_command(context, rest)
+    parser.make_context("dico", list(rest))
+
+
+@pytest.mark.parametrize("command", starting("python", "-m"), ids=" ".join)
+def test_imports_take_their_options(command, monkeypatch, tmp_path, capsys):
+    assert command[2] == "dico.models.weights"
+    monkeypatch.chdir(tmp_path)  # where none of the files is
+    named = [word.replace(":", "-nowhere:") for word in command[3:]]  # nor any of the names
+    assert import_weights(named) in (2, 65)
+    assert re.search("no such file|knows no model", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("command", starting("python", "-c"), ids=lambda command: command[2])
+def test_steps_take_their_arguments(command):
+    imported, called = ast.parse(command[2]).body
+    function = getattr(importlib.import_module(imported.module), imported.names[0].name)
+    given = [ast.literal_eval(argument) for argument in called.value.args]
+    inspect.signature(function).bind(*given)
+
+
+def test_what_python_imports_is_there():
+    lines = "".join(blocks("python")).splitlines()
+    imports = [line for line in lines if line.startswith("from ")]
+    assert imports
+    for line in imports:
+        exec(line, {})
