@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py [--batches 8 32 64 128]
 
-Stored features, bfloat16 products. Beside each time stand the floating-point operations that the
+Stored features, bfloat16 products, deterministic kernels as in training. Beside each time stand the floating-point operations that the
 step really does, the share of the GPU's measured GEMM peak, and the bound by arithmetic; beam search
 is compared with transformers' ``generate`` on the same weights, captions counted. Absolute times
 hold for the GPU that is named with them.
@@ -27,6 +27,7 @@ from dico.losses import dico_loss, xe_loss
 from dico.models.captioner import Captioner
 from dico.models.clip import ClipModel
 from dico.models.scoring import caption_logits, score_candidates
+from dico.training.determinism import use_deterministic_kernels
 from dico.training.xe import adam
 
 NUM_IMAGE_TOKENS = 257
@@ -142,6 +143,7 @@ def main() -> None:
     options = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("gpu.py measures a CUDA device, and torch sees none")
+    use_deterministic_kernels()  # as every training step does
     measure("cuda", torch.cuda.get_device_name(), options.batches, options.rounds)
 
 

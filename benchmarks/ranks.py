@@ -3,7 +3,8 @@
     python benchmarks/ranks.py [--images 4] [--rounds 3]
 
 Each rank has one thread and is bound to a core of its own; gradients are summed by gloo, as in
-training. The step is the paper's DiCO step from stored features, ``--images`` pictures a rank. The
+training. The step is the paper's whole DiCO step from stored features and embeddings, ``--images``
+pictures a rank: candidates, reference model, reward, policy, the sum of gradients and Adam. The
 ratio is of wall time, so the machine must be quiet; CPU seconds a step show what ranks cost alone.
 """
 
@@ -17,35 +18,41 @@ from collections.abc import Callable
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
-from beam_search import NUM_IMAGE_TOKENS, SIZES, paper_captioner
+from beam_search import NUM_IMAGE_TOKENS, SIZES
+from dico_step import BETA, DECODING, TAU, W, captioners, reward_model
 from measure import RESULTS, table, write
+from torch.nn import functional as F
 
-from dico.decoding import DecodingConfig
 from dico.losses import dico_loss
 from dico.policy import PaperPolicy
 from dico.training.distributed import World
 from dico.training.heap import keep_freed_memory
 from dico.training.xe import adam
 
-DECODING = DecodingConfig(rule="transformers4")
-
 
 def step_of(world: World, images: int) -> Callable[[], None]:
     """One step of this rank, the sum of gradients and Adam included."""
     keep_freed_memory()
-    policy = PaperPolicy(paper_captioner())
+    captioner, start = captioners()
+    policy, start_model = PaperPolicy(captioner), PaperPolicy(start).reference_model()
+    judge = reward_model()
+    del judge.visual
     parameters = list(policy.module.parameters())
     optimiser = adam(parameters, 0.0)
     torch.manual_seed(10)
     features = torch.randn(images, NUM_IMAGE_TOKENS, SIZES.feature_width)
-    rewards = torch.rand(images, DECODING.num_beams)
+    embeddings = F.normalize(torch.randn(images, judge.config.embed_dim), dim=-1)
 
     def step() -> None:
         policy.module.zero_grad()
         memory = policy.encode(features)
         tokens = policy.search(memory.detach(), DECODING).tokens
+        reference_logps = start_model.score(start_model.encode(features), tokens)
+        with torch.no_grad():
+            texts = judge.encode_candidates(tokens)
+        rewards = W * torch.einsum("bke,be->bk", texts, embeddings)
         logps = policy.score(memory, tokens)
-        loss, _ = dico_loss(logps, logps.detach(), rewards, 0.2, 300.0)
+        loss, _ = dico_loss(logps, reference_logps, rewards, BETA, TAU)
         torch.autograd.backward(loss / world.size)
         world.sum_gradients(parameters)
         optimiser.step()
