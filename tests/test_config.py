@@ -85,6 +85,16 @@ def test_overrides_replace_values():
             "finetune.reward_hacking.patience=-1",
             r"finetune\.reward_hacking\.patience: must not be negative",
         ),
+        (
+            "toy",
+            "decoding.num_groups=2",
+            r"decoding\.num_groups: must divide num_beams \(5\), got 2",
+        ),
+        (
+            "toy",
+            "decoding.diversity_penalty=-1",
+            r"decoding\.diversity_penalty: must be finite and not negative, got -1\.0",
+        ),
         ("toy", "xe.batch_size=321", r"xe\.batch_size: must be a multiple of captions_per_image"),
         ("toy", "captioner.num_heads=5", r"captioner\.width: must hold whole heads, got 128"),
         ("toy", "xe.num_steps=" + "9" * 5000, r"xe\.num_steps: expected int, got '9{50,}"),

@@ -1,6 +1,7 @@
 """``dico caption``: captions of pictures by a registered model, without loading a trainer."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from dico.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from dico.decoding import DecodingConfig
     from dico.registry import Registry, Version
 
 REGISTRY_VARIABLE = "DICO_REGISTRY"
@@ -29,7 +31,9 @@ def caption(
     num_captions: Annotated[
         int, typer.Option(min=1, help="Captions per picture, the likeliest first.")
     ] = 1,
-    num_beams: Annotated[int, typer.Option(min=1, help="Width of the beam search.")] = 5,
+    num_beams: Annotated[
+        int, typer.Option(min=0, help="Width of the beam search; 0 for the version's own.")
+    ] = 0,
 ) -> None:
     """Caption pictures with a registered model, by default the champion."""
     from dico.registry import cache_folder, open_registry
@@ -37,10 +41,6 @@ def caption(
     missing = next((path for path in pictures if not path.is_file()), None)
     if missing:
         raise DataError(f"{missing}: no such picture")
-    if num_captions > num_beams:
-        raise UsageError(
-            f"--num-captions: at most the number of beams, {num_beams}, got {num_captions}"
-        )
     opened = open_registry(registry)
     chosen = choose_version(opened, model, version)
     folder = opened.fetch(chosen, cache_folder())
@@ -86,7 +86,12 @@ def _captions(
     from dico.steps.bundle import load_version
 
     policy, tower, decoding = load_version(folder, computing_device())
-    config = dataclasses.replace(decoding, num_beams=num_beams)
+    config = _with_beams(decoding, num_beams) if num_beams else decoding
+    if num_captions > config.num_beams:
+        raise UsageError(
+            f"--num-captions: at most the number of beams, {config.num_beams}, got {num_captions}; "
+            "raise --num-beams"
+        )
     captions = []
     with torch.inference_mode():
         for path in pictures:
@@ -94,3 +99,9 @@ def _captions(
             found = policy.search(policy.encode(seen), config)
             captions.append(policy.tokenizer.decode_batch(found.tokens[0, :num_captions]))
     return captions
+
+
+def _with_beams(decoding: "DecodingConfig", num_beams: int) -> "DecodingConfig":
+    """The search with other beams, in as many of its groups as can be made of them evenly."""
+    num_groups = math.gcd(decoding.num_groups, num_beams)
+    return dataclasses.replace(decoding, num_beams=num_beams, num_groups=num_groups)

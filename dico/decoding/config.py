@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,13 @@ class DecodingConfig:
 
     num_beams: int = 5
     """Beams of a search, and candidates K it returns, or samples per image."""
+    num_groups: int = 1
+    """Groups of as many beams each, kept from each other's words (`diverse_beam_search`); 1 is plain
+    beam search. Divides ``num_beams``; greedy and sampling have none."""
+    diversity_penalty: float = 0.5
+    """Nats that a word costs a group for each beam of an earlier group that just took it, where
+    ``num_groups`` is above 1; Vijayakumar et al. 2016 (arXiv 1610.02424) find 0.2 to 0.8 to work for
+    Hamming diversity, and this is the middle."""
     max_tokens: int = 30
     """Longest caption, BOS and EOS included."""
     length_penalty: float = 1.0
@@ -32,6 +40,11 @@ class DecodingConfig:
         """Checks ranges."""
         check(self.num_beams >= 1, "num_beams", self.num_beams, "must be at least 1")
         check(self.max_tokens >= 3, "max_tokens", self.max_tokens, "must be at least 3")
+        even = self.num_groups >= 1 and self.num_beams % self.num_groups == 0
+        check(even, "num_groups", self.num_groups, f"must divide num_beams ({self.num_beams})")
+        price = 0 <= self.diversity_penalty < math.inf
+        constraint = "must be finite and not negative"
+        check(price, "diversity_penalty", self.diversity_penalty, constraint)
 
 
 @dataclass(frozen=True)

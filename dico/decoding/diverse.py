@@ -1,19 +1,18 @@
 """Diverse beam search: groups of beams, each kept from the words that earlier groups just took.
 
 Vijayakumar et al. 2016 (arXiv 1610.02424), Hamming diversity: at each step the groups choose in
-turn, and a word costs ``penalty`` nats for each beam of an earlier group that goes on with it.
-Within a group the search is that of `dico.decoding.beam`, by its rule, on the penalised sums.
+turn, and a word costs ``diversity_penalty`` nats for each beam of an earlier group that goes on
+with it. Within a group the search is that of `dico.decoding.beam`, by its rule, on the penalised
+sums.
 
 B images, G groups, K beams in all, R = K / G beams in a group, T tokens, V vocabulary.
 """
 
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
 
-from dico.config_schema import check
 from dico.decoding.beam import (
     _advance,
     _close,
@@ -29,29 +28,25 @@ from dico.models.scoring import score_candidates
 
 
 @torch.no_grad()
-def diverse_beam_search(
-    captioner: Captioner, memory: Tensor, config: DecodingConfig, num_groups: int, penalty: float
-) -> Candidates:
-    """K captions of each image from ``num_groups`` groups of beams, best first.
+def diverse_beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Candidates:
+    """K captions of each image from G groups of beams, best first.
+
+    The captions of one group differ. Two groups may find the same caption, the more likely the
+    smaller the penalty is.
 
     Args:
         captioner: in eval mode.
         memory: of ``captioner.encode`` or ``captioner.look``.
-        config: ``num_beams`` is K, a multiple of ``num_groups``.
-        num_groups: G; 1 is plain beam search.
-        penalty: nats a word costs for each beam of an earlier group that took it.
+        config: ``num_beams`` is K and ``num_groups`` G; one group is plain beam search.
 
     Returns:
         Captions with their exact log-probabilities; the scores include the penalties.
 
     Raises:
-        ConfigError: the groups do not divide the beams, the penalty is out of range, or the length
-            is beyond the captioner's places.
+        ConfigError: the length is beyond the captioner's places.
     """
-    fits = num_groups >= 1 and config.num_beams % num_groups == 0
-    check(fits, "num_groups", num_groups, f"must divide num_beams ({config.num_beams})")
-    check(0 <= penalty < math.inf, "penalty", penalty, "must be finite and not negative")
-    part = dataclasses.replace(config, num_beams=config.num_beams // num_groups)
+    num_groups, penalty = config.num_groups, config.diversity_penalty
+    part = dataclasses.replace(config, num_beams=config.num_beams // num_groups, num_groups=1)
     groups = [_start(captioner, memory, part) for _ in range(num_groups)]
     done = torch.zeros(num_groups, len(memory), dtype=torch.bool, device=memory.device)
     cache = DecoderCache(captioner, memory, max_nodes=1 + config.num_beams * (part.max_tokens - 2))

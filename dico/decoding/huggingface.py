@@ -20,14 +20,16 @@ def generate(captioner: HuggingFaceCaptioner, states: Tensor, config: DecodingCo
     Args:
         captioner: in eval mode.
         states: (B, ...) of ``captioner.encode``.
-        config: with the rule of today's transformers.
+        config: with the rule of today's transformers and one group of beams.
 
     Raises:
-        ConfigError: the rule of transformers 4.20 is asked for, or the length is beyond the
-            captioner's places.
+        ConfigError: the rule of transformers 4.20 or several groups are asked for, or the length
+            is beyond the captioner's places.
     """
     if config.rule != "transformers5":
         raise ConfigError(f"rule: only transformers5 with this captioner, got {config.rule!r}")
+    if config.num_groups > 1:
+        raise ConfigError(f"num_groups: only 1 with this captioner, got {config.num_groups}")
     num_beams = config.num_beams
     found = _search(captioner, states, config, num_beams, num_beams=num_beams, do_sample=False)
     scores = found.logps / (found.lengths - 1) ** config.length_penalty

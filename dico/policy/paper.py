@@ -6,7 +6,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dico.decoding import Candidates, DecodingConfig, beam_search, greedy, sample
+from dico.decoding import (
+    Candidates,
+    DecodingConfig,
+    beam_search,
+    diverse_beam_search,
+    greedy,
+    sample,
+)
 from dico.errors import DataError
 from dico.models.captioner import Captioner
 from dico.models.packed import forget_packed
@@ -58,7 +65,8 @@ class PaperPolicy:
         return logps
 
     def search(self, memory: Tensor, config: DecodingConfig) -> Candidates:
-        return beam_search(self.captioner, memory, config)
+        find = diverse_beam_search if config.num_groups > 1 else beam_search
+        return find(self.captioner, memory, config)
 
     def greedy(self, memory: Tensor, config: DecodingConfig) -> Candidates:
         return greedy(self.captioner, memory, config)

@@ -117,7 +117,7 @@ class Policy(Protocol):
         ...
 
     def search(self, memory: Tensor, config: DecodingConfig) -> Candidates:
-        """The K best captions of each image by beam search; no gradient."""
+        """The K best captions of each image by beam search, in groups if asked; no gradient."""
         ...
 
     def greedy(self, memory: Tensor, config: DecodingConfig) -> Candidates:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dico.captioning import caption_features
-from dico.decoding import DecodingConfig
+from dico.decoding import DecodingConfig, beam_search, diverse_beam_search
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
 from dico.registry import open_registry
@@ -55,6 +55,32 @@ def test_several_captions_of_one_picture(world):
     lines = done.stdout.splitlines()
     assert len(lines) == 3
     assert len(set(lines)) == 3
+
+
+def test_a_versions_own_groups_of_beams_unless_others_are_asked_for(tmp_path):
+    own = {"num_beams": 6, "num_groups": 3, "diversity_penalty": 2.0}
+    make_version(tmp_path / "model", **own)
+    registry = open_registry(tmp_path / "registry")
+    registry.register("toy", tmp_path / "model", {}, identity="one")
+    registry.set_alias("toy", "champion", 1, "first")
+    file = tmp_path / "0.png"
+    file.write_bytes(picture(0))
+    tower = Evaluator.load(tmp_path / "model" / "evaluator", weights="clip")
+    captioner = Captioner.load(tmp_path / "model" / "captioner")
+    memory = captioner.encode(tower.image_tokens(tower.preprocess(Image.open(file))[None])[0])
+    in_groups = DecodingConfig(max_tokens=8, **own)
+    plain = DecodingConfig(max_tokens=8, num_beams=1)
+    for options, search, config in (
+        (("--num-captions", "6"), diverse_beam_search, in_groups),
+        (("--num-beams", "1"), beam_search, plain),
+    ):
+        found = search(captioner, memory, config)
+        texts = captioner.tokenizer.decode_batch(found.tokens[0])
+        lines = dico_caption(tmp_path, str(file), *options).stdout.splitlines()
+        assert [line.split("\t")[-1] for line in lines] == texts
+    refused = dico_caption(tmp_path, str(file), "--num-captions", "7")
+    assert refused.returncode == 2
+    assert "at most the number of beams, 6, got 7" in refused.stderr.splitlines()[-1]
 
 
 def test_captioning_loads_no_trainer(world):

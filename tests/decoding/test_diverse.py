@@ -1,5 +1,6 @@
 """Diverse beams against a naive search in double precision, and against plain beams."""
 
+import dataclasses
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from dico.decoding import DecodingConfig, beam_search, diverse_beam_search
 from dico.errors import ConfigError
 from dico.models.captioner import Captioner
 from dico.models.scoring import score_captions
+from dico.policy import policy_of
 from tests.models.tiny import random_captioner
 
 VOCAB_SIZE = 24
@@ -25,8 +27,9 @@ def memory(captioner) -> torch.Tensor:
     return captioner.encode(torch.randn(5, 4, 12)).detach()
 
 
-def naive(captioner, memory, config, num_groups, penalty):
+def naive(captioner, memory, config):
     """One image, lists, no cache; the rule of transformers 5."""
+    num_groups, penalty = config.num_groups, config.diversity_penalty
     per_group = config.num_beams // num_groups
     running = [[(0.0, [captioner.bos_id])] for _ in range(num_groups)]
     finished = [[] for _ in range(num_groups)]
@@ -62,11 +65,13 @@ def naive(captioner, memory, config, num_groups, penalty):
 
 @pytest.mark.parametrize(("num_groups", "penalty"), [(3, 0.7), (2, 3.0), (6, 1.5)])
 def test_groups_equal_naive_search(captioner, memory, num_groups, penalty):
-    config = DecodingConfig(num_beams=6, max_tokens=8)
-    found = diverse_beam_search(captioner, memory, config, num_groups, penalty)
+    config = DecodingConfig(
+        num_beams=6, max_tokens=8, num_groups=num_groups, diversity_penalty=penalty
+    )
+    found = diverse_beam_search(captioner, memory, config)
     for image in range(len(memory)):
         with torch.no_grad():
-            expected = naive(captioner, memory[image : image + 1], config, num_groups, penalty)
+            expected = naive(captioner, memory[image : image + 1], config)
         scores = [score for score, _ in expected]
         assert found.scores[image].tolist() == pytest.approx(scores, abs=1e-5)
         lengths = found.lengths[image].tolist()
@@ -76,17 +81,17 @@ def test_groups_equal_naive_search(captioner, memory, num_groups, penalty):
 
 def test_one_group_is_plain_beam_search(captioner, memory):
     for rule in ("transformers5", "transformers4"):
-        config = DecodingConfig(num_beams=4, max_tokens=10, rule=rule)
+        config = DecodingConfig(num_beams=4, max_tokens=10, diversity_penalty=5.0, rule=rule)
         plain = beam_search(captioner, memory, config)
-        found = diverse_beam_search(captioner, memory, config, 1, 5.0)
+        found = diverse_beam_search(captioner, memory, config)
         assert torch.equal(found.tokens, plain.tokens)
         torch.testing.assert_close(found.scores, plain.scores)
         torch.testing.assert_close(found.logps, plain.logps, atol=1e-5, rtol=1e-5)
 
 
 def test_a_high_price_spreads_first_words_and_logps_stay_exact(captioner, memory):
-    config = DecodingConfig(num_beams=4, max_tokens=10)
-    found = diverse_beam_search(captioner, memory, config, 4, 100.0)
+    config = DecodingConfig(num_beams=4, max_tokens=10, num_groups=4, diversity_penalty=100.0)
+    found = diverse_beam_search(captioner, memory, config)
     plain = beam_search(captioner, memory, config)
     distinct, before = (
         sum(len(set(words)) for words in candidates.tokens[:, :, 1].tolist())
@@ -98,12 +103,37 @@ def test_a_high_price_spreads_first_words_and_logps_stay_exact(captioner, memory
     torch.testing.assert_close(found.logps, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_groups_must_divide_the_beams(captioner, memory):
-    with pytest.raises(ConfigError, match="num_groups"):
-        diverse_beam_search(captioner, memory, DecodingConfig(num_beams=5), 2, 1.0)
+@pytest.mark.parametrize("rule", ["transformers5", "transformers4"])
+def test_a_policy_searches_in_groups_where_asked(captioner, memory, rule):
+    config = DecodingConfig(
+        num_beams=6, max_tokens=10, num_groups=3, diversity_penalty=3.0, rule=rule
+    )
+    expected = diverse_beam_search(captioner, memory, config)
+    found = policy_of(captioner).search(memory, config)
+    assert torch.equal(found.tokens, expected.tokens)
+    assert torch.equal(found.scores, expected.scores)
+    assert (found.scores[:, :-1] >= found.scores[:, 1:]).all()
+    assert all(len(set(map(tuple, captions))) == 6 for captions in found.tokens.tolist())
+    plain = policy_of(captioner).search(memory, dataclasses.replace(config, num_groups=1))
+    assert plain.tokens.tolist() != found.tokens.tolist()
+
+
+def test_without_a_penalty_all_groups_find_the_same(captioner, memory):
+    config = DecodingConfig(num_beams=4, max_tokens=10, num_groups=2, diversity_penalty=0.0)
+    found = diverse_beam_search(captioner, memory, config).tokens
+    assert torch.equal(found[:, ::2], found[:, 1::2])
+    assert (found[:, 0] != found[:, 2]).any(dim=-1).all()
+
+
+@pytest.mark.parametrize("num_groups", [-5, 0, 2, 10])
+def test_groups_must_divide_the_beams(num_groups):
+    told = rf"^num_groups: must divide num_beams \(5\), got {num_groups}$"
+    with pytest.raises(ConfigError, match=told):
+        DecodingConfig(num_beams=5, num_groups=num_groups)
 
 
 @pytest.mark.parametrize("penalty", [-0.1, math.inf, math.nan])
-def test_the_penalty_is_a_price(captioner, memory, penalty):
-    with pytest.raises(ConfigError, match="penalty: must be finite"):
-        diverse_beam_search(captioner, memory, DecodingConfig(num_beams=4), 2, penalty)
+def test_the_penalty_is_a_price(penalty):
+    told = f"^diversity_penalty: must be finite and not negative, got {penalty}$"
+    with pytest.raises(ConfigError, match=told):
+        DecodingConfig(diversity_penalty=penalty)

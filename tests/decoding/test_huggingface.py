@@ -71,6 +71,8 @@ def test_what_is_not_supported_is_named():
         wrap(model, [1, 2])
     with pytest.raises(ConfigError, match="transformers5"):
         generate(captioner, torch.randn(1, 3, 32, 32), DecodingConfig(rule="transformers4"))
+    with pytest.raises(ConfigError, match=r"^num_groups: only 1 with this captioner, got 5$"):
+        generate(captioner, torch.randn(1, 3, 32, 32), DecodingConfig(num_groups=5))
     model.config.model_type = "unknown"
     with pytest.raises(ConfigError, match="known are"):
         wrap(model)

@@ -36,6 +36,27 @@ def test_captions_may_not_outgrow_the_captioner(captioner, images):
             search(memory, too_long)
 
 
+@pytest.mark.parametrize(
+    ("captioner", "images"),
+    [
+        (random_captioner(), torch.randn(2, 4, 12, generator=torch.Generator().manual_seed(0))),
+        (random_huggingface_captioner(blip), torch.zeros(2, 3, 32, 32)),
+    ],
+)
+@torch.no_grad()
+def test_greedy_and_samples_know_no_groups(captioner, images):
+    policy = policy_of(captioner)
+    memory = policy.encode(images)
+    plain, grouped = (DecodingConfig(max_tokens=8, num_groups=count) for count in (1, 5))
+    found, expected = (policy.greedy(memory, config).tokens for config in (grouped, plain))
+    assert torch.equal(found, expected)
+    found, expected = (
+        policy.sample(memory, config, torch.Generator().manual_seed(0)).tokens
+        for config in (grouped, plain)
+    )
+    assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize(("num_tokens", "width"), [(10, 12), (4, 11), (4, 13)])
 def test_image_tokens_of_another_tower_are_refused(num_tokens, width):
     captioner = random_captioner()

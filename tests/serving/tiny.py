@@ -21,7 +21,7 @@ from dico.models.tokenizer import Tokenizer
 from dico.storage import write_digests
 
 
-def make_version(folder):
+def make_version(folder, **decoding):
     """A version's folder with random weights that listen to the picture."""
     torch.manual_seed(0)
     tokenizer = Tokenizer.train(["a red circle", "a blue square on a green ground"], 320)
@@ -48,7 +48,7 @@ def make_version(folder):
         for layer in captioner.decoder.stack():
             layer.cross_out.weight.mul_(200)
     captioner.save(folder / "captioner")
-    training = {"tower": "clip", "decoding": {"max_tokens": 8}}
+    training = {"tower": "clip", "decoding": {"max_tokens": 8, **decoding}}
     (folder / "captioner" / "training.json").write_text(json.dumps(training))
     write_digests(folder / "captioner")
     write_digests(folder)

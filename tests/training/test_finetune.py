@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from dico.decoding import DecodingConfig, beam_search
+from dico.decoding import DecodingConfig, beam_search, diverse_beam_search
 from dico.errors import ConfigError, NonFiniteError
 from dico.losses import dico_loss, scst_loss
 from dico.models.scoring import score_captions
@@ -124,6 +124,26 @@ def test_gradient_is_that_of_equation_6_over_single_captions(world):
     assert metrics["loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert metrics["reward_winner"] == pytest.approx(naive["reward_winner"].item(), rel=1e-5)
     assert torch.allclose(fast, gradients(policy), rtol=1e-3, atol=1e-5 * fast.abs().max())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_candidates_from_groups_of_beams_are_compared_as_others(world, monkeypatch, precision):
+    """Loss and gradient of a step are those of the same candidates, found beforehand."""
+    decoding = dataclasses.replace(tiny.SEARCH, num_groups=3)
+    policy, images = start(world, seed=2), torch.arange(8).numpy()
+    step = dataclasses.replace(step_of(world, policy, precision=precision), decoding=decoding)
+    metrics = step(images, 0)
+    found = gradients(policy)
+    with step.world.autocast(precision):
+        memory = policy.look(tiny.data(world).tokens(images.tolist())).detach()
+        tokens = diverse_beam_search(policy, memory, decoding).tokens
+        plain = beam_search(policy, memory, decoding).tokens
+    assert tokens.tolist() != plain.tolist()
+    assert all(len(set(map(tuple, captions))) == 3 for captions in tokens.tolist())
+    monkeypatch.setattr(_Step, "_candidates", lambda *_: tokens)
+    assert metrics == step(images, 0)
+    assert torch.equal(found, gradients(policy))
+    assert found.abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("num_kept", [24, 10])
