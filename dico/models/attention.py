@@ -9,6 +9,7 @@ B images, H heads, R queries, P keys, E width of a head.
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 def attention(
@@ -31,6 +32,24 @@ def attention(
     """
     if dropout or not by_products(query):
         return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal)
+    if torch.is_grad_enabled():  # the backward pass makes the weights anew: they are large
+        found: Tensor = checkpoint(
+            _by_products,
+            query,
+            key,
+            value,
+            mask,
+            is_causal,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        return found
+    return _by_products(query, key, value, mask, is_causal)
+
+
+def _by_products(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, is_causal: bool
+) -> Tensor:
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
     if is_causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
@@ -38,8 +57,7 @@ def attention(
         scores = scores.masked_fill(~mask, -torch.inf)
     elif mask is not None:
         scores = scores + mask
-    found: Tensor = scores.softmax(dim=-1) @ value
-    return found
+    return scores.softmax(dim=-1) @ value
 
 
 def by_products(values: Tensor) -> bool:
