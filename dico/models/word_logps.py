@@ -17,6 +17,8 @@ from dico.models.packed import in_dtype, product, product_dtype, softmax_in_plac
 
 MOST_VALUES = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Most probabilities (N * V) at a time, by device: as many are kept for the backward pass."""
+MOST_ROWS = 1 << 14
+"""Rows of a gradient that are widened to float32 at a time."""
 
 
 def word_logps(hidden: Tensor, weight: Tensor, states: Tensor, words: Tensor) -> Tensor:
@@ -80,10 +82,13 @@ def _num_rows(weight: Tensor) -> int:
 def _product_into(place: Tensor, left: Tensor, right: Tensor, add: bool = False) -> None:
     if place.dtype == left.dtype:
         torch.addmm(place, left, right, beta=int(add), out=place)
-    elif add:
-        place += left @ right
-    else:
-        place.copy_(left @ right)
+        return
+    for part, rows in zip(place.split(MOST_ROWS), left.split(MOST_ROWS), strict=True):
+        made = rows @ right  # of the lesser dtype, beside which ``place`` is large already
+        if add:
+            part += made
+        else:
+            part.copy_(made)
 
 
 def _probabilities(weight: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,10 @@ def test_huge_logits_do_not_overflow():
     assert torch.autograd.grad(found.sum(), weight)[0].isfinite().all()
 
 
-def test_autocast_multiplies_in_half_precision_and_sums_in_float32():
+@pytest.mark.parametrize("most", [1, 1 << 26])
+def test_autocast_multiplies_in_half_precision_and_sums_in_float32(monkeypatch, most):
+    monkeypatch.setitem(module.MOST_VALUES, "cpu", most)
+    monkeypatch.setattr(module, "MOST_ROWS", 7)
     torch.manual_seed(4)
     weight, hidden = torch.randn(60, 32, requires_grad=True), torch.randn(3, 32)
     with torch.autocast("cpu", torch.bfloat16):
@@ -69,3 +72,7 @@ def test_autocast_multiplies_in_half_precision_and_sums_in_float32():
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     found.sum().backward()
     assert weight.grad.dtype == torch.float32
+    wide = weight.detach().double().requires_grad_()
+    exact = F.linear(hidden.double(), wide).log_softmax(dim=-1)[STATES, WORDS % 60]
+    exact.sum().backward()
+    torch.testing.assert_close(weight.grad.double(), wide.grad, atol=0.1, rtol=0.02)
