@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dico.training import supervision
 from tests.reliability import trainer
-from tests.reliability.kill_resume import asked_to_stop, finish, start, trials
+from tests.reliability.kill_resume import asked_to_stop, left_alone, trials
 from tests.reliability.result import CONTROL, Result, count
 from tests.training import tiny
 
@@ -31,7 +31,7 @@ def check(full: bool) -> list[Result]:
         rows.append(
             count("A5", "same command, other processes: same bits", _repeated(world, alone))
         )
-        rows += [_stopped(stage, world, alone[stage], 5 if full else 1) for stage in stages]
+        rows += [_stopped(stage, world, *alone[stage], 5 if full else 1) for stage in stages]
         return [*rows, _unheard(world)]
 
 
@@ -50,14 +50,14 @@ def _damaged(stage: str, world: Path, kills: int) -> Result:
     return Result("A1", name, int(equal < total), 1, time.monotonic() - begun, note)
 
 
-def _alone(stage: str, world: Path) -> dict:
+def _alone(stage: str, world: Path) -> tuple[dict, float]:
     with tempfile.TemporaryDirectory(prefix="alone-") as temporary:
-        return finish(start(stage, world, Path(temporary)), Path(temporary))
+        return left_alone(stage, world, Path(temporary))
 
 
-def _repeated(world: Path, alone: dict[str, dict]) -> Iterator[bool]:
+def _repeated(world: Path, alone: dict[str, tuple[dict, float]]) -> Iterator[bool]:
     """A5: fresh interpreters, twice, against the forked one."""
-    for stage, expected in alone.items():
+    for stage, (expected, _) in alone.items():
         for _ in range(2):
             with tempfile.TemporaryDirectory(prefix="again-") as temporary:
                 output = Path(temporary) / "result.json"
@@ -81,14 +81,14 @@ def _unheard(world: Path) -> Result:
     return Result("A6", name, int(code != 75), 1, time.monotonic() - begun, note)
 
 
-def _stopped(stage: str, world: Path, expected: dict, num_tries: int) -> Result:
-    """A6: SIGTERM at a random instant."""
+def _stopped(stage: str, world: Path, expected: dict, rest: float, num_tries: int) -> Result:
+    """A6: SIGTERM at a random instant of the ``rest`` seconds after the first checkpoint."""
     rng, times = random.Random(stage), []
 
     def tries() -> Iterator[bool]:
         for _ in range(num_tries):
             with tempfile.TemporaryDirectory(prefix="stopped-") as temporary:
-                delay = rng.uniform(0, 0.3)
+                delay = rng.uniform(0, 0.5) * rest  # none may have ended by then
                 code, seconds, result = asked_to_stop(stage, world, Path(temporary), delay)
                 times.append(seconds)
                 yield code == 75 and seconds <= MAX_SECONDS and result == expected

@@ -52,6 +52,15 @@ def finish(process: int, folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())
 
 
+def left_alone(stage: str, world: Path, folder: Path) -> tuple[dict, float]:
+    """What a trainer ends with, and its seconds from the first checkpoint on."""
+    process = start(stage, world, folder)
+    await_checkpoint(folder)
+    begun = time.monotonic()
+    result = finish(process, folder)
+    return result, time.monotonic() - begun
+
+
 def killed_and_resumed(
     stage: str, world: Path, folder: Path, delay: float, damage: bool
 ) -> tuple[dict, bool]:
@@ -116,17 +125,12 @@ def trials(stage: str, world: Path, kills: int, seed: int, damage: bool) -> tupl
     with tempfile.TemporaryDirectory(prefix="kill-resume-") as temporary:
         folder = Path(temporary) / "alone"
         folder.mkdir()
-        begun = time.monotonic()
-        process = start(stage, world, folder)
-        await_checkpoint(folder)
-        first = time.monotonic() - begun
-        expected = finish(process, folder)
-        duration = time.monotonic() - begun
+        expected, rest = left_alone(stage, world, folder)
         num_equal = num_resumed = 0
         for number in range(kills):
             folder = Path(temporary) / str(number)
             folder.mkdir()
-            delay = rng.uniform(-0.1, 0.9) * (duration - first)
+            delay = rng.uniform(-0.1, 0.9) * rest
             result, resumed = killed_and_resumed(stage, world, folder, delay, damage)
             num_equal += result == expected
             num_resumed += resumed
