@@ -57,7 +57,8 @@ def _by_products(
         scores = scores.masked_fill(~mask, -torch.inf)
     elif mask is not None:
         scores = scores + mask
-    return scores.softmax(dim=-1) @ value
+    found: Tensor = scores.softmax(dim=-1) @ value
+    return found
 
 
 def by_products(values: Tensor) -> bool:

@@ -83,7 +83,8 @@ def _product_into(place: Tensor, left: Tensor, right: Tensor, add: bool = False)
     if place.dtype == left.dtype:
         torch.addmm(place, left, right, beta=int(add), out=place)
         return
-    for part, rows in zip(place.split(MOST_ROWS), left.split(MOST_ROWS), strict=True):
+    parts, blocks = torch.split(place, MOST_ROWS), torch.split(left, MOST_ROWS)
+    for part, rows in zip(parts, blocks, strict=True):
         made = rows @ right  # of the lesser dtype, beside which ``place`` is large already
         if add:
             part += made
