@@ -2,10 +2,10 @@
 
     python benchmarks/gpu.py [--batches 8 32 64 128]
 
-Stored features, bfloat16 products, deterministic kernels as in training. Beside each time stand the floating-point operations that the
-step really does, the share of the GPU's measured GEMM peak, and the bound by arithmetic; beam search
-is compared with transformers' ``generate`` on the same weights, captions counted. Absolute times
-hold for the GPU that is named with them.
+Stored features, bfloat16 products, deterministic kernels as in training. Beside each time stand the
+floating-point operations that the step really does, the share of the GPU's measured GEMM peak, and
+the bound by arithmetic; beam search is compared with transformers' ``generate`` on the same weights,
+captions counted. Absolute times hold for the GPU that is named with them.
 """
 
 import argparse

@@ -96,9 +96,9 @@ class Head:
         logits = self.logits(hidden)
         top, words = _top(logits, min(count + len(excluded), logits.shape[1]))
         normalisers = softmax_in_place(logits, likeliest=words[:, :1])
-        never = torch.tensor(excluded, dtype=words.dtype, device=words.device)
-        barred = (words[:, :, None] == never).any(dim=-1)
-        top, places = top.masked_fill(barred, -torch.inf).topk(count, dim=-1)
+        for word in excluded:
+            top = top.masked_fill(words == word, -torch.inf)
+        top, places = top.topk(count, dim=-1)
         return top - normalisers[:, None], words.gather(1, places)
 
     def logps_of(self, hidden: Tensor, word: int) -> Tensor:
