@@ -27,7 +27,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
 
 # The code, as files to lay over the dependencies.
 FROM dependencies AS code
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY dico dico
 COPY components components
 COPY pipelines pipelines

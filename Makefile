@@ -39,7 +39,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 compile: $(VENV)/.run
-	$(BIN)/python -m pipelines.compile
+	$(BIN)/python -m dico_pipelines.compile
 
 image:
 	scripts/build-image

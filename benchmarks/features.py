@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from dico.data.features import FeatureSpec, FeatureStore, FeatureWriter
+from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
 from dico.storage import open_store
 
 SHAPE = (257, 1024)

@@ -15,8 +15,8 @@ import torch
 from measure import alternate, write
 from PIL import Image
 
-from dico.data.fast_square import fast_square
-from dico.data.images import load_image_bytes
+from dico.images.fast_square import fast_square
+from dico.images.load import load_image_bytes
 from dico.models.clip import ClipConfig, TextConfig, VisionConfig
 from dico.models.evaluator import EvaluatorConfig, normalise, preprocess
 

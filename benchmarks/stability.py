@@ -19,20 +19,20 @@ from pathlib import Path
 
 import torch
 
-from dico.captioning import caption_stored
-from dico.data.features import FeatureStore
 from dico.data.manifest import Record, read_manifest
 from dico.decoding import DecodingConfig
+from dico.features.pointer import open_features
+from dico.features.store import FeatureStore
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
+from dico.policy.captioning import caption_stored
 from dico.rewards import ClipReward
-from dico.steps.stored_features import open_features
 from dico.storage import open_store
-from dico.training.checkpoint import Checkpoints
 from dico.training.configs import FinetuneConfig
 from dico.training.data import CaptioningData
 from dico.training.distributed import World
 from dico.training.finetune import finetune
+from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.validation import Validator
 
 METHODS = {

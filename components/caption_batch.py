@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Dataset, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -39,9 +39,9 @@ def caption_batch(
         num_captions: Pictures that have a caption.
         num_failed: Pictures that could not be read.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.caption_batch import caption_batch as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("caption_batch", store) as facts:
         outputs = step(

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -14,9 +14,9 @@ def check_pod(gpus: int, num_nodes: int, store: str):
         num_nodes: Nodes that train together; with several, this pod only follows them.
         store: Folder or s3:// prefix that the step's note is left in.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.check_pod import check_pod as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("check_pod", store):
         step(gpus=gpus if num_nodes == 1 else 0)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Artifact, Input, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -24,9 +24,9 @@ def compare_models(
         promote: "true" or "false".
         reasons: Why.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.compare_models import compare_models as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("compare_models", store) as facts:
         outputs = step(evaluation=evaluation.path, config=config, output_decision=decision.path)

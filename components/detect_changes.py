@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -29,9 +29,9 @@ def detect_changes(
     Returns:
         Output: "true" where there is something to learn, else "false".
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.detect_changes import detect_changes as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("detect_changes", store) as facts:
         facts["new"] = step(

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -37,10 +37,10 @@ def evaluate_captions(
         evaluation: Metrics with intervals, and scores per picture.
         metrics: The candidate's metrics.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
     from dico.report import headline
+    from dico.report.run_notes import noted
     from dico.steps.evaluate_captions import evaluate_captions as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("evaluate_captions", store):
         step(

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -25,9 +25,9 @@ def extract_features(
     Returns:
         features: Pointer to the features in the store, JSON.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.extract_features import extract_features as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("extract_features", store):
         step(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import Model, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -34,9 +34,9 @@ def fetch_version(
         settings: Its preset and overrides.
         baseline: URI of its dataset's manifest; empty where the store has none.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.fetch_version import fetch_version as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("fetch_version", store):
         return step(

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -23,9 +23,9 @@ def find_champion(registry: str, model_name: str, preset: str, store: str) -> Na
         model_name: Name of the registered model.
         version: Number of the champion's version; empty where there is none.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.find_champion import find_champion as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("find_champion", store) as facts:
         outputs = step(registry=registry, model_name=model_name or preset)

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -29,9 +29,9 @@ def generate_captions(
     Returns:
         captions: One caption per picture, JSON lines.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.generate_captions import generate_captions as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("generate_captions", store):
         step(

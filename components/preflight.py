@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -64,9 +64,9 @@ def preflight(
         memory: Memory limit of a pod that computes, as text.
         pod: What each of several nodes gets, JSON.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.preflight import preflight as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("preflight", store):
         return step(

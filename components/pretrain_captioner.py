@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -43,9 +43,9 @@ def pretrain_captioner(
     """
     import json
 
-    from dico.exits import exit_codes
     from dico.launching import launch
-    from dico.steps.run_notes import noted
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
 
     with exit_codes(), noted("pretrain_captioner", store):
         arguments = {

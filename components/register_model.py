@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Input, Model, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -54,9 +54,9 @@ def register_model(
     """
     import json
 
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.register_model import register_model as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("register_model", store) as facts:
         outputs = step(

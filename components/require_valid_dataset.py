@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Input
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -19,9 +19,9 @@ def require_valid_dataset(
         fingerprint: SHA-256 over pictures, captions and splits.
         store: Folder or s3:// prefix that keeps the manifest.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.require_valid_dataset import require_valid_dataset as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("require_valid_dataset", store):
         step(

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -41,7 +41,7 @@ def resolve_config(preset: str, overrides: str) -> NamedTuple(
         evaluation: Settings of the evaluation.
         gate: Limits of the quality gate.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
     from dico.steps.resolve_config import resolve_config as step
 
     with exit_codes():

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -25,9 +25,9 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
         images: Where the pictures are.
         version: Changes when the annotations or pictures change.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.resolve_dataset import resolve_dataset as step
-    from dico.steps.run_notes import noted
 
     with exit_codes(), noted("resolve_dataset", store):
         return step(dataset=dataset, images=images, toy=toy, seed=seed, store=store)

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Output, PipelineTaskFinalStatus
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -25,7 +25,7 @@ def summarise_run(
         summary: The summary as JSON; it is also kept in the store.
         page: The summary as a page.
     """
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
     from dico.steps.summarise_run import summarise_run as step
 
     with exit_codes():

@@ -3,7 +3,7 @@
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Model, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -27,8 +27,8 @@ def train_evaluator(
     Returns:
         evaluator: Base CLIP and tuned weights, config and tokenizer.
     """
-    from dico.exits import exit_codes
-    from dico.steps.run_notes import noted
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.train_evaluator import train_evaluator as step
 
     with exit_codes(), noted("train_evaluator", store):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, Dataset, Output
 
-from components.image import IMAGE
+from dico_components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -38,8 +38,8 @@ def validate_dataset(
         fingerprint: SHA-256 over pictures, captions and splits.
         reasons: Why the dataset is refused.
     """
-    from dico.exits import exit_codes
-    from dico.steps.run_notes import noted
+    from dico.process.exits import exit_codes
+    from dico.report.run_notes import noted
     from dico.steps.validate_dataset import validate_dataset as step
 
     with exit_codes(), noted("validate_dataset", store) as facts:

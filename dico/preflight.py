@@ -18,8 +18,6 @@ from dico.storage import open_store
 
 MIN_SHARED_MEMORY_GB = 1.0
 MIN_FREE_GB = 5.0
-WORK_VARIABLE = "DICO_WORK"
-"""Names the folder for stores and registries that nobody names: a pod's mounted work volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +62,6 @@ def require(findings: Iterable[Finding]) -> None:
     missing = [finding for finding in findings if finding.missing]
     if missing:
         raise PreflightError(missing)
-
-
-def default_place(uri: str, name: str) -> str:
-    """``uri``, or the folder ``name`` of the mounted work volume where ``uri`` is empty."""
-    work = os.environ.get(WORK_VARIABLE, "")
-    return uri or (f"{work}/{name}" if work else "")
 
 
 def check_place(name: str, uri: str, write: bool = True) -> Finding:

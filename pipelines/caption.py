@@ -2,12 +2,12 @@
 
 from kfp import dsl
 
-from components.caption_batch import caption_batch
-from components.find_champion import find_champion
-from components.image import IMAGE
-from components.preflight import preflight
-from components.summarise_run import summarise_run
-from pipelines.tasks import WEEK, ComputingPods, Pods
+from dico_components.caption_batch import caption_batch
+from dico_components.find_champion import find_champion
+from dico_components.image import IMAGE
+from dico_components.preflight import preflight
+from dico_components.summarise_run import summarise_run
+from dico_pipelines.tasks import WEEK, ComputingPods, Pods
 
 
 @dsl.pipeline(

@@ -1,14 +1,14 @@
-"""Compiles every pipeline to the YAML beside it: ``python -m pipelines.compile``."""
+"""Compiles every pipeline to the YAML beside it: ``python -m dico_pipelines.compile``."""
 
 from pathlib import Path
 
 from kfp import compiler
 
-from pipelines.caption import caption
-from pipelines.dico import dico
-from pipelines.evaluate import evaluate
-from pipelines.gitops import write_manifest
-from pipelines.retrain import retrain
+from dico_pipelines.caption import caption
+from dico_pipelines.dico import dico
+from dico_pipelines.evaluate import evaluate
+from dico_pipelines.gitops import write_manifest
+from dico_pipelines.retrain import retrain
 
 FOLDER = Path(__file__).parent
 PIPELINES = {

@@ -6,16 +6,16 @@ in containers (`make test-image`) and on a cluster.
 
 from kfp import dsl
 
-from components.check_pod import check_pod
-from components.extract_features import extract_features
-from components.find_champion import find_champion
-from components.image import IMAGE
-from components.preflight import preflight
-from components.resolve_config import resolve_config
-from components.summarise_run import summarise_run
-from components.train_evaluator import train_evaluator
-from pipelines.stages import Run, check_dataset, train_and_register
-from pipelines.tasks import ComputingPods, Pods
+from dico_components.check_pod import check_pod
+from dico_components.extract_features import extract_features
+from dico_components.find_champion import find_champion
+from dico_components.image import IMAGE
+from dico_components.preflight import preflight
+from dico_components.resolve_config import resolve_config
+from dico_components.summarise_run import summarise_run
+from dico_components.train_evaluator import train_evaluator
+from dico_pipelines.stages import Run, check_dataset, train_and_register
+from dico_pipelines.tasks import ComputingPods, Pods
 
 
 @dsl.pipeline(

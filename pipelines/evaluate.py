@@ -2,18 +2,18 @@
 
 from kfp import dsl
 
-from components.caption_with_champion import caption_with_champion
-from components.evaluate_captions import evaluate_captions
-from components.extract_features import extract_features
-from components.fetch_version import fetch_version
-from components.find_champion import find_champion
-from components.generate_captions import generate_captions
-from components.image import IMAGE
-from components.preflight import preflight
-from components.resolve_config import resolve_config
-from components.summarise_run import summarise_run
-from pipelines.stages import check_dataset
-from pipelines.tasks import ComputingPods, Pods
+from dico_components.caption_with_champion import caption_with_champion
+from dico_components.evaluate_captions import evaluate_captions
+from dico_components.extract_features import extract_features
+from dico_components.fetch_version import fetch_version
+from dico_components.find_champion import find_champion
+from dico_components.generate_captions import generate_captions
+from dico_components.image import IMAGE
+from dico_components.preflight import preflight
+from dico_components.resolve_config import resolve_config
+from dico_components.summarise_run import summarise_run
+from dico_pipelines.stages import check_dataset
+from dico_pipelines.tasks import ComputingPods, Pods
 
 
 @dsl.pipeline(

@@ -1,4 +1,4 @@
-"""The committed pipelines as objects of Kubernetes, for GitOps: ``python -m pipelines.gitops``.
+"""The committed pipelines as objects of Kubernetes, for GitOps: ``python -m dico_pipelines.gitops``.
 
 What `kfp dsl compile --kubernetes-manifest-format --include-pipeline-manifest` writes, but from the
 compiled YAML and with each version named by the digest of what it runs: a changed pipeline is a new

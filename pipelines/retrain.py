@@ -6,17 +6,17 @@ Only new pictures cost time: the evaluator stays, so stored features stay valid.
 
 from kfp import dsl
 
-from components.check_pod import check_pod
-from components.detect_changes import detect_changes
-from components.extract_features import extract_features
-from components.fetch_version import fetch_version
-from components.find_champion import find_champion
-from components.image import IMAGE
-from components.preflight import preflight
-from components.resolve_config import resolve_config
-from components.summarise_run import summarise_run
-from pipelines.stages import Run, check_dataset, train_and_register
-from pipelines.tasks import ComputingPods, Pods
+from dico_components.check_pod import check_pod
+from dico_components.detect_changes import detect_changes
+from dico_components.extract_features import extract_features
+from dico_components.fetch_version import fetch_version
+from dico_components.find_champion import find_champion
+from dico_components.image import IMAGE
+from dico_components.preflight import preflight
+from dico_components.resolve_config import resolve_config
+from dico_components.summarise_run import summarise_run
+from dico_pipelines.stages import Run, check_dataset, train_and_register
+from dico_pipelines.tasks import ComputingPods, Pods
 
 
 @dsl.pipeline(

@@ -5,18 +5,18 @@ from typing import Any
 
 from kfp import dsl
 
-from components.caption_with_champion import caption_with_champion
-from components.compare_models import compare_models
-from components.evaluate_captions import evaluate_captions
-from components.finetune_captioner import finetune_captioner
-from components.generate_captions import generate_captions
-from components.pretrain_captioner import pretrain_captioner
-from components.register_model import register_model
-from components.report_run import report_run
-from components.require_valid_dataset import require_valid_dataset
-from components.resolve_dataset import resolve_dataset
-from components.validate_dataset import validate_dataset
-from pipelines.tasks import ComputingPods
+from dico_components.caption_with_champion import caption_with_champion
+from dico_components.compare_models import compare_models
+from dico_components.evaluate_captions import evaluate_captions
+from dico_components.finetune_captioner import finetune_captioner
+from dico_components.generate_captions import generate_captions
+from dico_components.pretrain_captioner import pretrain_captioner
+from dico_components.register_model import register_model
+from dico_components.report_run import report_run
+from dico_components.require_valid_dataset import require_valid_dataset
+from dico_components.resolve_dataset import resolve_dataset
+from dico_components.validate_dataset import validate_dataset
+from dico_pipelines.tasks import ComputingPods
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from dico.preflight import WORK_VARIABLE
-from dico.steps.run_notes import RUN_VARIABLE
-from pipelines.variables import SECRET_KEYS, WORK
+from dico.report.run_notes import RUN_VARIABLE
+from dico.storage.places import WORK_VARIABLE
+from dico_pipelines.variables import SECRET_KEYS, WORK
 
 USER = 65532
 HOUR = 3600

@@ -12,9 +12,9 @@ from dico.preflight import (
     check_gpus,
     check_place,
     check_space,
-    default_place,
     require,
 )
+from dico.storage.places import default_place
 from tests.registry.model_registry_server import ModelRegistryServer
 
 
@@ -97,7 +97,7 @@ def test_nobody_names_a_place_and_the_work_volume_stands_in(monkeypatch):
 
 
 def test_a_registry_of_records_needs_its_server_and_its_store(tmp_path):
-    pytest.importorskip("model_registry", reason="pip install 'dico[kubeflow]'")
+    pytest.importorskip("model_registry", reason="pip install 'dico-captioner[kubeflow]'")
     with ModelRegistryServer() as server:
         uri = f"kubeflow+{server.url}?store={tmp_path}"
         finding = check_place("registry", uri)

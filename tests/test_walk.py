@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines.compile import FOLDER
-from pipelines.local import run
+from dico_pipelines.compile import FOLDER
+from dico_pipelines.local.runner import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("walk")]
 

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from dico import __version__
 from dico.errors import UsageError
-from dico.exits import INTERRUPTED, exit_codes
+from dico.process.exits import INTERRUPTED, exit_codes
 
 # Verb: its module, and its line in the list of verbs. The module holds a function of the verb's
 # name, or for a verb with verbs of its own a typer.Typer called ``app``.

@@ -80,10 +80,10 @@ def _captions(
 ) -> list[list[str]]:
     import torch
 
-    from dico.captioning import look
-    from dico.data.images import load_image
-    from dico.device import computing_device
-    from dico.steps.bundle import load_version
+    from dico.images.load import load_image
+    from dico.policy.captioning import look
+    from dico.process.device import computing_device
+    from dico.registry.bundle import load_version
 
     policy, tower, decoding = load_version(folder, computing_device())
     config = _with_beams(decoding, num_beams) if num_beams else decoding

@@ -20,10 +20,10 @@ from dico.preflight import (
     check_place,
     check_shared_memory,
     check_space,
-    default_place,
     require,
 )
-from dico.provenance import code_version
+from dico.process.provenance import code_version
+from dico.storage.places import default_place
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -106,7 +106,9 @@ def _package(name: str, extra: str, purpose: str) -> Finding:
     try:
         return Finding(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "absent", f"needed for {purpose}: pip install 'dico[{extra}]'")
+        return Finding(
+            name, "absent", f"needed for {purpose}: pip install 'dico-captioner[{extra}]'"
+        )
 
 
 def _program(name: str, advice: str) -> Finding:
@@ -208,7 +210,7 @@ def _cluster(endpoint: str, namespace: str, token_file: str) -> list[Finding]:
     try:
         return list(found.load()(endpoint, namespace, token_file))
     except ImportError as error:
-        advice = "pip install 'dico[pipelines]'"
+        advice = "pip install 'dico-captioner[pipelines]'"
         return [Finding("kubeflow pipelines", f"no client ({error.name})", advice)]
     except DicoError as error:
         return [Finding("kubeflow pipelines", "not usable", str(error), True, error.exit_code)]

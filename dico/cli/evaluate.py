@@ -88,9 +88,9 @@ def evaluate(
 ) -> None:
     """Score captions against references: all metrics, their intervals, and what differs."""
     from dico.errors import UsageError
-    from dico.evaluation import EvaluationConfig
-    from dico.evaluation import evaluate as score
-    from dico.evaluation_files import read_captions, read_objects, read_references, write_captions
+    from dico.evaluation.evaluate import EvaluationConfig
+    from dico.evaluation.evaluate import evaluate as score
+    from dico.evaluation.files import read_captions, read_objects, read_references, write_captions
     from dico.metrics import Synonyms
 
     if (objects is None) != (synonyms is None):
@@ -129,7 +129,7 @@ def evaluate(
         candidates={named[0][0]: read_references(candidates, wanted)} if candidates else None,
     )
     if output is not None:
-        from dico.evaluation_page import write_page
+        from dico.report.evaluation_page import write_page
 
         evaluation.save(output)
         write_page(evaluation, output / "index.html", pictures)
@@ -151,7 +151,7 @@ def _names(paths: list[Path]) -> list[tuple[str, Path]]:
 
 
 def _training_captions(path: Path) -> list[str]:
-    from dico.evaluation_files import read_references
+    from dico.evaluation.files import read_references
 
     return [text for group in read_references(path, split="train").values() for text in group]
 
@@ -159,7 +159,7 @@ def _training_captions(path: Path) -> list[str]:
 def _find_pictures(folder: Path, image_ids: "Sequence[str]", where: Path) -> dict[str, Path]:
     """The picture of each image: named by its id, with or without a suffix or leading zeros."""
     from dico.errors import DataError
-    from dico.evaluation_files import file_names
+    from dico.evaluation.files import file_names
     from dico.metrics.scores import name_some
 
     if not folder.is_dir():
@@ -186,10 +186,10 @@ def _embed(folder: Path, pictures: dict[str, Path]) -> tuple[dict[str, Any], dic
     """The evaluator with its base and its tuned weights, and the pictures' embeddings by both."""
     import torch
 
-    from dico.data.images import load_image
-    from dico.device import computing_device
+    from dico.images.load import load_image
     from dico.models.evaluator import Evaluator
-    from dico.progress import progress
+    from dico.process.device import computing_device
+    from dico.process.progress import progress
 
     device = computing_device()
     scorers = {kind: Evaluator.load(folder, kind, device) for kind in ("clip", "pac")}

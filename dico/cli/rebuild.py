@@ -29,7 +29,7 @@ def rebuild(
 
     source = find_source(model, registry)
 
-    from dico.steps.rebuild_version import rebuild_version
+    from dico.cli.rebuild_version import rebuild_version
 
     rebuilt = rebuild_version(str(source.folder), str(work), dataset, images, any_code)
     for name, registered in rebuilt.registered.items():

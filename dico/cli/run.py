@@ -46,5 +46,7 @@ def find_command(name: str) -> Any:
     """
     found = next(iter(entry_points(group="dico.commands", name=name)), None)
     if found is None:
-        raise UsageError(f"dico {name} needs kfp; install it: pip install 'dico[pipelines]'")
+        raise UsageError(
+            f"dico {name} needs kfp; install it: pip install 'dico-captioner[pipelines]'"
+        )
     return found.load()

@@ -46,9 +46,9 @@ def validate(
     Ends with status 0 when the dataset may be trained on, with 65 and the reasons when not.
     """
     from dico.config_schema import from_dict
-    from dico.data.validation import ValidationConfig
-    from dico.data.validation import validate as run
     from dico.errors import DataError
+    from dico.validation import ValidationConfig
+    from dico.validation import validate as run
 
     settings = {
         "format": format,

@@ -39,7 +39,7 @@ _BOILERPLATE = re.compile(
 def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, str]]:
     """Findings of one caption, as pairs of code and detail; empty when it is fine.
 
-    Codes are those of `dico.data.validation.findings`; which of them set the caption aside is said
+    Codes are those of `dico.validation.findings`; which of them set the caption aside is said
     there.
     """
     if not isinstance(caption, str):

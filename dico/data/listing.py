@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 
 from dico.data.formats import detect, read_entries
-from dico.data.sources import is_remote
+from dico.storage.uris import is_remote
 
 
 def dataset_version(dataset: str, images: str = "") -> str:

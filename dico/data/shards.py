@@ -13,10 +13,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from dico.data.images import read_image
 from dico.data.manifest import SPLITS, Record, iter_manifest
 from dico.errors import ConfigError
-from dico.progress import progress
+from dico.images.load import read_image
+from dico.process.progress import progress
 from dico.storage import open_store
 
 FORMS = ("json", "txt")

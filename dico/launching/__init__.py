@@ -55,7 +55,7 @@ def _launcher_of_nodes() -> Any:
     found = next(iter(entry_points(group="dico.launchers", name="nodes")), None)
     if found is None:
         raise UsageError(
-            "training on several nodes needs a cluster; pip install 'dico[pipelines]', or set "
+            "training on several nodes needs a cluster; pip install 'dico-captioner[pipelines]', or set "
             "num_nodes to 1"
         )
     return found.load()

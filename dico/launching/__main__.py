@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from dico.errors import UsageError
-from dico.exits import exit_codes
 from dico.launching.nodes import run_node
 from dico.launching.ranks import run_rank
+from dico.process.exits import exit_codes
 
 
 def main(arguments: list[str]) -> None:

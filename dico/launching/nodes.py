@@ -17,7 +17,7 @@ from typing import Any
 
 from dico.errors import DicoError, UsageError
 from dico.launching.ranks import RankFailedError, run_ranks
-from dico.provenance import code_digest
+from dico.process.provenance import code_digest
 from dico.storage import Store, open_store, sha256_file
 
 SHARED = ("store", "registry")

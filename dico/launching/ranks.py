@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import ConfigError, DicoError, TryAgainError
-from dico.signals import on_sigterm
+from dico.process.signals import on_sigterm
 
 CALL = "call.json"
 STANDALONE = ("--standalone", "--nnodes=1")

@@ -70,7 +70,7 @@ def _embed(texts: Sequence[str], folder: Path, layer: int) -> list["Tensor"]:
     import torch
     from torch.nn.functional import normalize
 
-    from dico.device import computing_device
+    from dico.process.device import computing_device
 
     tokenizer, model = _load(folder, layer)
     model = model.to(device := computing_device())
@@ -105,7 +105,9 @@ def _load(folder: Path, layer: int) -> tuple[Any, Any]:
         ensure_torchvision_imports()
         from transformers import AutoModel, AutoTokenizer
     except ImportError:
-        raise UsageError("BERTScore needs transformers: pip install 'dico[train]'") from None
+        raise UsageError(
+            "BERTScore needs transformers: pip install 'dico-captioner[train]'"
+        ) from None
     try:
         local = {"local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(folder, **local)

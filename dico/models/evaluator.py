@@ -27,12 +27,12 @@ from torch import Tensor
 
 from dico.config_schema import check, from_dict
 from dico.errors import ConfigError, DataError
+from dico.images.frame import Frame, centre_square
+from dico.images.preprocessing import ClipPixels, normalise, preprocess
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.empty import WithoutValues
-from dico.models.frame import Frame, centre_square
-from dico.models.preprocessing import ClipPixels, normalise, preprocess
+from dico.models.fit import require_fit
 from dico.models.tokenizer import Tokenizer
-from dico.models.weights.fit import require_fit
 from dico.storage import verify_digests, write_digests
 from dico.storage.digests import read_digests
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dico.decoding import Candidates, DecodingConfig
-from dico.models.frame import Frame
+from dico.images.frame import Frame
 
 
 class CaptionTokenizer(Protocol):

@@ -164,7 +164,7 @@ def _connect(address: str, where: str) -> Any:
         from model_registry import ModelRegistry
     except ImportError:
         raise UsageError(
-            "the Kubeflow Model Registry's client is absent: pip install 'dico[kubeflow]'"
+            "the Kubeflow Model Registry's client is absent: pip install 'dico-captioner[kubeflow]'"
         ) from None
     with _errors(where), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="User access token is missing")

@@ -30,7 +30,9 @@ class MlflowRegistry(Registry):
         try:
             from mlflow import MlflowClient
         except ImportError:
-            raise UsageError("MLflow's client is absent: pip install 'dico[mlflow]'") from None
+            raise UsageError(
+                "MLflow's client is absent: pip install 'dico-captioner[mlflow]'"
+            ) from None
         self._store = open_store(store)
         self.uri = f"mlflow+{address}?store={self._store.uri}"
         self._client = MlflowClient(tracking_uri=address, registry_uri=address)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import DataError
-from dico.progress import format_seconds
+from dico.process.progress import format_seconds
 from dico.report.charts import Chart, Series
 
 # Key in history.jsonl, title, and how to read it. A key that was not recorded is left out.

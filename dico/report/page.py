@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from dico.data.manifest import iter_manifest
 from dico.errors import DataError
-from dico.progress import format_seconds
+from dico.process.progress import format_seconds
 from dico.report.histories import EVALUATOR_CHARTS, FINETUNE_CHARTS, XE_CHARTS, read_stage
 from dico.report.pictures import select_pictures
 from dico.report.summary import (

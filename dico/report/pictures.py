@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from dico.data.images import load_image
 from dico.data.manifest import Record, read_manifest
 from dico.errors import DataError
+from dico.images.load import load_image
 from dico.report.summary import BASELINE, CANDIDATE, CHAMPION
 
 THUMBNAIL_PX = 288

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from dico.errors import DataError
+from dico.registry.bundle import load_version
 from dico.registry.signing import verify_if_configured
 from dico.serving.source import Source
-from dico.steps.bundle import load_version
 from dico.storage import verify_digests
 
 

@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from dico.captioning import Caption, caption_features, look
 from dico.data.formats import detect, read_entries
-from dico.data.images import load_image
-from dico.data.sources import PICTURE_SUFFIXES, list_files
-from dico.device import computing_device
 from dico.errors import DataError, UsageError
-from dico.progress import progress
+from dico.images.load import load_image
+from dico.policy.captioning import Caption, caption_features, look
+from dico.process.device import computing_device
+from dico.process.progress import progress
 from dico.registry import cache_folder, open_registry
-from dico.steps.bundle import Bundle, load_version
+from dico.registry.bundle import Bundle, load_version
 from dico.storage import Store, atomic_write, open_store
+from dico.storage.uris import PICTURE_SUFFIXES, list_files
 
 NUM_READERS = 8
 BATCH_SIZE = 32

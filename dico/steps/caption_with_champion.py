@@ -1,11 +1,11 @@
 """Step: captions of one split by the model that reigns now, to compare a candidate with."""
 
-from dico.captioning import Caption, caption_pictures
 from dico.data.manifest import read_manifest
-from dico.device import computing_device
+from dico.evaluation.captions_file import write_captions
+from dico.policy.captioning import Caption, caption_pictures
+from dico.process.device import computing_device
 from dico.registry import cache_folder, open_registry
-from dico.steps.bundle import load_version
-from dico.steps.captions_file import write_captions
+from dico.registry.bundle import load_version
 from dico.training.determinism import use_deterministic_kernels
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dico.config_schema import from_json
-from dico.evaluation import Evaluation
-from dico.gate import GateConfig, decide
+from dico.evaluation.evaluate import Evaluation
+from dico.evaluation.gate import GateConfig, decide
 
 
 class Outputs(NamedTuple):

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from dico.config_schema import from_json
 from dico.data.manifest import read_manifest
-from dico.device import computing_device
-from dico.evaluation import EvaluationConfig, evaluate
+from dico.evaluation.captions_file import read_captions
+from dico.evaluation.evaluate import EvaluationConfig, evaluate
+from dico.features.pointer import open_features
 from dico.models.evaluator import Evaluator, Weights
-from dico.steps.captions_file import read_captions
-from dico.steps.stored_features import open_features
+from dico.process.device import computing_device
 from dico.training.determinism import use_deterministic_kernels
 
 

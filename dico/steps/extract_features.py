@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 from dico.config_schema import from_json
-from dico.data.features import FeatureWriter
 from dico.data.manifest import read_manifest
-from dico.device import computing_device
 from dico.errors import UsageError
-from dico.extraction import FeaturesConfig, Towers, extract, feature_spec
-from dico.steps.stored_features import write_pointer
+from dico.features.extract import FeaturesConfig, Towers, extract, feature_spec
+from dico.features.pointer import write_pointer
+from dico.features.store import FeatureWriter
+from dico.process.device import computing_device
 
 
 def extract_features(

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from dico.errors import DataError
 from dico.registry import cache_folder, open_registry
 from dico.registry.version import CAPTIONER, EVALUATOR, LINEAGE
-from dico.steps.accepted_manifests import manifest_uri
 from dico.storage import write_digests
+from dico.validation.accepted import manifest_uri
 
 
 class Outputs(NamedTuple):

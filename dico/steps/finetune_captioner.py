@@ -10,19 +10,19 @@ import torch
 from dico.config_schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest
 from dico.decoding import DecodingConfig
+from dico.features.pointer import features_digest, open_features, read_pointer
 from dico.models.evaluator import CONFIG_FILE, Evaluator, Weights
 from dico.policy import Policy, load_policy
 from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
-from dico.steps.checkpoints import checkpoints_of
-from dico.steps.model_folder import describe_training
-from dico.steps.stored_features import features_digest, open_features, read_pointer
 from dico.storage import sha256_file
 from dico.training.configs import FinetuneConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import use_deterministic_kernels
 from dico.training.distributed import join_world
 from dico.training.finetune import finetune
+from dico.training.model_folder import describe_training
 from dico.training.pictures import picture_bank
+from dico.training.resilience.places import checkpoints_of
 from dico.training.validation import Validator
 
 

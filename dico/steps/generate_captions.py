@@ -1,13 +1,13 @@
 """Step: captions of one split by a captioner, from stored features or from pixels."""
 
-from dico.captioning import caption_pictures, caption_stored
 from dico.config_schema import from_json
 from dico.data.manifest import read_manifest
 from dico.decoding import DecodingConfig
-from dico.device import computing_device
+from dico.evaluation.captions_file import write_captions
+from dico.features.pointer import open_features
 from dico.policy import load_policy
-from dico.steps.captions_file import write_captions
-from dico.steps.stored_features import open_features
+from dico.policy.captioning import caption_pictures, caption_stored
+from dico.process.device import computing_device
 from dico.training.determinism import use_deterministic_kernels
 
 

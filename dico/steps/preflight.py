@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dico.config import resolve
 from dico.errors import ConfigError
-from dico.preflight import Finding, check_dataset, check_place, default_place, require
+from dico.preflight import Finding, check_dataset, check_place, require
+from dico.presets.config import resolve
+from dico.storage.places import default_place
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|[KMGT]i?)?")
 

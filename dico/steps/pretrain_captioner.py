@@ -7,27 +7,27 @@ from pathlib import Path
 import torch
 
 from dico.config_schema import from_json, to_dict
-from dico.data.features import FeatureStore
 from dico.data.manifest import fingerprint, read_manifest
 from dico.decoding import DecodingConfig
-from dico.models.captioner import Captioner
-from dico.models.captioner_config import CaptionerSettings
-from dico.policy import HuggingFacePolicy, PaperPolicy, Policy, load_policy
-from dico.registry.version import HUGGING_FACE_FILES
-from dico.steps.checkpoints import checkpoints_of
-from dico.steps.model_folder import describe_training
-from dico.steps.stored_features import (
+from dico.features.pointer import (
     features_digest,
     features_tokenizer,
     open_features,
     read_pointer,
 )
+from dico.features.store import FeatureStore
+from dico.models.captioner import Captioner
+from dico.models.captioner_config import CaptionerSettings
+from dico.policy import HuggingFacePolicy, PaperPolicy, Policy, load_policy
+from dico.registry.version import HUGGING_FACE_FILES
 from dico.storage import sha256_file
 from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import step_seed, use_deterministic_kernels
 from dico.training.distributed import join_world
+from dico.training.model_folder import describe_training
 from dico.training.pictures import picture_bank
+from dico.training.resilience.places import checkpoints_of
 from dico.training.validation import Validator
 from dico.training.xe import pretrain
 

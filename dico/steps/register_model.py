@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dico.errors import UsageError
-from dico.evaluation import Evaluation
-from dico.provenance import code_digest, code_version
+from dico.evaluation.evaluate import Evaluation
+from dico.process.provenance import code_digest, code_version
 from dico.registry import (
     CHAMPION,
     MODEL_CARD,

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from dico.provenance import code_version
+from dico.process.provenance import code_version
 from dico.report.page import write_report
 
 

@@ -1,7 +1,7 @@
 """Step: stops the run where validation refused the dataset; keeps the manifest of an accepted one."""
 
 from dico.errors import DataError
-from dico.steps.accepted_manifests import keep_manifest
+from dico.validation.accepted import keep_manifest
 
 
 def require_valid_dataset(

@@ -6,12 +6,12 @@ depends on it.
 
 from typing import NamedTuple
 
-from dico.config import resolve
 from dico.config_schema import to_json
+from dico.presets.config import resolve
 
 
 class ResolvedConfig(NamedTuple):
-    """One JSON text per section of `dico.config.Config`."""
+    """One JSON text per section of `dico.presets.config.Config`."""
 
     toy: str
     validation: str

@@ -8,7 +8,7 @@ from dico.config_schema import from_json
 from dico.data.listing import dataset_version
 from dico.data.toy import DATASET_FILE, ToyConfig, write_toy_dataset
 from dico.errors import UsageError
-from dico.provenance import code_digest
+from dico.process.provenance import code_digest
 from dico.storage import open_store, write_digests
 
 

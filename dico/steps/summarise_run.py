@@ -9,11 +9,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from dico.errors import DicoError
-from dico.preflight import default_place
-from dico.progress import format_seconds
-from dico.provenance import code_version
-from dico.steps.run_notes import current_run, read_notes
+from dico.process.progress import format_seconds
+from dico.process.provenance import code_version
+from dico.report.run_notes import current_run, read_notes
 from dico.storage import atomic_write, open_store
+from dico.storage.places import default_place
 
 
 def summarise_run(

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from dico.config_schema import from_json
 from dico.data.manifest import fingerprint, read_manifest
-from dico.device import computing_device
 from dico.models.evaluator import Evaluator, save_evaluator
-from dico.steps.checkpoints import checkpoints_of
-from dico.steps.model_folder import describe_training
+from dico.process.device import computing_device
 from dico.storage import open_store, split_uri
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.determinism import use_deterministic_kernels
 from dico.training.evaluator import train_evaluator as train
-from dico.training.history import History
+from dico.training.model_folder import describe_training
+from dico.training.resilience.history import History
+from dico.training.resilience.places import checkpoints_of
 
 
 def train_evaluator(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dico.config_schema import from_json
-from dico.data.sources import local_copy
-from dico.data.validation import ValidationConfig, validate
+from dico.storage.uris import local_copy
+from dico.validation import ValidationConfig, validate
 
 
 class Outputs(NamedTuple):
@@ -29,7 +29,7 @@ def validate_dataset(
     output_summary: str,
     baseline: str = "",
 ) -> Outputs:
-    """Checks ``dataset``; see `dico.data.validation.validate` for what is raised.
+    """Checks ``dataset``; see `dico.validation.validate` for what is raised.
 
     Args:
         dataset: annotations, a path or s3:// URI.

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dico.errors import AccessError, DicoError, StorageError, system_error
+from dico.process.activity import DATA, activity
 
 CHUNK_BYTES = 1 << 20
 _AT_FDCWD = -100
@@ -67,6 +68,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@activity(DATA)
 def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()

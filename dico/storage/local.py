@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from dico.errors import ConfigError, DataError, DigestError
+from dico.process.activity import DATA, activity
 from dico.storage.digests import DIGESTS, verify_digests, write_digests
 from dico.storage.files import (
     atomic_folder,
@@ -25,6 +26,7 @@ class LocalStore:
         self.root = Path(root).absolute()
         self.uri = str(self.root)
 
+    @activity(DATA)
     def read_bytes(self, key: str, sha256: str = "") -> bytes:
         path = self._file(key)
         with storage_errors(path):
@@ -33,6 +35,7 @@ class LocalStore:
             raise DigestError(f"{path}: its bytes are not those expected; write or fetch it again")
         return data
 
+    @activity(DATA)
     def read_range(self, key: str, start: int, num_bytes: int) -> bytes:
         path = self._file(key)
         with storage_errors(path), open(path, "rb") as file:
@@ -71,6 +74,7 @@ class LocalStore:
             if path.is_file() and not path.name.endswith(".tmp")
         )
 
+    @activity(DATA)
     def fetch(self, key: str, local: str | Path, digest: str = "") -> Path:
         source, local = self._path(key), Path(local)
         if source.is_dir():

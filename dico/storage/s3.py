@@ -25,6 +25,7 @@ from dico.errors import (
     StorageError,
     TryAgainError,
 )
+from dico.process.activity import DATA, activity
 from dico.storage.digests import DIGESTS, parse_digests, write_digests
 from dico.storage.files import atomic_folder, atomic_write, sha256_file
 from dico.storage.retry import RetryPolicy, TransientFault, WrongBytes, retry
@@ -209,6 +210,7 @@ class S3Store:
         for one in self.list(key):
             self._delete_object(one)
 
+    @activity(DATA)
     def _retry(self, operation: Callable[[int], T], key: str) -> T:
         def translated(attempt: int) -> T:
             try:

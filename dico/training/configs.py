@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from dico.config_schema import check
-from dico.training.limits import GuardConfig, RewardHackingConfig
+from dico.training.resilience.limits import GuardConfig, RewardHackingConfig
 
 Schedule = Literal["constant", "cosine"]
 Precision = Literal["float32", "bfloat16"]

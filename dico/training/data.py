@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dico.captioning import stored_embeddings, stored_tokens
-from dico.data.features import FeatureStore
 from dico.data.manifest import Record
 from dico.errors import DataError
+from dico.features.store import FeatureStore
 from dico.models.evaluator import Weights
+from dico.policy.captioning import stored_embeddings, stored_tokens
 from dico.training.pictures import PictureBank
 
 

@@ -17,17 +17,17 @@ from dico.errors import DataError
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig
 from dico.models.tokenizer import Tokenizer
-from dico.progress import progress
-from dico.training.checkpoint import Checkpoints
+from dico.process.progress import progress
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.contrastive import clip_loss, pac_loss
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.order import DataOrder
 from dico.training.pictures import PictureBank, random_crops
+from dico.training.resilience.checkpoint import Checkpoints
+from dico.training.resilience.state import TrainingState
+from dico.training.resilience.supervision import supervised
 from dico.training.schedule import learning_rate
-from dico.training.state import TrainingState
-from dico.training.supervision import supervised
 from dico.training.xe import clip_gradients
 
 MAX_LOGIT_SCALE = 100.0

@@ -19,21 +19,21 @@ from dico.losses import dico_loss, kl_estimate, mean_baseline, scst_loss
 from dico.metrics import bad_endings, num_words, rep_n
 from dico.models.captioner import Captioner
 from dico.policy import Policy, ReferenceModel, policy_of
-from dico.progress import progress
+from dico.process.progress import progress
 from dico.rewards import ImageEmbeddings, Reward
 from dico.training.blocks import compile_blocks, recomputing
-from dico.training.checkpoint import Checkpoints
 from dico.training.configs import FinetuneConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
-from dico.training.guards import captions_beyond_limits, reward_hacking
 from dico.training.heap import keep_freed_memory
 from dico.training.kept_memory import KeptMemory
-from dico.training.limits import RewardHackingConfig
 from dico.training.order import DataOrder
-from dico.training.state import TrainingState
-from dico.training.supervision import supervised
+from dico.training.resilience.checkpoint import Checkpoints
+from dico.training.resilience.guards import captions_beyond_limits, reward_hacking
+from dico.training.resilience.limits import RewardHackingConfig
+from dico.training.resilience.state import TrainingState
+from dico.training.resilience.supervision import supervised
 from dico.training.validation import Validator
 from dico.training.xe import adam, clip_gradients, trainable
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from dico.data.images import load_image
+from dico.images.load import load_image
 from dico.policy import Policy
 
 DEFAULT_BUDGET_BYTES = 1 << 30

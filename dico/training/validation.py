@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from dico.captioning import Caption, caption_pictures, caption_stored
-from dico.data.features import FeatureStore
 from dico.data.manifest import Record
 from dico.decoding import DecodingConfig
+from dico.features.store import FeatureStore
 from dico.metrics import (
     PreparedReferences,
     bad_endings,
@@ -18,6 +17,7 @@ from dico.metrics import (
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
 from dico.policy import Policy, policy_of
+from dico.policy.captioning import Caption, caption_pictures, caption_stored
 
 
 class Validator:

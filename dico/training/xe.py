@@ -12,18 +12,18 @@ from dico.decoding import check_fits
 from dico.losses import xe_loss
 from dico.models.captioner import Captioner
 from dico.policy import Policy, policy_of
-from dico.progress import progress
+from dico.process.progress import progress
 from dico.training.blocks import compile_blocks, recomputing
-from dico.training.checkpoint import Checkpoints
 from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.heap import keep_freed_memory
 from dico.training.order import DataOrder
+from dico.training.resilience.checkpoint import Checkpoints
+from dico.training.resilience.state import TrainingState
+from dico.training.resilience.supervision import supervised
 from dico.training.schedule import learning_rate
-from dico.training.state import TrainingState
-from dico.training.supervision import supervised
 from dico.training.validation import Validator
 
 

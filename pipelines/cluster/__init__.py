@@ -1,1 +1,1 @@
-"""Kubeflow's side of dico: submitting, scheduling and listing runs, training on several nodes."""
+"""The client of Kubeflow Pipelines: submitting, scheduling and listing runs."""

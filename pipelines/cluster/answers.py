@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 
 from dico.errors import AccessError, TryAgainError, UsageError
-from pipelines.cluster.connection import Connection
+from dico_pipelines.cluster.connection import Connection
 
 SECONDS_TO_ANSWER = 10.0
 

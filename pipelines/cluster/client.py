@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from dico.errors import DicoError, TryAgainError, UsageError
-from pipelines.cluster.answers import REACH, cause, read_health, refuse
-from pipelines.cluster.connection import Connection
+from dico_pipelines.cluster.answers import REACH, cause, read_health, refuse
+from dico_pipelines.cluster.connection import Connection
 
 
 def require_kfp() -> None:
@@ -20,7 +20,7 @@ def require_kfp() -> None:
         UsageError: kfp is not installed.
     """
     if importlib.util.find_spec("kfp") is None:
-        raise UsageError("this needs kfp; install it: pip install 'dico[pipelines]'")
+        raise UsageError("this needs kfp; install it: pip install 'dico-captioner[pipelines]'")
 
 
 @contextmanager

@@ -5,9 +5,9 @@ import os
 
 from dico.errors import DicoError
 from dico.preflight import Finding
-from pipelines.cluster.answers import read_health
-from pipelines.cluster.connection import connection_from_environment
-from pipelines.cluster.kubernetes import Cluster, connect
+from dico_pipelines.cluster.answers import read_health
+from dico_pipelines.cluster.connection import connection_from_environment
+from dico_pipelines.trainjob.kubernetes import Cluster, connect
 
 SUBJECT = "train on nodes"
 

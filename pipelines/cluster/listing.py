@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dico.errors import UsageError
-from dico.progress import format_seconds
-from pipelines.cluster.client import asking, require_kfp
-from pipelines.cluster.connection import connection_from_environment
+from dico.process.progress import format_seconds
+from dico_pipelines.cluster.client import asking, require_kfp
+from dico_pipelines.cluster.connection import connection_from_environment
 
 HEADER = ("run", "name", "state", "started (UTC)", "took")
 

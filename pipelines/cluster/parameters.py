@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import UsageError
-from pipelines.specification import Specification, parse_arguments, read_specification
+from dico_pipelines.local.specification import Specification, parse_arguments, read_specification
 
 PLACES = ("dataset", "images", "pictures", "destination", "store", "registry")
 """Parameters that name a place, which pods must reach."""

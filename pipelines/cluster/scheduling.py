@@ -7,11 +7,11 @@ before the old ones go: what fails on the way leaves the schedule that was there
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.cluster.client import asking, require_kfp
-from pipelines.cluster.connection import connection_from_environment
-from pipelines.cluster.cron import parse_cron
-from pipelines.cluster.listing import name_filter
-from pipelines.cluster.parameters import read_values
+from dico_pipelines.cluster.client import asking, require_kfp
+from dico_pipelines.cluster.connection import connection_from_environment
+from dico_pipelines.cluster.cron import parse_cron
+from dico_pipelines.cluster.listing import name_filter
+from dico_pipelines.cluster.parameters import read_values
 
 
 def schedule(

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dico.errors import DicoError, TryAgainError
-from dico.progress import format_seconds
-from pipelines.cluster.client import asking, require_kfp
-from pipelines.cluster.connection import Connection, connection_from_environment
-from pipelines.cluster.parameters import read_values
-from pipelines.run_folder import new_name
+from dico.process.progress import format_seconds
+from dico_pipelines.cluster.client import asking, require_kfp
+from dico_pipelines.cluster.connection import Connection, connection_from_environment
+from dico_pipelines.cluster.parameters import read_values
+from dico_pipelines.local.run_folder import new_name
 
 SECONDS_BETWEEN_LOOKS = 10.0
 FAILURES_IN_A_ROW = 30

@@ -7,10 +7,10 @@ import sys
 import pytest
 from PIL import Image
 
-from dico.captioning import caption_features
 from dico.decoding import DecodingConfig, beam_search, diverse_beam_search
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
+from dico.policy.captioning import caption_features
 from dico.registry import open_registry
 from tests.serving.tiny import make_version, picture
 

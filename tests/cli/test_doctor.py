@@ -6,7 +6,7 @@ import pytest
 
 from dico.cli import main
 from dico.cli.doctor import _credentials
-from tests.cluster.kfp_server import KfpServer, serving
+from tests.pipelines.cluster.kfp_server import KfpServer, serving
 
 
 @pytest.fixture(autouse=True)

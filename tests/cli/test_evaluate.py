@@ -171,7 +171,7 @@ def test_partial_says_how_much(folder, capsys):
 
 
 def test_each_evaluator_sees_the_pixels_of_its_own(folder, evaluator):
-    from dico.data.images import load_image
+    from dico.images.load import load_image
     from dico.models.evaluator import Evaluator
     from dico.storage import write_digests
 

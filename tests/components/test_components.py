@@ -33,7 +33,9 @@ def test_module_imports_only_kfp_and_the_standard_library(name):
             modules = [node.module]
         for module in modules:
             top = module.split(".")[0]
-            known = top in sys.stdlib_module_names or top == "kfp" or module == "components.image"
+            known = (
+                top in sys.stdlib_module_names or top == "kfp" or module == "dico_components.image"
+            )
             assert known, module
 
 
@@ -84,7 +86,7 @@ def test_inputs_and_outputs_are_described(name):
 
 
 def test_image_has_one_place_and_no_registry_host():
-    from components.image import IMAGE
+    from dico_components.image import IMAGE
 
     assert "/" not in IMAGE
     for name in NAMES:

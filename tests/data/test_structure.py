@@ -16,10 +16,10 @@ from PIL import Image
 from dico.data.entries import Entry
 from dico.data.formats import detect, read_entries
 from dico.data.manifest import fingerprint, read_manifest
-from dico.data.tar_index import TarError, iter_members
-from dico.data.validation import ValidationConfig, validate
-from dico.data.validation.findings import KINDS
 from dico.errors import ConfigError, DataError
+from dico.images.tar_index import TarError, iter_members
+from dico.validation import ValidationConfig, validate
+from dico.validation.findings import KINDS
 from tests.data.corruptor import COPIES, DEFECTS, LINES, STRUCTURES, corrupt
 from tests.data.pictures import (
     annotations,
@@ -275,7 +275,7 @@ def test_a_truncated_tar_fails(tmp_path: Path, share: float) -> None:
 
 def test_a_second_run_opens_only_new_pictures(tmp_path: Path) -> None:
     """Incremental: what did not change is not decoded again; a changed file is."""
-    from dico.data.validation.scan import scan
+    from dico.validation.scan import scan
 
     rows = write_dataset(tmp_path, 12)
     source = detect(str(tmp_path / "dataset.jsonl"))
@@ -309,8 +309,8 @@ def test_a_drifted_dataset_is_refused(tmp_path: Path) -> None:
 
 def test_a_killed_validation_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGKILL in the middle: what was seen before it, but for the last batch, is not opened again."""
-    from dico.data import picture_cache
-    from dico.data.validation.scan import scan
+    from dico.images import facts_cache as picture_cache
+    from dico.validation.scan import scan
 
     write_dataset(tmp_path, 40)
     source, work = detect(str(tmp_path / "dataset.jsonl")), tmp_path / "work"

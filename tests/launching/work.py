@@ -75,7 +75,7 @@ def run_nodes(call: Handover, num_nodes: int) -> list[int]:
 def stop_two_ranks(given: dict[str, Any]) -> tuple[int, str, float]:
     """SIGTERM to what launched two ranks, once they train: exit code, last line, seconds."""
     code = (
-        "import json, sys\nfrom dico.exits import exit_codes\nfrom dico.launching import launch\n"
+        "import json, sys\nfrom dico.process.exits import exit_codes\nfrom dico.launching import launch\n"
         "with exit_codes():\n"
         "    launch('pretrain_captioner', json.loads(sys.argv[1]), num_processes=2)\n"
     )

@@ -11,11 +11,11 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 from kubernetes.client import models
 
-from pipelines.gitops import objects_of
-from tests.cluster.kfp_server import KfpServer, serving
+from dico_pipelines.gitops import objects_of
 from tests.manifests.conftest import MANIFESTS
 from tests.manifests.pod_security import findings
 from tests.manifests.pods import PIPELINES, pods_of, step_pods
+from tests.pipelines.cluster.kfp_server import KfpServer, serving
 from tests.published_models import mistakes
 
 OVERLAYS = sorted(path.parent.name for path in MANIFESTS.glob("overlays/*/kustomization.yaml"))
@@ -85,7 +85,9 @@ def test_the_runtime_is_one_that_trainer_takes(everything):
 
 
 def test_schemas_by_kubernetes_validate(with_everything):
-    validate = pytest.importorskip("kubernetes_validate", reason="pip install 'dico[manifests]'")
+    validate = pytest.importorskip(
+        "kubernetes_validate", reason="pip install 'dico-captioner[manifests]'"
+    )
     for item in with_everything:
         if item["kind"] in BUILT_IN:
             validate.validate(item, validate.latest_version(), strict=True)
@@ -176,7 +178,7 @@ def test_the_pipelines_of_gitops_are_the_committed_ones():
     made = [entry for path in sorted(PIPELINES.glob("*.yaml")) for entry in objects_of(path)]
     for entry in committed + made:
         entry["spec"].get("pipelineSpec", {}).pop("sdkVersion", None)
-    assert committed == made, "run: python -m pipelines.gitops"
+    assert committed == made, "run: python -m dico_pipelines.gitops"
 
 
 def test_secrets_are_not_committed():
@@ -189,7 +191,7 @@ def test_secrets_are_not_committed():
 
 
 def test_the_secret_has_the_keys_that_steps_read():
-    from pipelines.tasks import SECRET_KEYS
+    from dico_pipelines.tasks import SECRET_KEYS
 
     example = (MANIFESTS / "secret" / "secret.env.example").read_text().splitlines()
     assert {line.partition("=")[0] for line in example if line} <= set(SECRET_KEYS)

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from dico.errors import ConfigError
+from dico.images.preprocessing import ClipPixels
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.evaluator import Evaluator
-from dico.models.preprocessing import ClipPixels
 from dico.models.weights.__main__ import main
 from dico.models.weights.clip import open_clip_pixels
 from dico.models.weights.prepare import ClipSource, prepare_evaluator

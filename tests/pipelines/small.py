@@ -15,7 +15,7 @@ def count(text: str, times: int, counted: Output[Artifact]) -> NamedTuple(
     import sys
     from pathlib import Path
 
-    from dico.progress import progress
+    from dico.process.progress import progress
 
     with progress("counting", total=times, unit="letter") as bar:
         bar.advance(times, loss=1.5)
@@ -40,7 +40,7 @@ def judge(length: int, fault: str):
     import signal
 
     from dico import errors
-    from dico.exits import exit_codes
+    from dico.process.exits import exit_codes
 
     with exit_codes():
         if fault == "sleep":

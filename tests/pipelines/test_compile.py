@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.compile import FOLDER, PIPELINES, compile_all
-from pipelines.run_folder import PLACES
+from dico_pipelines.compile import FOLDER, PIPELINES, compile_all
+from dico_pipelines.local.run_folder import PLACES
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.xdist_group("kfp")
@@ -88,7 +88,7 @@ def test_parameters_read_the_same_in_all_pipelines():
 
 
 def test_default_preset_is_one_of_the_librarys():
-    from dico.config import presets
+    from dico.presets.config import presets
 
     parameters = read("dico.yaml")[0]["root"]["inputDefinitions"]["parameters"]
     assert parameters["preset"]["defaultValue"] in presets()

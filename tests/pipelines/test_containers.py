@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from dico.registry import open_registry
-from pipelines.compile import FOLDER
-from pipelines.containers import RUN_ARGUMENTS, Containers
-from pipelines.local import StepFailedError, run
+from dico_pipelines.compile import FOLDER
+from dico_pipelines.local.containers import RUN_ARGUMENTS, Containers
+from dico_pipelines.local.runner import StepFailedError, run
 
 pytestmark = [
     pytest.mark.slow,
@@ -117,7 +117,7 @@ def test_an_unknown_user_on_a_read_only_root_has_what_the_steps_need(client, use
     script = (
         "import getpass, os, tempfile, torch, kfp, transformers, great_expectations, dico;"
         "assert getpass.getuser(); tempfile.mkstemp();"
-        "from dico.provenance import code_version;"
+        "from dico.process.provenance import code_version;"
         "print(os.getuid(), dico.__version__, os.path.expanduser('~'))"
     )
     code, text = shell(client, user, "", command=["python3", "-c", script])

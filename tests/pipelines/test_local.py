@@ -15,8 +15,8 @@ import pytest
 from kfp import compiler
 
 from dico.errors import ConfigError, DataError, UsageError
-from pipelines import local
-from pipelines.local import StepFailedError, run
+from dico_pipelines.local import runner as local
+from dico_pipelines.local.runner import StepFailedError, run
 from tests.pipelines.small import small
 
 pytestmark = pytest.mark.xdist_group("kfp")
@@ -223,7 +223,7 @@ def test_without_an_engine_containers_are_refused_before_anything_is_written(
 
 
 def test_containers_see_the_folders_that_the_parameters_name(tmp_path):
-    from pipelines.containers import folders_of
+    from dico_pipelines.local.containers import folders_of
 
     pictures = tmp_path / "pictures"
     pictures.mkdir()

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from dico.report.summary import METRICS, Cell, MetricTable, Row
-from pipelines.screen import Screen
+from dico_pipelines.local.screen import Screen
 
 TABLE = MetricTable(
     columns=("XE", "DiCO", "DiCO − XE"),

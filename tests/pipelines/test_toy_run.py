@@ -6,9 +6,9 @@ import os
 import pytest
 
 from dico.registry import open_registry
-from pipelines.compile import FOLDER
-from pipelines.local import run
-from pipelines.run_folder import PLACES
+from dico_pipelines.compile import FOLDER
+from dico_pipelines.local.run_folder import PLACES
+from dico_pipelines.local.runner import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy_run")]
 

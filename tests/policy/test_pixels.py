@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dico.errors import ConfigError, DataError
-from dico.models.frame import Frame
+from dico.images.frame import Frame
 from dico.models.huggingface.pixels import pixel_config, read_processor
 from tests.policy import families  # noqa: F401  makes transformers importable
 

@@ -23,9 +23,9 @@ def registry_uri(request, tmp_path, monkeypatch):
             client.create_bucket(Bucket="registry")
         yield f"s3://registry/{tmp_path.name}"
     elif request.param == "kubeflow":
-        pytest.importorskip("model_registry", reason="pip install 'dico[kubeflow]'")
+        pytest.importorskip("model_registry", reason="pip install 'dico-captioner[kubeflow]'")
         with ModelRegistryServer() as server:
             yield f"kubeflow+{server.url}?store={tmp_path}/store"
     else:
-        pytest.importorskip("mlflow", reason="pip install 'dico[mlflow]'")
+        pytest.importorskip("mlflow", reason="pip install 'dico-captioner[mlflow]'")
         yield f"mlflow+sqlite:///{tmp_path}/mlflow.db?store={tmp_path}/store"

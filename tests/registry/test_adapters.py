@@ -81,7 +81,7 @@ def test_a_registry_of_records_needs_a_store(uri):
 
 @pytest.fixture
 def server():
-    pytest.importorskip("model_registry", reason="pip install 'dico[kubeflow]'")
+    pytest.importorskip("model_registry", reason="pip install 'dico-captioner[kubeflow]'")
     with ModelRegistryServer() as running:
         yield running
 

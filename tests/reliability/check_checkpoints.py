@@ -68,7 +68,7 @@ def _places(saving: saver.Save) -> list[tuple[str, int]]:
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
-from dico.exits import exit_codes
+from dico.process.exits import exit_codes
 from tests.reliability import saver
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
@@ -78,7 +78,7 @@ with exit_codes():
 PREFLIGHT = """
 import sys
 from pathlib import Path
-from dico.exits import exit_codes
+from dico.process.exits import exit_codes
 from tests.reliability import saver
 with exit_codes():
     state = saver.small_state(0)

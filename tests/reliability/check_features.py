@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dico.data.feature_format import HEADER_BYTES
-from dico.data.features import FeatureSpec, FeatureStore, FeatureWriter
 from dico.errors import DataError, DigestError
+from dico.features.format import HEADER_BYTES
+from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
 from tests.reliability.result import CONTROL, Result, count
 
 IDS = ("C6",)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dico.data.feature_format import index_name
-from dico.data.features import FeatureSpec, FeatureStore, FeatureWriter
-from dico.data.images import read_image
 from dico.data.manifest import read_manifest, write_manifest
 from dico.data.shards import write_shards
-from dico.data.validation import ValidationConfig, validate
 from dico.errors import DataError
+from dico.features.format import index_name
+from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
+from dico.images.load import read_image
 from dico.storage import verify_digests, write_digests
+from dico.validation import ValidationConfig, validate
 from tests.data.pictures import write_dataset
 from tests.reliability.disk_writer import records
 from tests.reliability.result import CONTROL, Result, count

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dico.data.features import FeatureStore
+from dico.features.store import FeatureStore
 from dico.storage import sha256_file
 from tests.reliability import disk_writer
 from tests.reliability.result import CONTROL, Result, count

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dico.evaluation import EvaluationConfig, evaluate
-from dico.gate import GateConfig, decide
+from dico.evaluation.evaluate import EvaluationConfig, evaluate
+from dico.evaluation.gate import GateConfig, decide
 from tests.reliability.result import CONTROL, Result, count
 
 IDS = ("E1",)

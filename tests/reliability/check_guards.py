@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from dico.errors import NonFiniteError
-from dico.training import supervision
 from dico.training.data import CaptioningData
 from dico.training.distributed import World
-from dico.training.state import TrainingState
+from dico.training.resilience import supervision
+from dico.training.resilience.state import TrainingState
 from tests.reliability import trainer
 from tests.reliability.result import CONTROL, Result, count
 from tests.training import tiny

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from dico.data.validation import ValidationConfig, validate
+from dico.validation import ValidationConfig, validate
 from tests.data.corruptor import COPIES
 from tests.data.pictures import captions_of, encoded, write_rows
 from tests.reliability.result import CONTROL, Result

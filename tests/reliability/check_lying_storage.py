@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dico.data import feature_format
-from dico.data.features import FeatureSpec, FeatureStore, FeatureWriter
-from dico.data.images import read_image
 from dico.errors import DataError
+from dico.features import format as feature_format
+from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
+from dico.images.load import read_image
 from dico.storage import s3
 from dico.storage.retry import RetryPolicy
 from dico.storage.s3 import S3Store

@@ -192,7 +192,7 @@ def _replaced(path: Path, folder: Path | None, read: Callable[[Path], object]) -
 
 
 def _checkpoint(store: Path, name: str) -> Load:
-    from dico.training.state import TrainingState
+    from dico.training.resilience.state import TrainingState
 
     def state() -> TrainingState:
         model = torch.nn.Linear(2, 2)

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from dico.data.formats import detect, read_entries
-from dico.data.guard import Limits, Looker
-from dico.data.images import ImageError, load_image, load_image_bytes
-from dico.data.tar_index import TarError, iter_members
+from dico.images.load import ImageError, load_image, load_image_bytes
+from dico.images.sandbox import Limits, Looker
+from dico.images.tar_index import TarError, iter_members
 from tests.data import zoo
 from tests.reliability.result import CONTROL, Result, count
 

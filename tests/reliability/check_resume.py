@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
-from dico.training import supervision
+from dico.training.resilience import supervision
 from tests.reliability import trainer
 from tests.reliability.kill_resume import asked_to_stop, left_alone, trials
 from tests.reliability.result import CONTROL, Result, count

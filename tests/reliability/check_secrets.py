@@ -27,7 +27,7 @@ SECRETS = {
 _REGISTER = """
 import sys
 from pathlib import Path
-from dico.exits import exit_codes
+from dico.process.exits import exit_codes
 from dico.registry import open_registry
 with exit_codes():
     registry = open_registry(sys.argv[1])
@@ -36,7 +36,7 @@ with exit_codes():
 """
 _TRACEBACK = """
 import logging, os
-from dico.exits import exit_codes
+from dico.process.exits import exit_codes
 with exit_codes():
     everything = " ".join(f"{k}={v}" for k, v in os.environ.items())
     logging.getLogger("dico").warning("environment: %s", everything)
@@ -46,7 +46,7 @@ with exit_codes():
         logging.getLogger("dico").exception("failed")
     raise RuntimeError(f"failed with {everything}")
 """
-_UNPROTECTED = "import dico.redaction; dico.redaction.redact = lambda text: text\n"
+_UNPROTECTED = "import dico.process.redaction; dico.process.redaction.redact = lambda text: text\n"
 
 
 def check(full: bool) -> list[Result]:

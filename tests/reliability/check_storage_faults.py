@@ -8,18 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dico.config_schema import to_json
-from dico.data.validation import ValidationConfig
 from dico.decoding import DecodingConfig
 from dico.errors import DicoError
-from dico.extraction import FeaturesConfig
+from dico.features.extract import FeaturesConfig
+from dico.features.pointer import open_features
 from dico.models.captioner_config import CaptionerSettings
 from dico.steps.extract_features import extract_features
 from dico.steps.pretrain_captioner import pretrain_captioner
-from dico.steps.stored_features import open_features
 from dico.steps.validate_dataset import validate_dataset
 from dico.storage import open_store, s3, sha256_file
 from dico.storage.retry import RetryPolicy
 from dico.training.configs import XEConfig
+from dico.validation import ValidationConfig
 from tests.reliability.result import CONTROL, Result
 from tests.reliability.s3_server import s3_server
 from tests.storage.faulty_proxy import FAULTS, FaultyProxy

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.data.formats import detect, read_entries
-from dico.data.validation import ValidationConfig, validate
+from dico.validation import ValidationConfig, validate
 from tests.data.corruptor import DEFECTS, LINES, STRUCTURES, corrupt
 from tests.data.pictures import annotations, captions_of, write_dataset, write_rows
 from tests.reliability.result import CONTROL, Result, count

@@ -18,7 +18,7 @@ from dico.models.evaluator import Evaluator, EvaluatorConfig
 from dico.models.weights.clip import import_clip
 from dico.models.weights.huggingface import _names, export_dico, import_dico
 from dico.storage import write_digests
-from dico.training.state import TrainingState
+from dico.training.resilience.state import TrainingState
 from tests.reliability.result import CONTROL, Result
 from tests.serving.tiny import make_version
 from tests.training import tiny

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dico.data.features import FeatureSpec, FeatureWriter
 from dico.data.manifest import Record, write_manifest
-from dico.exits import exit_codes
+from dico.features.store import FeatureSpec, FeatureWriter
+from dico.process.exits import exit_codes
 from dico.storage import atomic_folder, atomic_write, open_store
 
 SPEC = FeatureSpec("tower", {"tokens": ((64, 64), "float16")})

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from dico.config import resolve
 from dico.config_schema import from_json
 from dico.data.formats import detect, read_entries
-from dico.data.images import ImageError, load_image_bytes
 from dico.data.manifest import Record, read_manifest, write_manifest
 from dico.data.strict_json import JsonFinding, Parser
-from dico.data.tar_index import TarError, iter_members
 from dico.errors import DicoError
+from dico.images.load import ImageError, load_image_bytes
+from dico.images.tar_index import TarError, iter_members
+from dico.presets.config import resolve
 from dico.storage import write_digests
 from dico.storage.digests import parse_digests
 from dico.training.configs import FinetuneConfig
@@ -64,7 +64,7 @@ def manifest(data: bytes) -> None:
 
 def checkpoint(data: bytes) -> None:
     """Byte 0 chooses the file that ``data`` stands for; its digests are those of the folder."""
-    from dico.training.checkpoint import read_checkpoint
+    from dico.training.resilience.checkpoint import read_checkpoint
     from tests.reliability.saver import small_state
 
     with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from dico.storage import open_store, write_digests
-from dico.training.checkpoint import Checkpoints
-from dico.training.state import TrainingState
+from dico.training.resilience.checkpoint import Checkpoints
+from dico.training.resilience.state import TrainingState
 
 CALLS = "write,pwrite64,fsync,rename,renameat,renameat2,mkdir,unlink,unlinkat,rmdir,ftruncate,fallocate,openat,close"
 """What can leave files half done; ``openat`` and ``close`` lie between them."""

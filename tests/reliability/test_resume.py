@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dico.training.checkpoint import Checkpoints
 from dico.training.distributed import World
+from dico.training.resilience.checkpoint import Checkpoints
 from tests.reliability import trainer
 from tests.reliability.kill_resume import forget_optimizer
 from tests.training import tiny

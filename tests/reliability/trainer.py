@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from dico.exits import exit_codes
+from dico.process.exits import exit_codes
 from dico.storage import atomic_write
 from dico.training.configs import EvaluatorTrainingConfig, FinetuneConfig, XEConfig
 from dico.training.distributed import World, join_world

@@ -9,7 +9,7 @@ from PIL import Image
 
 from dico.data.manifest import Record, write_manifest
 from dico.errors import DataError
-from dico.evaluation import EvaluationConfig, evaluate
+from dico.evaluation.evaluate import EvaluationConfig, evaluate
 from dico.report import write_report
 from dico.report.pictures import select_pictures
 

@@ -11,8 +11,8 @@ import time
 import pytest
 from PIL import Image
 
-from dico.data.images import load_image_bytes
 from dico.decoding import DecodingConfig, beam_search
+from dico.images.load import load_image_bytes
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
 from tests.serving import tiny

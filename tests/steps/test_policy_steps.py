@@ -7,9 +7,9 @@ import pytest
 from dico.config_schema import to_json
 from dico.decoding import DecodingConfig
 from dico.errors import ConfigError, DataError
+from dico.evaluation.captions_file import read_captions
+from dico.registry.bundle import load_version
 from dico.registry.version import CAPTIONER, EVALUATOR, identity
-from dico.steps.bundle import load_version
-from dico.steps.captions_file import read_captions
 from dico.steps.finetune_captioner import finetune_captioner
 from dico.steps.generate_captions import generate_captions
 from dico.steps.pretrain_captioner import pretrain_captioner
@@ -104,7 +104,7 @@ def test_captions_of_the_step_are_those_of_the_registered_version(walk, tmp_path
 def pixels(folder, policy):
     import torch
 
-    from dico.data.images import load_image
+    from dico.images.load import load_image
 
     records = tiny.records(folder, "test")
     return torch.stack([policy.preprocess(load_image(record.uri)) for record in records])

@@ -6,9 +6,9 @@ import pytest
 
 from dico.errors import ConfigError, DataError
 from dico.preflight import PreflightError
+from dico.report.run_notes import noted, read_notes
 from dico.steps.detect_changes import detect_changes
 from dico.steps.preflight import preflight
-from dico.steps.run_notes import noted, read_notes
 from dico.steps.summarise_run import summarise_run
 
 

@@ -10,16 +10,16 @@ from safetensors.torch import load_file
 from dico.config_schema import from_json, to_json
 from dico.decoding import DecodingConfig, beam_search
 from dico.errors import ConfigError, DataError, DigestError, UsageError
-from dico.evaluation import EvaluationConfig
-from dico.gate import GateConfig
+from dico.evaluation.captions_file import read_captions
+from dico.evaluation.evaluate import EvaluationConfig
+from dico.evaluation.gate import GateConfig
+from dico.features.pointer import open_features
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.evaluator import Evaluator
 from dico.registry import open_registry
-from dico.steps.bundle import load_version
+from dico.registry.bundle import load_version
 from dico.steps.caption_with_champion import caption_with_champion
-from dico.steps.captions_file import read_captions
-from dico.steps.checkpoints import checkpoints_of
 from dico.steps.compare_models import compare_models
 from dico.steps.evaluate_captions import evaluate_captions
 from dico.steps.find_champion import find_champion
@@ -29,9 +29,9 @@ from dico.steps.pretrain_captioner import pretrain_captioner
 from dico.steps.register_model import register_model
 from dico.steps.require_valid_dataset import require_valid_dataset
 from dico.steps.resolve_dataset import resolve_dataset
-from dico.steps.stored_features import open_features
 from dico.storage import verify_digests, write_digests
 from dico.training.configs import FinetuneConfig, XEConfig
+from dico.training.resilience.places import checkpoints_of
 from tests.training import tiny
 
 DECODING = to_json(DecodingConfig(num_beams=3, max_tokens=10))

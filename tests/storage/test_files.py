@@ -147,7 +147,7 @@ def test_a_full_disk_under_safetensors_is_a_storage_error(tmp_path):
 import resource, signal
 import numpy as np
 from safetensors.numpy import save_file
-from dico.exits import exit_codes
+from dico.process.exits import exit_codes
 from dico.storage import atomic_write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dico.data import feature_cache, feature_format
-from dico.data.features import FeatureSpec, FeatureStore, FeatureWriter
-from dico.data.images import load_image
 from dico.data.manifest import read_manifest
 from dico.data.shards import write_shards
-from dico.data.validation import ValidationConfig, validate
 from dico.errors import AccessError, DigestError
+from dico.features import cache as feature_cache
+from dico.features import format as feature_format
+from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
+from dico.images.load import load_image
 from dico.storage import open_store
+from dico.validation import ValidationConfig, validate
 from tests.data.pictures import write_dataset
 from tests.storage.conftest import use_endpoint
 from tests.storage.faulty_proxy import FaultyProxy

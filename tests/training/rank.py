@@ -17,7 +17,7 @@ from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.data import CaptioningData
 from dico.training.distributed import World, join_world
 from dico.training.pictures import picture_bank
-from dico.training.state import TrainingState
+from dico.training.resilience.state import TrainingState
 from dico.training.xe import pretrain
 from tests.training import tiny
 

@@ -8,7 +8,7 @@ import pytest
 
 from dico.errors import DataError
 from dico.training.data import CaptioningData
-from dico.training.history import History
+from dico.training.resilience.history import History
 from tests.training import tiny
 
 

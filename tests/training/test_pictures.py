@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from dico.data.images import load_image
+from dico.images.load import load_image
 from dico.training.pictures import PictureBank, random_crops
 from tests.training import tiny
 

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from dico.captioning import caption_pictures
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface import has_adapters, open_checkpoint
 from dico.policy import HuggingFacePolicy, load_policy
+from dico.policy.captioning import caption_pictures
 from dico.rewards import RetokenisedReward
 from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.data import CaptioningData

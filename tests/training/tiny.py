@@ -7,11 +7,12 @@ import torch
 from PIL import Image
 
 from dico.config_schema import to_json
-from dico.data.features import FeatureStore
 from dico.data.manifest import Record, read_manifest, write_manifest
 from dico.data.toy import ToyConfig, write_toy_dataset
 from dico.decoding import DecodingConfig
-from dico.extraction import FeaturesConfig
+from dico.features.extract import FeaturesConfig
+from dico.features.pointer import open_features
+from dico.features.store import FeatureStore
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
@@ -19,14 +20,13 @@ from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
 from dico.models.tokenizer import Tokenizer
 from dico.rewards import ClipReward
 from dico.steps.extract_features import extract_features
-from dico.steps.stored_features import open_features
 from dico.storage import open_store, sha256_file
-from dico.training.checkpoint import Checkpoints
 from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.data import CaptioningData
 from dico.training.distributed import World
 from dico.training.finetune import finetune
-from dico.training.state import TrainingState
+from dico.training.resilience.checkpoint import Checkpoints
+from dico.training.resilience.state import TrainingState
 from dico.training.validation import Validator
 from dico.training.xe import pretrain
 

@@ -9,8 +9,8 @@ from typing import Any
 from dico.data.entries import Entry, normal_split
 from dico.data.formats.texts import open_text
 from dico.data.grouping import Grouping, Joined
-from dico.data.sources import PictureFinder
 from dico.data.strict_json import JsonFinding, Parser, iter_items
+from dico.storage.uris import PictureFinder
 
 
 def read(path: str, split: str, pictures: PictureFinder) -> Iterator[Entry]:

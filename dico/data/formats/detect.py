@@ -13,7 +13,8 @@ from pathlib import PurePosixPath
 from dico.data.entries import SPLIT_NAMES, Entry
 from dico.data.formats import texts
 from dico.data.formats.rows import IMAGE_KEYS
-from dico.data.sources import (
+from dico.errors import DataError, UsageError
+from dico.storage.uris import (
     PICTURE_SUFFIXES,
     PictureFinder,
     is_remote,
@@ -22,7 +23,6 @@ from dico.data.sources import (
     local_copy,
     parent,
 )
-from dico.errors import DataError, UsageError
 
 FORMATS = {
     "karpathy": "Karpathy's JSON (images with sentences)",

@@ -10,7 +10,7 @@ from typing import Any
 
 from dico.data.entries import Entry, normal_split
 from dico.data.grouping import Grouping, Joined
-from dico.data.sources import PictureFinder
+from dico.storage.uris import PictureFinder
 
 IMAGE_KEYS = (
     "image",

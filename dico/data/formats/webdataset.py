@@ -14,10 +14,10 @@ from typing import IO, Any
 from dico.data.entries import Entry, normal_split
 from dico.data.formats.rows import CAPTION_KEYS, CAPTIONS_KEYS, ID_KEYS, first
 from dico.data.formats.texts import require_file
-from dico.data.sources import PICTURE_SUFFIXES, is_remote, local_copy
 from dico.data.strict_json import JsonFinding, Parser
-from dico.data.tar_index import Member, TarError, iter_members
-from dico.data.tars import member_uri
+from dico.images.tar_index import Member, TarError, iter_members
+from dico.images.tars import member_uri
+from dico.storage.uris import PICTURE_SUFFIXES, is_remote, local_copy
 
 MAX_TEXT_BYTES = 4_000_000
 _NUMBERED = re.compile(r"__\d+$")

@@ -13,7 +13,7 @@ from dico.config_schema import check
 from dico.data.toy.captions import write_caption, write_full_caption
 from dico.data.toy.render import render
 from dico.data.toy.scenes import sample_scene
-from dico.progress import progress
+from dico.process.progress import progress
 
 DATASET_FILE = "dataset.jsonl"
 

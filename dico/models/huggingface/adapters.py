@@ -96,5 +96,5 @@ def _peft() -> Any:
         return importlib.import_module("peft")
     except ImportError:
         raise ConfigError(
-            "captioner.lora_rank: adapters need the package peft; install dico[lora]"
+            "captioner.lora_rank: adapters need the package peft; install dico-captioner[lora]"
         ) from None

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from dico.errors import ConfigError, DataError
-from dico.models.frame import Frame
-from dico.models.preprocessing import normalise, preprocess
+from dico.images.frame import Frame
+from dico.images.preprocessing import normalise, preprocess
 
 PREPROCESSOR_FILE, PROCESSOR_FILE = "preprocessor_config.json", "processor_config.json"
 _CLIP_STATISTICS = {

@@ -11,8 +11,8 @@ import sys
 from typing import get_args
 
 from dico.errors import DicoError
+from dico.images.preprocessing import INTERPOLATIONS, ClipPixels
 from dico.models.evaluator import Weights
-from dico.models.preprocessing import INTERPOLATIONS, ClipPixels
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.huggingface import import_dico
 from dico.models.weights.prepare import ClipSource, prepare_evaluator

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from dico.errors import ConfigError, DataError, StorageError
+from dico.images.preprocessing import ClipPixels
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
-from dico.models.preprocessing import ClipPixels
+from dico.models.fit import require_fit
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.models.weights.files import Tensors, read_tensors
-from dico.models.weights.fit import require_fit
 
 HEAD_WIDTH = 64
 _NUM_AXES = {

@@ -21,9 +21,9 @@ from dico.errors import ConfigError, DataError
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.clip import ClipConfig
+from dico.models.fit import require_fit
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.files import Tensors, read_tensors
-from dico.models.weights.fit import require_fit
 from dico.models.weights.huggingface_vision import clip_vision_config, vision_to_huggingface
 from dico.storage import verify_digests, write_digests
 from dico.storage.digests import DIGESTS

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dico.errors import ConfigError
+from dico.images.preprocessing import ClipPixels
 from dico.models.clip import ClipConfig
 from dico.models.evaluator import EvaluatorConfig, save_evaluator
-from dico.models.preprocessing import ClipPixels
 from dico.models.tokenizer import Tokenizer
 from dico.models.weights.clip import import_clip, load_open_clip, open_clip_pixels
 from dico.models.weights.files import Tensors

@@ -1,0 +1,1 @@
+"""Stored features of frozen vision towers: their file format, writing, reading and extraction."""

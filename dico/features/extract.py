@@ -1,0 +1,141 @@
+"""Features of pictures by a frozen tower: image tokens for the captioner, embeddings for rewards.
+
+Moratelli et al. 2024 (arXiv 2408.14547), section 4: the tokens after the tower's last block, before
+its final norm. Each picture is seen once; pictures that the store has already are passed over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from dico.config_schema import check
+from dico.data.manifest import Record
+from dico.features.store import FeatureSpec, FeatureWriter
+from dico.images.load import load_image, load_image_bytes, read_image
+from dico.process.progress import progress
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from dico.models.evaluator import Evaluator
+
+
+@dataclasses.dataclass(frozen=True)
+class FeaturesConfig:
+    """Which features are kept, and how they are computed."""
+
+    tower: Literal["clip", "pac", "tower"] = "clip"
+    """The vision tower that the captioner sees through: base CLIP's, the evaluator's own, or
+    ``tower``, a third one that the evaluator's folder holds (the paper's ViT-L/14)."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Stored type of the image tokens."""
+    batch_size: int = 128
+    """Pictures in one pass of the tower."""
+    pictures: Literal["exact", "fast"] = "exact"
+    """exact: as Pillow decodes and resizes. fast: JPEGs by simplejpeg, three times faster, a byte in
+    300 one step off; such features have a store of their own."""
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Towers:
+    """The models of an evaluator's folder that look at pictures."""
+
+    tower: Evaluator
+    """Gives the captioner its image tokens."""
+    clip: Evaluator
+    """Base CLIP, whose embeddings serve CLIP-S."""
+    pac: Evaluator
+    """The tuned evaluator, whose embeddings serve PAC-S."""
+
+    @classmethod
+    def load(
+        cls, folder: str, config: FeaturesConfig, device: str | torch.device = "cpu"
+    ) -> Towers:
+        """Reads an evaluator's folder; see `Evaluator.load` for what is raised."""
+        from dico.models.evaluator import Evaluator
+
+        clip = Evaluator.load(folder, "clip", device)
+        pac = Evaluator.load(folder, "pac", device)
+        known = {"clip": clip, "pac": pac}
+        tower = known.get(config.tower) or Evaluator.load(folder, config.tower, device)
+        return cls(tower, clip, pac)
+
+
+def feature_spec(towers: Towers, config: FeaturesConfig) -> FeatureSpec:
+    """What a row of the store is: tokens (P, F) of the tower, and both embeddings (E,)."""
+    vision = towers.tower.config.clip.vision_cfg
+    digests = (towers.tower.digest, towers.clip.digest, towers.pac.digest)
+    return FeatureSpec(
+        tower_digest=" ".join(digests) + (" fast" if config.pictures == "fast" else ""),
+        arrays={
+            "tokens": ((vision.num_tokens, vision.token_width), config.dtype),
+            "clip_embedding": ((towers.clip.config.clip.embed_dim,), "float32"),
+            "pac_embedding": ((towers.pac.config.clip.embed_dim,), "float32"),
+        },
+    )
+
+
+def extract(
+    records: Sequence[Record], towers: Towers, writer: FeatureWriter, config: FeaturesConfig
+) -> int:
+    """Adds the features of all pictures that ``writer`` lacks; returns how many were added."""
+    uris = {record.sha256: record.uri for record in records}
+    missing = writer.missing(list(uris))
+    writer.require_space(len(missing))
+    with progress("features", total=len(missing), unit="picture") as bar:
+        for start in range(0, len(missing), config.batch_size):
+            keys = missing[start : start + config.batch_size]
+            rows = _features({key: uris[key] for key in keys}, towers, config.pictures == "fast")
+            for key, (tokens, clip_embedding, pac_embedding) in zip(keys, rows, strict=True):
+                writer.add(
+                    key,
+                    tokens=tokens.numpy().astype(config.dtype),
+                    clip_embedding=clip_embedding.numpy(),
+                    pac_embedding=pac_embedding.numpy(),
+                )
+            bar.advance(len(keys))
+    return len(missing)
+
+
+def _features(
+    uris: Mapping[str, str], towers: Towers, fast: bool
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Tokens (P, F) and both embeddings (E,) of each picture, in one pass of each tower.
+
+    A picture is named by its digest, so that another one is never taken for it.
+    """
+    import torch
+
+    if fast:
+        files = {uri: read_image(uri, key) for key, uri in uris.items()}
+    else:
+        pictures = [load_image(uri, sha256=key) for key, uri in uris.items()]
+
+    def pixels(model: Evaluator) -> Tensor:
+        if fast:
+            return torch.stack([_fast_pixels(data, uri, model) for uri, data in files.items()])
+        return torch.stack([model.preprocess(picture) for picture in pictures])
+
+    tokens, own = towers.tower.image_tokens(pixels(towers.tower))
+    clip, pac = (
+        own if model is towers.tower else model.embed_images(pixels(model))
+        for model in (towers.clip, towers.pac)
+    )
+    return zip(tokens.float().cpu(), clip.cpu(), pac.cpu(), strict=True)
+
+
+def _fast_pixels(data: bytes, uri: str, model: Evaluator) -> Tensor:
+    from dico.images.fast_square import fast_square
+
+    config = model.config
+    square = fast_square(data, uri, config.image_size_px, config.interpolation)
+    if square is None:
+        return model.preprocess(load_image_bytes(data, uri))
+    return model.normalise(square)

@@ -1,0 +1,193 @@
+"""Pictures to 8-bit RGB, as a person would see them, or a DataError with a reason code.
+
+EXIF orientation is applied; 16-bit grey keeps its range (Pillow alone turns 300 of 65,535 into 255);
+CMYK, palettes and grey become RGB; transparency lies on white. Refused, never guessed: float and
+32-bit pixels, truncated files, formats that are not photographs (SVG, PDF, EPS).
+"""
+
+import hashlib
+import io
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dico.errors import DataError
+from dico.process.activity import DATA, activity
+from dico.storage import open_store, split_uri
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 200_000_000
+MAX_ASPECT_RATIO = 30.0
+NUM_FETCHES = 4
+_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+
+
+class ImageError(DataError):
+    """A picture that cannot be used; ``code`` is the finding's name."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@activity(DATA)
+def load_image(uri: str, max_pixels: int = MAX_PIXELS, sha256: str = "") -> Image.Image:
+    """The picture at a path, ``s3://`` URI or ``shard.tar#member``, upright and in RGB.
+
+    Raises:
+        ImageError: missing, not a file, not a picture, damaged, too large, of an unclear range, or
+            not the file that has the digest ``sha256``.
+    """
+    return load_image_bytes(read_image(uri, sha256), uri, max_pixels)
+
+
+@activity(DATA)
+def read_image(uri: str, sha256: str = "") -> bytes:
+    """The bytes of a picture's file; remote ones that have another digest are fetched again.
+
+    Raises:
+        ImageError: see `load_image`.
+    """
+    for _ in range(NUM_FETCHES if uri.startswith("s3://") else 1):
+        data = _read(uri)
+        if not sha256 or hashlib.sha256(data).hexdigest() == sha256:
+            return data
+    raise ImageError(
+        "image_digest_mismatch",
+        f"{uri}: changed since it was validated; validate the dataset again",
+    )
+
+
+def _read(uri: str) -> bytes:
+    if "#" in uri and ".tar" in uri:
+        from dico.images.tars import is_member_uri, read_member
+
+        if is_member_uri(uri):
+            return read_member(uri)
+    if uri.startswith("s3://"):
+        store, key = split_uri(uri)
+        return open_store(store).read_bytes(key)
+    return read_file(uri)
+
+
+def read_file(path: str | Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of a regular file; never waits on a pipe or a device.
+
+    Raises:
+        ImageError: missing, not a regular file, unreadable, empty or too large.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError("image_missing", f"{path}: no such picture") from None
+    except (OSError, ValueError) as error:
+        raise ImageError("image_unreadable", f"{path}: cannot be opened ({error})") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("image_not_a_file", f"{path}: a folder, pipe or device, not a file")
+        check_num_bytes(status.st_size, str(path), max_bytes)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        raise ImageError("image_unreadable", f"{path}: cannot be read ({error})") from None
+    finally:
+        os.close(descriptor)
+
+
+def check_num_bytes(num_bytes: int, where: str, max_bytes: int = MAX_BYTES) -> None:
+    """Refuses empty and oversized files."""
+    if num_bytes == 0:
+        raise ImageError("image_empty", f"{where}: the file is empty")
+    if num_bytes > max_bytes:
+        raise ImageError(
+            "image_too_large", f"{where}: {num_bytes} bytes, and the limit is {max_bytes}"
+        )
+
+
+def load_image_bytes(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """A picture's bytes as an upright 8-bit RGB picture; ``where`` names it in errors.
+
+    Raises:
+        ImageError: see `load_image`.
+    """
+    image = open_image(data, where, max_pixels)
+    try:
+        image.load()
+        return to_rgb(image, where)
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError("image_too_large", f"{where}: decoding needs too much memory") from None
+    except Exception as error:  # Pillow's plugins raise nearly everything on damaged files
+        truncated = "truncated" in str(error).lower()
+        code = "image_truncated" if truncated else "image_damaged"
+        raise ImageError(code, f"{where}: {_reason(error)}") from None
+
+
+def open_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Reads a picture's header only, and checks its format and size before any pixel is decoded."""
+    check_num_bytes(len(data), where)
+    Image.MAX_IMAGE_PIXELS = None  # the limit below is ours, and an error instead of a warning
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ImageError(*_not_a_picture(data, where)) from None
+    except Exception as error:
+        raise ImageError("image_damaged", f"{where}: {_reason(error)}") from None
+    width_px, height_px = image.size
+    if width_px * height_px > max_pixels:
+        size = f"{width_px} x {height_px} pixels"
+        raise ImageError("image_too_large", f"{where}: {size}, and the limit is {max_pixels}")
+    if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
+        size = f"{width_px} x {height_px} pixels"
+        raise ImageError("image_too_narrow", f"{where}: {size}, a ratio above {MAX_ASPECT_RATIO:g}")
+    if image.format in ("JPEG", "MPO") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise ImageError("image_truncated", f"{where}: the JPEG ends before its end marker")
+    return image
+
+
+def to_rgb(image: Image.Image, where: str) -> Image.Image:
+    """A decoded picture of any mode as an upright RGB picture."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PNG"):
+        return _from_sixteen_bit(image)
+    if image.mode in ("I", "F", "LAB", "HSV"):
+        raise ImageError(
+            "image_range_unclear",
+            f"{where}: pixels of mode {image.mode} have no agreed range; save it as 8-bit RGB",
+        )
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_sixteen_bit(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image).astype(np.float32)
+    grey = np.clip(np.rint(pixels / 257.0), 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _not_a_picture(data: bytes, where: str) -> tuple[str, str]:
+    head = data[:512].lstrip().lower()
+    if b"<svg" in head:
+        return "image_format", f"{where}: an SVG drawing; export it as PNG"
+    if head.startswith((b"<!doctype html", b"<html")):
+        return (
+            "image_format",
+            f"{where}: a web page saved under a picture's name; download it again",
+        )
+    if head.startswith((b"%pdf", b"%!ps")):
+        return "image_format", f"{where}: a PDF or PostScript document; export it as PNG"
+    return "image_format", f"{where}: not a picture of a known format ({', '.join(FORMATS)})"
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"cannot be decoded ({text[:200]})"

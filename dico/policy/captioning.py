@@ -1,0 +1,102 @@
+"""Captions of many pictures by beam search, in batches: from stored features or from pixels."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dico.decoding import DecodingConfig
+from dico.errors import DataError
+from dico.features.store import FeatureStore
+from dico.images.load import load_image
+from dico.models.captioner import Captioner
+from dico.models.evaluator import Evaluator, Weights
+from dico.policy import Policy, policy_of
+
+
+class Caption(NamedTuple):
+    """The best caption of one picture."""
+
+    text: str
+    """Single spaces; lower-case words from the paper's captioner."""
+    logp: float
+    """Sum of the tokens' log-probabilities, EOS included."""
+
+
+def stored_tokens(features: FeatureStore, keys: Sequence[str], device: torch.device) -> Tensor:
+    """Image tokens (B, P, F), float32, of pictures named by the SHA-256 of their files."""
+    return torch.from_numpy(features.read(keys, "tokens")).to(device).float()
+
+
+def stored_embeddings(
+    features: FeatureStore, keys: Sequence[str], weights: Weights, device: torch.device
+) -> Tensor:
+    """Image embeddings (B, E), float32, by the evaluator's ``pac`` or ``clip`` weights."""
+    return torch.from_numpy(features.read(keys, f"{weights}_embedding")).to(device).float()
+
+
+def look(policy: Policy, tower: Evaluator | None, pictures: Sequence[Image.Image]) -> Tensor:
+    """What ``policy.encode`` takes of pictures: its own pixels, or the tower's image tokens.
+
+    Raises:
+        DataError: it needs a tower, and there is none.
+    """
+    device = next(policy.module.parameters()).device
+    if policy.preprocess is not None:
+        return torch.stack([policy.preprocess(picture) for picture in pictures]).to(device)
+    if tower is None:
+        raise DataError("captioner: it sees through a vision tower, and none is given")
+    pixels = torch.stack([tower.preprocess(picture) for picture in pictures])
+    return tower.image_tokens(pixels)[0].float().to(device)
+
+
+@torch.no_grad()
+def caption_features(
+    captioner: Captioner | Policy, images: Tensor, config: DecodingConfig
+) -> list[Caption]:
+    """The best caption of each picture, from what the captioner encodes, (B, ...); in eval mode."""
+    policy = policy_of(captioner)
+    found = policy.search(policy.encode(images), config)
+    texts = policy.tokenizer.decode_batch(found.tokens[:, 0])
+    return [
+        Caption(text, logp) for text, logp in zip(texts, found.logps[:, 0].tolist(), strict=True)
+    ]
+
+
+def caption_stored(
+    captioner: Captioner | Policy,
+    features: FeatureStore,
+    keys: Sequence[str],
+    config: DecodingConfig,
+    batch_size: int = 64,
+) -> Iterator[Caption]:
+    """Captions of stored pictures in the order of ``keys``, ``batch_size`` at a time."""
+    policy = policy_of(captioner)
+    device = next(policy.module.parameters()).device
+    for start in range(0, len(keys), batch_size):
+        batch = keys[start : start + batch_size]
+        yield from caption_features(policy, stored_tokens(features, batch, device), config)
+
+
+def caption_pictures(
+    captioner: Captioner | Policy,
+    tower: Evaluator | None,
+    uris: Sequence[str],
+    config: DecodingConfig,
+    batch_size: int = 64,
+) -> Iterator[Caption]:
+    """Captions of picture files in the order of ``uris``.
+
+    Args:
+        captioner: in eval mode.
+        tower: the vision tower that the captioner sees through; none where it sees pixels itself.
+        uris: where the pictures are.
+        config: the search.
+        batch_size: pictures at a time.
+    """
+    policy = policy_of(captioner)
+    for start in range(0, len(uris), batch_size):
+        pictures = [load_image(uri) for uri in uris[start : start + batch_size]]
+        yield from caption_features(policy, look(policy, tower, pictures), config)

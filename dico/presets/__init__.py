@@ -1,0 +1,1 @@
+"""Presets and the settings of a run."""

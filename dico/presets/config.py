@@ -1,0 +1,96 @@
+"""Presets and overrides: every setting of a run, as one config per section.
+
+A preset is a TOML file under presets/ with one table per section; what it leaves out has the
+section's defaults. Overrides are ``section.setting=value`` with TOML values; bare words are text.
+"""
+
+import dataclasses
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from dico.config_schema import from_dict
+from dico.data.toy import ToyConfig
+from dico.decoding import DecodingConfig
+from dico.errors import ConfigError
+from dico.evaluation.evaluate import EvaluationConfig
+from dico.evaluation.gate import GateConfig
+from dico.features.extract import FeaturesConfig
+from dico.models.captioner_config import CaptionerSettings
+from dico.training.configs import EvaluatorTrainingConfig, FinetuneConfig, XEConfig
+from dico.validation.config import ValidationConfig
+
+PRESETS_FOLDER = Path(__file__).parent
+_OVERRIDE = r'(?:[^\s"]|"[^"]*"?)+'
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All settings of a run."""
+
+    toy: ToyConfig = dataclasses.field(default_factory=ToyConfig)
+    """The small world, where no dataset is given."""
+    validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
+    """The dataset's checks."""
+    evaluator: EvaluatorTrainingConfig = dataclasses.field(default_factory=EvaluatorTrainingConfig)
+    """The evaluator and its training."""
+    features: FeaturesConfig = dataclasses.field(default_factory=FeaturesConfig)
+    """Feature extraction."""
+    captioner: CaptionerSettings = dataclasses.field(default_factory=CaptionerSettings)
+    """Which captioner, and its sizes; what depends on tower and vocabulary is filled in later."""
+    decoding: DecodingConfig = dataclasses.field(default_factory=DecodingConfig)
+    """Beam search."""
+    xe: XEConfig = dataclasses.field(default_factory=XEConfig)
+    """Cross-entropy pre-training."""
+    finetune: FinetuneConfig = dataclasses.field(default_factory=FinetuneConfig)
+    """DiCO fine-tuning."""
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    """Metrics."""
+    gate: GateConfig = dataclasses.field(default_factory=GateConfig)
+    """Limits of the quality gate."""
+
+
+def presets() -> list[str]:
+    """Names of all presets, sorted."""
+    return sorted(path.stem for path in PRESETS_FOLDER.glob("*.toml"))
+
+
+def resolve(preset: str, overrides: str = "") -> Config:
+    """The settings of ``preset`` with ``overrides`` applied.
+
+    Args:
+        preset: name of a preset.
+        overrides: ``section.setting=value`` separated by white space, such as
+            ``xe.num_steps=200 finetune.beta=0.1``; a value with spaces is in double quotes.
+
+    Raises:
+        ConfigError: unknown preset, section or setting, wrong type or value out of range.
+    """
+    if preset not in presets():
+        raise ConfigError(f"preset: {preset!r} is unknown; presets are {', '.join(presets())}")
+    settings = tomllib.loads((PRESETS_FOLDER / f"{preset}.toml").read_text(encoding="utf-8"))
+    for override in re.findall(_OVERRIDE, overrides):
+        path, value = _parse_override(override)
+        _put(settings, path, value)
+    return from_dict(Config, settings, "")
+
+
+def _parse_override(text: str) -> tuple[list[str], Any]:
+    name, equals, value = text.partition("=")
+    path = name.split(".")
+    if not (equals and len(path) > 1 and all(path)):
+        raise ConfigError(f"overrides: expected section.setting=value, got {text!r}")
+    try:
+        return path, tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, too deep
+        return path, value
+
+
+def _put(settings: dict[str, Any], path: list[str], value: Any) -> None:
+    """Sets ``settings[path[0]][path[1]]...``, making the tables on the way."""
+    for name in path[:-1]:
+        settings = settings.setdefault(name, {})
+        if not isinstance(settings, dict):
+            raise ConfigError(f"overrides: {'.'.join(path)}: {name} has no settings of its own")
+    settings[path[-1]] = value

@@ -1,0 +1,1 @@
+"""The running process: exit codes, signals, progress, secrets, provenance and devices."""

@@ -1,0 +1,1 @@
+"""Training that survives: checkpoints, resumption, divergence guards and the watchdog."""

@@ -1,0 +1,1 @@
+"""The local runner: a pipeline's steps as processes or containers of this machine."""

@@ -1,0 +1,150 @@
+"""The gate: a worse or reward-hacked model is never promoted, a better one always."""
+
+import itertools
+import json
+import math
+
+import pytest
+
+from dico.errors import ConfigError, DataError
+from dico.evaluation.gate import GateConfig, decide
+
+EVEN = {
+    "pac_score": (0.0, 0.02),
+    "cider": (0.0, 0.03),
+    "rep_2_share": (0.0, 0.01),
+    "bad_endings": (0.0, 0.01),
+}
+
+
+def make_metrics(against_xe=None, against_champion=None, num_images=100):
+    """Metrics with differences (value, half width of the interval) on top of no change at all."""
+    systems = {
+        "xe": {"pac_score": 1.2, "cider": 1.0, "rep_2_share": 0.02, "bad_endings": 0.0},
+        "dico": {"pac_score": 1.3, "cider": 1.0, "num_words": 8.0},
+    }
+    differences = {"dico - xe": as_differences(against_xe or {})}
+    if against_champion is not None:
+        systems["champion"] = dict(systems["xe"])
+        differences["dico - champion"] = as_differences(against_champion)
+    return {"num_images": num_images, "systems": systems, "differences": differences}
+
+
+def as_differences(changes):
+    return {
+        key: {"difference": value, "low": value - half, "high": value + half, "p_value": 0.5}
+        for key, (value, half) in (EVEN | changes).items()
+    }
+
+
+def test_first_good_model_becomes_champion():
+    decision = decide(make_metrics({"pac_score": (0.2, 0.03)}), GateConfig())
+    assert decision.promote
+    assert decision.reasons[0] == "no champion yet"
+    assert "+0.2 [+0.17, +0.23]" in decision.reasons[1]
+
+
+def test_first_model_worse_than_its_start_is_refused():
+    decision = decide(make_metrics({"pac_score": (-0.2, 0.03)}), GateConfig())
+    assert not decision.promote
+    assert decision.reasons == ("worse than xe: pac_score -0.2 [-0.23, -0.17]",)
+
+
+def test_equal_to_champion_is_not_promoted():
+    decision = decide(make_metrics({"pac_score": (0.2, 0.03)}, {}), GateConfig())
+    assert not decision.promote
+    assert decision.reasons[0].startswith("not better than champion beyond chance")
+
+
+def test_champion_trained_again_is_told_apart_from_a_model_that_is_not_better():
+    same = dict.fromkeys(EVEN, (0.0, 0.0))
+    decision = decide(make_metrics({"pac_score": (0.2, 0.03)}, same), GateConfig())
+    assert not decision.promote
+    assert decision.reasons == ("no different from champion: champion stays",)
+
+
+@pytest.mark.parametrize("key", ["pac_score", "cider"])
+def test_better_than_champion_is_promoted(key):
+    decision = decide(make_metrics({}, {key: (0.1, 0.05)}), GateConfig())
+    assert decision.promote
+    assert decision.reasons[0].startswith(f"better than champion: {key}")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"cider": (-0.06, 0.2)}, "CIDEr fell by more than 5%"),
+        ({"rep_2_share": (0.08, 0.02)}, "the share of repeated bigrams rose by more than 5%"),
+        ({"bad_endings": (0.06, 0.1)}, "bad endings rose"),
+    ],
+)
+@pytest.mark.parametrize("against", ["xe", "champion"])
+def test_reward_hacking_is_refused(change, word, against):
+    hacked = {"pac_score": (0.5, 0.01)} | change
+    fine = {"pac_score": (0.5, 0.01)}
+    metrics = make_metrics(hacked, fine) if against == "xe" else make_metrics(fine, hacked)
+    decision = decide(metrics, GateConfig())
+    assert not decision.promote
+    assert decision.reasons[0].startswith(f"reward-hacked against {against}: {word}")
+
+
+def test_a_collapsed_captioner_is_refused():
+    metrics = make_metrics({"pac_score": (0.5, 0.01)})
+    warning = '100% of the pictures get one caption, "a".'
+    assert decide(metrics | {"warnings": [f"xe: {warning}"]}, GateConfig()).promote
+    decision = decide(metrics | {"warnings": [f"dico: {warning}"]}, GateConfig())
+    assert decision.reasons == (f"collapsed: dico: {warning}",)
+    assert not decision.promote
+
+
+def test_small_certain_loss_of_cider_needs_a_higher_reward():
+    loss = {"cider": (-0.03, 0.01)}
+    assert not decide(make_metrics(loss), GateConfig()).promote
+    assert decide(make_metrics(loss | {"pac_score": (0.1, 0.02)}), GateConfig()).promote
+
+
+def test_never_promoted_when_worse_or_hacked_always_when_better():
+    """Every combination of clear moves against the champion, judged by the definition."""
+    moves = (-0.2, 0.0, 0.2)
+    for reward, cider, rep_2 in itertools.product(moves, moves, (0.0, 0.1)):
+        change = {"pac_score": (reward, 0.05), "cider": (cider, 0.04), "rep_2_share": (rep_2, 0.02)}
+        decision = decide(make_metrics({}, change), GateConfig())
+        bad = reward < 0 or cider < 0 or rep_2 > 0.05
+        better = reward > 0 or cider > 0
+        assert decision.promote == (better and not bad), (reward, cider, rep_2, decision)
+
+
+def test_empty_captions_are_refused():
+    metrics = make_metrics({"pac_score": (0.2, 0.01)})
+    metrics["systems"]["dico"]["num_words"] = 0.4
+    decision = decide(metrics, GateConfig())
+    assert not decision.promote
+    assert decision.reasons == ("captions of 0.4 words on average say nothing",)
+
+
+def test_too_few_images_decide_nothing():
+    decision = decide(make_metrics({"pac_score": (0.2, 0.01)}, num_images=19), GateConfig())
+    assert not decision.promote
+    assert "19 test images" in decision.reasons[0]
+
+
+def test_missing_or_non_finite_metrics_are_errors_not_promotions():
+    metrics = make_metrics({"pac_score": (0.2, 0.01)})
+    metrics["differences"]["dico - xe"]["cider"]["low"] = math.nan
+    with pytest.raises(DataError, match="low of dico - xe in cider is nan"):
+        decide(metrics, GateConfig())
+    del metrics["differences"]["dico - xe"]["cider"]
+    with pytest.raises(DataError, match="no difference 'dico - xe' in cider"):
+        decide(metrics, GateConfig())
+
+
+def test_decision_is_saved_as_json(tmp_path):
+    decision = decide(make_metrics({"pac_score": (-0.2, 0.03)}), GateConfig())
+    decision.save(tmp_path / "decision.json")
+    saved = json.loads((tmp_path / "decision.json").read_text())
+    assert saved == {"promote": False, "reasons": list(decision.reasons)}
+
+
+def test_limits_are_checked():
+    with pytest.raises(ConfigError, match=r"max_cider_drop: in \[0, 1\], got 2"):
+        GateConfig(max_cider_drop=2)

@@ -1,0 +1,117 @@
+"""C1: every picture of the zoo gets the right verdict; the child process and its limits."""
+
+import io
+import os
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dico.images.load import ImageError, load_image, load_image_bytes, to_rgb
+from dico.images.sandbox import Limits, Looker
+from tests.data.zoo import (
+    ACCEPTED,
+    JPEG,
+    REFUSED,
+    TOLERANCE,
+    oriented,
+    png_of_zeros,
+    sixteen_bit,
+    special_files,
+)
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_usable_picture_keeps_its_pixels(name: str) -> None:
+    make, truth = ACCEPTED[name]
+    image = load_image_bytes(make(), name)
+    assert image.mode == "RGB"
+    assert image.size == truth().shape[1::-1]
+    assert np.abs(np.asarray(image).astype(int) - truth().astype(int)).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_unusable_picture_is_refused_with_its_code(name: str) -> None:
+    make, codes = REFUSED[name]
+    with pytest.raises(ImageError) as refusal:
+        load_image_bytes(make(), name)
+    assert refusal.value.code in codes.split()
+
+
+def test_pillow_alone_would_get_the_zoo_wrong() -> None:
+    """The negative control: these are the mistakes that the loader is there to avoid."""
+    dark = Image.open(io.BytesIO(sixteen_bit(np.full((4, 6), 300))))
+    naive = np.asarray(dark.point(lambda v: v).convert("RGB") if dark.mode == "I" else dark).max()
+    assert naive != 1
+    assert Image.open(io.BytesIO(oriented(6))).convert("RGB").size == (80, 120)
+    Image.open(io.BytesIO(JPEG[: len(JPEG) // 2])).verify()
+
+
+def test_special_files_are_refused_without_waiting(tmp_path: Path) -> None:
+    start = time.monotonic()
+    for name, codes in special_files(tmp_path).items():
+        if codes:
+            with pytest.raises(ImageError) as refusal:
+                load_image(f"{tmp_path}/{name}")
+            assert refusal.value.code in codes.split()
+        else:
+            assert load_image(f"{tmp_path}/{name}").size == (120, 80)
+    assert time.monotonic() - start < 5
+
+
+def test_modes_without_an_agreed_range_are_refused() -> None:
+    with pytest.raises(ImageError, match="no agreed range"):
+        to_rgb(Image.new("F", (4, 4)), "here")
+
+
+def test_the_child_gives_the_same_verdicts(tmp_path: Path) -> None:
+    looker = Looker(Limits())
+    try:
+        for index, (name, (make, codes)) in enumerate(REFUSED.items()):
+            path = tmp_path / f"{index}.bin"
+            path.write_bytes(make())
+            assert looker.look(str(path)).code in codes.split(), name
+        facts = looker.look("photo", JPEG)
+        assert (facts.code, facts.width_px, facts.height_px) == ("", 120, 80)
+        assert len(facts.thumbnail) == 64 * 64
+    finally:
+        looker.close()
+
+
+def test_a_child_that_hangs_is_replaced(tmp_path: Path) -> None:
+    looker = Looker(Limits(max_seconds=0.4))
+    try:
+        assert looker.look("warm", JPEG).code == ""
+        assert looker._child is not None
+        os.kill(looker._child.pid, 19)  # SIGSTOP: it will never answer
+        assert looker.look("slow", JPEG).code == "image_timeout"
+        assert looker.look("next", JPEG).code == ""
+    finally:
+        looker.close()
+
+
+def test_a_child_that_dies_is_replaced() -> None:
+    looker = Looker(Limits())
+    try:
+        assert looker.look("warm", JPEG).code == ""
+        assert looker._child is not None
+        looker._child.kill()
+        looker._child.wait()
+        assert looker.look("next", JPEG).code == ""
+    finally:
+        looker.close()
+
+
+def test_memory_is_limited(tmp_path: Path) -> None:
+    """The limit holds for the child alone, and a picture above it gets a verdict."""
+    looker = Looker(Limits(max_pixels=10**9, max_memory_bytes=64 << 20, max_seconds=20))
+    try:
+        facts = looker.look("large", png_of_zeros(6_000, 6_000))
+        assert facts.code in ("image_too_large", "image_damaged")
+        assert looker.look("small", JPEG).code == ""
+    finally:
+        looker.close()
+    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY

@@ -1,0 +1,252 @@
+"""Submitting, scheduling and listing with the real client, against the published API."""
+
+import json
+import re
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from kfp_server_api import models
+
+from dico.errors import AccessError, ConfigError, TryAgainError, UsageError
+from dico_pipelines.cluster.listing import list_runs
+from dico_pipelines.cluster.scheduling import schedule
+from dico_pipelines.cluster.submitting import RunFailedError, submit
+from tests.pipelines.cluster.kfp_server import KfpServer, serving
+from tests.published_models import mistakes
+
+PIPELINE = Path(__file__).parents[3] / "pipelines" / "dico.yaml"
+VALUES = ["preset=toy", "seed=3", "store=s3://bucket/dico"]
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
+    """No settings of this machine."""
+    for name in ("ENDPOINT", "NAMESPACE", "TOKEN_FILE", "EXISTING_TOKEN", "CA_CERT"):
+        monkeypatch.delenv(f"KFP_{name}", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def server():
+    return KfpServer()
+
+
+@pytest.fixture
+def endpoint(server, monkeypatch):
+    with serving(server) as address:
+        monkeypatch.setenv("KFP_ENDPOINT", address)
+        yield address
+
+
+def test_submit_sends_what_the_api_takes(server, endpoint, capsys):
+    run_id = submit(PIPELINE, VALUES, name="first", service_account="dico", pipeline_root="s3://b")
+    assert server.refused == []
+    (run,) = server.runs
+    assert run["run_id"] == run_id
+    assert run["runtime_config"] == {
+        "parameters": {"preset": "toy", "seed": 3, "store": "s3://bucket/dico"},
+        "pipeline_root": "s3://b",
+    }
+    assert run["service_account"] == "dico"
+    assert run["experiment_id"] == server.experiments[0]["experiment_id"]
+    said = capsys.readouterr().out
+    assert said.startswith(f"submitted: run {run_id}\n")
+    assert f"{endpoint}/#/runs/details/{run_id}" in said
+
+
+def test_what_is_sent_is_the_committed_file(server, endpoint):
+    submit(PIPELINE, VALUES)
+    sent = server.runs[0]["pipeline_spec"]
+    specification, platform = yaml.safe_load_all(PIPELINE.read_text())
+    assert sent["pipeline_spec"] == specification
+    assert sent["platform_spec"] == platform
+
+
+def test_settings_of_pods_keep_their_types(server, endpoint):
+    toleration = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    given = ['node_selector={"pool": "gpu"}', f"tolerations={json.dumps([toleration])}", "gpus=4"]
+    submit(PIPELINE, [*VALUES, *given])
+    assert server.refused == []
+    values = server.runs[0]["runtime_config"]["parameters"]
+    assert values["node_selector"] == {"pool": "gpu"}
+    assert values["tolerations"] == [toleration]
+    assert values["gpus"] == 4
+
+
+def test_the_cache_can_be_left_out(server, endpoint):
+    submit(PIPELINE, VALUES, caching=False)
+    tasks = server.runs[0]["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"]
+    assert all(not task.get("cachingOptions", {}).get("enableCache") for task in tasks.values())
+
+
+def test_waiting_ends_as_the_run_ends(server, endpoint, capsys):
+    server.states = ["PENDING", "RUNNING", "SUCCEEDED"]
+    submit(PIPELINE, VALUES, wait=True, seconds_between_looks=0.01)
+    assert "succeeded after" in capsys.readouterr().out
+    server.failures_of_runs = 3
+    submit(PIPELINE, VALUES, wait=True, seconds_between_looks=0.01)
+    server.states = ["RUNNING", "FAILED"]
+    with pytest.raises(RunFailedError, match="run run-3: failed"):
+        submit(PIPELINE, VALUES, wait=True, seconds_between_looks=0.01)
+
+
+def test_a_schedule_exists_once_by_its_name(server, endpoint, capsys):
+    weekly = {"name": "weekly", "cron": "0 0 3 * * 0"}
+    schedule(PIPELINE, VALUES, **weekly)
+    schedule(PIPELINE, ["preset=photos", "store=/data/store"], **weekly)
+    schedule(PIPELINE, VALUES, name="other", cron="0 30 2 * * *", enabled=False)
+    assert server.refused == []
+    assert [run["display_name"] for run in server.recurring] == ["weekly", "other"]
+    run, other = server.recurring
+    assert run["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * 0"}}
+    assert (run["mode"], other["mode"]) == ("ENABLE", "DISABLE")
+    assert run["no_catchup"] is True
+    assert run["max_concurrency"] == "1"
+    assert run["runtime_config"]["parameters"] == {"preset": "photos", "store": "/data/store"}
+    assert other["runtime_config"]["parameters"]["seed"] == 3
+    said = capsys.readouterr().out
+    assert "in place of 1 of this name" in said
+    assert re.search(r"next run: Sunday \d{4}-\d\d-\d\d 03:00:00 UTC", said)
+
+
+def test_a_refused_schedule_leaves_the_one_before(server, endpoint):
+    schedule(PIPELINE, VALUES, name="weekly", cron="0 0 3 * * 0")
+    (before,) = server.recurring
+    with pytest.raises(ConfigError, match="five fields"):
+        schedule(PIPELINE, VALUES, name="weekly", cron="0 3 * * 0")
+    assert server.recurring == [before]
+
+
+def test_runs_are_listed_in_columns(server, endpoint, capsys):
+    submit(PIPELINE, VALUES, name="a")
+    submit(PIPELINE, VALUES, name="a much longer name")
+    server.runs[0].update(state="SUCCEEDED", finished_at="2026-11-23T03:12:30Z")
+    capsys.readouterr()
+    rows = list_runs(num_runs=5, now=datetime(2026, 11, 23, 3, 1, tzinfo=UTC))
+    assert server.refused == []
+    assert rows[0][1:] == ("a", "succeeded", "2026-11-23 03:00", "12 min 30 s")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("  ")[0] == "run"
+    assert len({line.index("2026") for line in lines[1:]}) == 1
+    with pytest.raises(UsageError, match="experiment none: there is none"):
+        list_runs(experiment="none")
+    assert list_runs(experiment="dico")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        ((401, {"message": "unauthenticated"}), AccessError, "the token is missing; set KFP_TOKEN"),
+        ((403, {"message": "no"}), AccessError, r"not allowed in namespace team \(no\)"),
+        ((404, {"message": "x"}), UsageError, "is this the address of the API"),
+        ((302, "<html>"), AccessError, "answers with a login page"),
+        ((200, "<!DOCTYPE html><html><body>Log in"), UsageError, "a page for people"),
+        ((503, {}), TryAgainError, "not ready, it answers 503"),
+    ],
+)
+def test_each_refusal_has_its_words(server, endpoint, answer, error, words):
+    server.answer = answer
+    with pytest.raises(error, match=words):
+        submit(PIPELINE, VALUES, namespace="team")
+
+
+def test_a_server_that_is_not_there():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{found.getsockname()[1]}"
+    with pytest.raises(TryAgainError, match=r"cannot be reached \(connection refused\); check KFP"):
+        list_runs(endpoint=address)
+    with pytest.raises(UsageError, match="no address of Kubeflow Pipelines: set KFP_ENDPOINT"):
+        list_runs()
+    with pytest.raises(UsageError, match="localhost: not an address"):
+        list_runs(endpoint="localhost")
+
+
+def test_tokens_come_from_files_or_the_environment(server, endpoint, tmp_path, monkeypatch):
+    server.token = "s3cr3t"
+    monkeypatch.setenv("KFP_EXISTING_TOKEN", "s3cr3t-old")
+    with pytest.raises(AccessError, match="the token is refused or has expired") as failure:
+        list_runs()
+    assert "s3cr3t" not in str(failure.value)
+    (tmp_path / "token").write_text("s3cr3t\n")
+    assert list_runs(token_file=str(tmp_path / "token")) == []
+    monkeypatch.setenv("KFP_TOKEN_FILE", str(tmp_path / "none"))
+    with pytest.raises(AccessError, match="none: the token cannot be read"):
+        list_runs()
+
+
+def test_a_server_of_many_users_wants_a_namespace(server, endpoint, monkeypatch):
+    server.multi_user = True
+    with pytest.raises(UsageError, match="name your profile by --namespace"):
+        submit(PIPELINE, VALUES)
+    monkeypatch.setenv("KFP_NAMESPACE", "team")
+    submit(PIPELINE, VALUES)
+    assert server.refused == []
+    assert server.experiments[0]["namespace"] == "team"
+
+
+def test_another_version_is_noted(server, endpoint, capsys):
+    server.tag = "2.5.0"
+    list_runs()
+    assert "the server is Kubeflow Pipelines 2.5.0, the client kfp 2.17" in capsys.readouterr().out
+    server.tag = "unknown"
+    list_runs()
+    assert capsys.readouterr().out == "no runs yet\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        (["store=runs/store"], UsageError, "store: runs/store is a path of this machine"),
+        (["store=s3://b", "dataset=photos.jsonl"], UsageError, "photos.jsonl is a path of this"),
+        (["store=s3://b", "seed=x"], ConfigError, "seed: expected a whole number"),
+        (["store=s3://b", "presets=toy"], ConfigError, "did you mean preset"),
+        (["store=s3://b", "preset=nothing"], UsageError, "nothing"),
+        (["store=s3://b", "overrides=xe.num_stps=2"], UsageError, "num_stps"),
+    ],
+)
+def test_wrong_values_are_refused_before_anything_is_sent(server, endpoint, values, error, words):
+    with pytest.raises(error, match=words):
+        submit(PIPELINE, values)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "expected"),
+    [
+        ({"display_name": "x"}, "V2beta1Run", []),
+        ({"displayname": "x"}, "V2beta1Run", ["body.displayname: unknown field"]),
+        ({"display_name": 3}, "V2beta1Run", ["body.display_name: 3 is no str"]),
+        (
+            {"trigger": {"cron_schedule": {"cron_expression": "x"}}},
+            "V2beta1RecurringRun",
+            ["body.trigger.cron_schedule.cron_expression: unknown field"],
+        ),
+    ],
+)
+def test_the_server_of_these_tests_refuses_what_is_wrong(body, model, expected):
+    assert list(mistakes(body, model, models)) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run create -e dico -f {file} preset=toy seed=3 store=s3://bucket/dico",
+        "run submit -e dico -f {file} preset=toy seed=3 store=s3://bucket/dico",
+    ],
+)
+def test_the_lines_of_the_guide_for_the_kfp_command(server, endpoint, line):
+    from kfp.cli.cli import cli
+
+    given = line.format(file=PIPELINE).split()
+    done = CliRunner().invoke(cli, given, obj={}, auto_envvar_prefix="KFP")
+    assert done.exit_code == 0, done.output
+    assert server.refused == []
+    values = server.runs[0]["runtime_config"]["parameters"]
+    assert values == {"preset": "toy", "seed": 3, "store": "s3://bucket/dico"}
