@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dico.data.toy import is_toy_dataset
 from dico.errors import DataError
 from dico.process.provenance import code_digest
 from dico.registry.version import CAPTIONER, EVALUATOR, LINEAGE, identity
@@ -71,7 +72,7 @@ def _manifest(
     lineage: Mapping[str, Any], config: ResolvedConfig, work: Path, dataset: str, images: str
 ) -> str:
     place = dataset or lineage["dataset"]
-    if not dataset and "/datasets/toy-" in place:  # the small world is drawn again
+    if not dataset and is_toy_dataset(place):  # the small world is drawn again
         seed, store = lineage["seed"], str(work / "store")
         place = resolve_dataset("", "", config.toy, seed, store).dataset
     manifest = str(work / "manifest.parquet")

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from dico.data.manifest import iter_manifest
+from dico.data.toy import is_toy_dataset
 from dico.errors import DataError
 from dico.process.progress import format_seconds
 from dico.report.histories import EVALUATOR_CHARTS, FINETUNE_CHARTS, XE_CHARTS, read_stage
@@ -121,9 +122,10 @@ def _environment() -> Environment:
 
 
 def _title(lineage: Mapping[str, Any]) -> str:
-    dataset = Path(str(lineage.get("dataset", "")))
-    if dataset.parent.name.startswith("toy-"):
-        return "The small world"
+    place = str(lineage.get("dataset", ""))
+    if is_toy_dataset(place):
+        return "The toy dataset"
+    dataset = Path(place)
     name = dataset.parent.name if dataset.stem == "dataset" else dataset.stem
     return f"{name}, preset {lineage['preset']}" if lineage.get("preset") else name
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dico.config_schema import from_json
 from dico.data.listing import dataset_version
-from dico.data.toy import DATASET_FILE, ToyConfig, write_toy_dataset
+from dico.data.toy import DATASET_FILE, ToyConfig, toy_key, write_toy_dataset
 from dico.errors import UsageError
 from dico.process.provenance import code_digest
 from dico.storage import open_store, write_digests
@@ -42,7 +42,7 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
         raise UsageError("store: empty; give a folder or s3://bucket/prefix for the small world")
     config = from_json(ToyConfig, toy, "toy")
     name = hashlib.sha256(f"{toy}\0{seed}\0{code_digest()}".encode()).hexdigest()[:16]
-    key = f"datasets/toy-{name}"
+    key = toy_key(name)
     if not open_store(store).exists(f"{key}/digests.json"):
         _render(store, key, config, seed)
     return Outputs(f"{store.rstrip('/')}/{key}/{DATASET_FILE}", "", name)

@@ -34,7 +34,7 @@ def version(tmp_path_factory):
         "preset": "toy",
         "overrides": OVERRIDES,
         "seed": 5,
-        "dataset": "/gone/datasets/toy-0/dataset.jsonl",
+        "dataset": "/gone/datasets/toy-0123456789abcdef/dataset.jsonl",
         "code_version": code_version(),
         "code_sha256": code_digest(),
     }

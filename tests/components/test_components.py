@@ -78,7 +78,7 @@ def calls_of(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_inputs_and_outputs_are_described(name):
-    component = getattr(importlib.import_module(f"components.{name}"), name)
+    component = getattr(importlib.import_module(f"dico_components.{name}"), name)
     spec = component.component_spec
     described = {**(spec.inputs or {}), **(spec.outputs or {})}
     missing = [key for key, value in described.items() if not value.description]

@@ -37,7 +37,7 @@ def test_committed_yaml_is_up_to_date(name, compiled):
 
 def test_compiling_loads_no_heavy_library():
     code = (
-        "import sys, pipelines.compile;"
+        "import sys, dico_pipelines.compile;"
         "print([m for m in ('torch', 'pandas', 'open_clip', 'transformers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

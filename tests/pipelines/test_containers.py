@@ -145,7 +145,7 @@ def test_every_step_in_its_own_container_without_a_network(runs, user):
     assert gain["low"] > 0
     captions = (folder / "captions" / "dico.jsonl").read_text().splitlines()
     assert len(captions) == metrics["num_images"]
-    assert "The small world" in (folder / "report.html").read_text()
+    assert "The toy dataset" in (folder / "report.html").read_text()
     (version,) = open_registry(runs / "registry").versions("toy")
     assert version.number == 1
     notes = json.loads((folder / "summary.json").read_text())

@@ -63,7 +63,7 @@ def test_the_run_folder_holds_everything(first):
     assert {"dico", "xe", "human"} <= set(metrics["systems"])
     assert len((first / "captions" / "dico.jsonl").read_text().splitlines()) == 24
     page = (first / "report.html").read_text()
-    assert "The small world" in page
+    assert "The toy dataset" in page
     assert "http" not in page
 
 

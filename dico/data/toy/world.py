@@ -5,6 +5,7 @@ import functools
 import json
 import multiprocessing
 import random
+import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,17 @@ from dico.data.toy.scenes import sample_scene
 from dico.process.progress import progress
 
 DATASET_FILE = "dataset.jsonl"
+_RENDERED = re.compile(r"/datasets/toy-[0-9a-f]{16}/" + re.escape(DATASET_FILE) + "$")
+
+
+def toy_key(digest: str) -> str:
+    """Key in a store of the toy dataset whose settings, seed and code have this hex digest."""
+    return f"datasets/toy-{digest[:16]}"
+
+
+def is_toy_dataset(place: str) -> bool:
+    """Whether these annotations were rendered by `write_toy_dataset` into a store by `toy_key`."""
+    return bool(_RENDERED.search(place))
 
 
 @dataclasses.dataclass(frozen=True)

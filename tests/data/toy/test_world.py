@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dico.data.formats import detect, read_entries
-from dico.data.toy import ToyConfig, write_toy_dataset
+from dico.data.toy import ToyConfig, is_toy_dataset, write_toy_dataset
 from dico.data.toy.captions import SYNONYMS, write_caption, write_full_caption
 from dico.data.toy.render import PALETTE, render
 from dico.data.toy.scenes import BACKGROUNDS, COLOURS, RELATIONS, SHAPES, TEXTURES, sample_scene
@@ -176,3 +176,15 @@ def test_pictures_show_background_and_objects():
 def test_sizes_are_checked(name):
     with pytest.raises(ConfigError, match=f"{name}: must be at least 1, got 0"):
         ToyConfig(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("place", "rendered"),
+    [
+        ("s3://bucket/store/datasets/toy-0123456789abcdef/dataset.jsonl", True),
+        ("/data/datasets/toy-cars/dataset.jsonl", False),
+        ("toy-0123456789abcdef/dataset.jsonl", False),
+    ],
+)
+def test_only_what_was_rendered_into_a_store_is_the_toy_dataset(place, rendered):
+    assert is_toy_dataset(place) is rendered
