@@ -33,7 +33,7 @@ def loaded_by(code):
         "import dico.evaluation.gate, dico.process.progress, dico.process.exits, dico.process.provenance",
         "import dico.registry, dico.storage",
         "import dico.launching, dico.cli.cluster, dico.cli.doctor",
-        "import dico_pipelines.trainjob.nodes, pipelines.cluster.submitting",
+        "import dico_pipelines.trainjob.nodes, dico_pipelines.cluster.submitting",
         "import dico.report",
         "from dico.report import write_report",
         "from dico.steps.resolve_config import resolve_config; resolve_config('toy', '')",

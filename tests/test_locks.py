@@ -54,7 +54,7 @@ def test_nothing_that_the_project_asks_for_is_left_out(name, extras):
     waiting = list(extras)
     while waiting:
         for requirement in project["optional-dependencies"][waiting.pop()]:
-            inner = re.fullmatch(r"dico\[(.+)\]", requirement)
+            inner = re.fullmatch(r"dico-captioner\[(.+)\]", requirement)
             if inner:
                 waiting += inner[1].split(",")
             else:
@@ -76,3 +76,23 @@ def test_only_the_cuda_lock_has_cuda():
     assert not [name for name in locked("image-cpu") if name.startswith("nvidia")]
     assert len([name for name in locked("image-cuda") if name.startswith("nvidia")]) > 10
     assert "+" not in locked("image-cuda")["torch"][0]
+
+
+def test_every_install_line_names_the_distribution_that_is_ours():
+    """``dico`` on the package index is a stranger's; see pyproject.toml for the name of this one."""
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"]
+    strangers = re.compile(r"\binstall\b[^\n]*?[ '\"]dico(?:\[[\w,]+\]|['\"]|$)", re.M)
+    texts = [
+        path
+        for folder in ("dico", "components", "pipelines", "docs", "tests", "scripts")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in {".py", ".md", ".toml", ".ipynb", ""} and path.is_file()
+    ]
+    texts += [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "Dockerfile")]
+    named = [
+        f"{path.relative_to(ROOT)}: {found[0].strip()}"
+        for path in texts
+        for found in strangers.finditer(path.read_text(encoding="utf-8", errors="ignore"))
+    ]
+    assert ours != "dico"
+    assert named == []

@@ -1,7 +1,8 @@
 """Registered models: immutable numbered versions, and aliases that move only by decision."""
 
 from dico.registry.card import model_card
-from dico.registry.port import CHAMPION, Registry, Version, cache_folder, open_registry
+from dico.registry.open import open_registry
+from dico.registry.port import CHAMPION, Registry, Version, cache_folder
 from dico.registry.version import MODEL_CARD, identity, stage_version
 
 __all__ = [

@@ -2,7 +2,8 @@
 
 from dico.storage.digests import verify_digests, write_digests
 from dico.storage.files import atomic_folder, atomic_write, require_space, sha256_file
-from dico.storage.store import Store, open_store, split_uri
+from dico.storage.open import open_store
+from dico.storage.store import Store, split_uri
 
 __all__ = [
     "Store",
