@@ -72,6 +72,10 @@ def evaluate(
     chair: Annotated[
         ChairChoice, typer.Option(help="How CHAIR finds objects; singular is that of 2018.")
     ] = ChairChoice.lemma,
+    facts: Annotated[
+        Path | None,
+        typer.Option(help="What the pictures show, JSON lines: how true the captions are."),
+    ] = None,
     candidates: Annotated[
         Path | None,
         typer.Option(help="Several captions of each image by CAPTIONS' system, for self-BLEU."),
@@ -91,6 +95,7 @@ def evaluate(
     from dico.evaluation.evaluate import EvaluationConfig
     from dico.evaluation.evaluate import evaluate as score
     from dico.evaluation.files import read_captions, read_objects, read_references, write_captions
+    from dico.facts import read_facts
     from dico.metrics import Synonyms
 
     if (objects is None) != (synonyms is None):
@@ -117,6 +122,7 @@ def evaluate(
     scored = [i for i in truth if not partial or all(i in own for own in systems.values())]
     pictures = _find_pictures(images, scored, references) if images is not None else {}
     scorers, embeddings = _embed(evaluator, pictures) if evaluator and pictures else ({}, {})
+    vocabulary, scenes = read_facts(facts) if facts else (None, {})
     evaluation = score(
         systems,
         truth,
@@ -127,6 +133,8 @@ def evaluate(
         objects=read_objects(objects, wanted) if objects else None,
         synonyms=Synonyms.read(synonyms) if synonyms else None,
         candidates={named[0][0]: read_references(candidates, wanted)} if candidates else None,
+        scenes=scenes,
+        vocabulary=vocabulary,
     )
     if output is not None:
         from dico.report.evaluation_page import write_page

@@ -5,7 +5,7 @@ import os
 import uuid
 from collections.abc import Iterator
 
-from dico.data.formats import detect, read_entries
+from dico.data.formats import detect, facts_beside, read_entries
 from dico.storage.uris import is_remote
 
 
@@ -30,6 +30,7 @@ def _files(dataset: str, images: str) -> Iterator[str]:
     found = detect(dataset, images)
     for part in found.parts:
         yield part.uri
+    yield facts_beside(found)
     if found.format == "webdataset" or any(is_remote(part.uri) for part in found.parts):
         return
     for entry in read_entries(found):

@@ -1,6 +1,7 @@
 """The manifest: one Parquet row per picture, the only form of a dataset that the steps read."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dico.errors import DataError, DigestError
+from dico.facts import Scene, Vocabulary
 from dico.storage import atomic_write
 
 SPLITS = ("train", "validation", "test")
-FORMAT = "2"
-READABLE = ("1", FORMAT)
+FORMAT = "3"
+READABLE = ("1", "2", FORMAT)
 _SEAL_KEY = "dico.manifest.sha256"
+_VOCABULARY_KEY = "dico.manifest.vocabulary"
+_MAX_VOCABULARY_CHARS = 1 << 19
 _NO_SEAL = "0" * 64
 _FOOTER_BYTES = 1 << 20
 ROWS_PER_GROUP = 10_000
@@ -35,6 +39,7 @@ SCHEMA = pa.schema(
         ("flags", pa.list_(pa.string())),
         ("positive_uris", pa.list_(pa.string())),
         ("positive_captions", pa.list_(pa.string())),
+        ("facts", pa.string()),
     ],
     metadata={"dico.manifest.format": FORMAT},
 )
@@ -66,6 +71,8 @@ class Record:
     """Other renderings of the same scene, for training an evaluator."""
     positive_captions: tuple[str, ...] = ()
     """Paraphrases of the captions, for training an evaluator."""
+    facts: str = ""
+    """What the picture shows, as JSON (see `dico.facts`); empty where nothing is known."""
 
 
 def read_manifest(path: str | Path, split: str | None = None) -> list[Record]:
@@ -87,6 +94,26 @@ def iter_manifest(path: str | Path, split: str | None = None) -> Iterator[Record
                 yield record_of(row)
 
 
+def read_vocabulary(path: str | Path) -> Vocabulary | None:
+    """The vocabulary of the records' facts; None where the dataset has none."""
+    text = (_open(path).metadata.metadata or {}).get(_VOCABULARY_KEY.encode(), b"")
+    return Vocabulary.from_dict(json.loads(text), str(path)) if text else None
+
+
+def read_scenes(
+    path: str | Path, split: str | None = None
+) -> tuple[Vocabulary | None, dict[str, Scene]]:
+    """The facts' vocabulary and {image id: scene} of the records that have facts."""
+    vocabulary = read_vocabulary(path)
+    if vocabulary is None:
+        return None, {}
+    return vocabulary, {
+        record.image_id: Scene.from_json(record.facts, vocabulary, f"{path}: {record.image_id}")
+        for record in iter_manifest(path, split)
+        if record.facts
+    }
+
+
 def record_of(row: dict[str, Any]) -> Record:
     """A record from a manifest's row as plain values."""
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
@@ -96,7 +123,8 @@ def record_of(row: dict[str, Any]) -> Record:
 class ManifestWriter:
     """Writes records in row groups, in bounded memory; made by `manifest_writer`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vocabulary: Vocabulary | None = None) -> None:
+        self._vocabulary = _vocabulary_text(vocabulary) if vocabulary else ""
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
         self._pending: list[Record] = []
 
@@ -109,7 +137,8 @@ class ManifestWriter:
     def close(self) -> None:
         """Writes what is pending and the file's footer, with room for the seal."""
         self._write()
-        self._writer.add_key_value_metadata({_SEAL_KEY: _NO_SEAL})
+        named = {_VOCABULARY_KEY: self._vocabulary} if self._vocabulary else {}
+        self._writer.add_key_value_metadata({**named, _SEAL_KEY: _NO_SEAL})
         self._writer.close()
 
     def _write(self) -> None:
@@ -119,18 +148,27 @@ class ManifestWriter:
 
 
 @contextmanager
-def manifest_writer(path: str | Path) -> Iterator[ManifestWriter]:
-    """Opens a writer whose file appears at ``path`` at the end, whole."""
+def manifest_writer(
+    path: str | Path, vocabulary: Vocabulary | None = None
+) -> Iterator[ManifestWriter]:
+    """Opens a writer whose file appears at ``path`` at the end, whole.
+
+    Args:
+        path: the file.
+        vocabulary: of the records' facts; None where they have none.
+    """
     with atomic_write(path) as temporary:
-        writer = ManifestWriter(temporary)
+        writer = ManifestWriter(temporary, vocabulary)
         yield writer
         writer.close()
         _seal(temporary)
 
 
-def write_manifest(records: Iterable[Record], path: str | Path) -> None:
+def write_manifest(
+    records: Iterable[Record], path: str | Path, vocabulary: Vocabulary | None = None
+) -> None:
     """Writes records, in their order, as a manifest."""
-    with manifest_writer(path) as writer:
+    with manifest_writer(path, vocabulary) as writer:
         for record in records:
             writer.add(record)
 
@@ -144,7 +182,7 @@ def fingerprint(path: str | Path) -> str:
 
 
 def record_digest(record: Record) -> bytes:
-    """32 bytes that stand for one record's identity, captions, split and positives."""
+    """32 bytes that stand for one record's identity, captions, split, positives and facts."""
     digest = hashlib.sha256()
     parts: tuple[str | Sequence[str], ...] = (
         record.image_id,
@@ -154,6 +192,8 @@ def record_digest(record: Record) -> bytes:
         [uri.rpartition("/")[2] for uri in record.positive_uris],
         record.positive_captions,
     )
+    if record.facts:
+        parts += (record.facts,)
     for part in parts:
         texts = [part] if isinstance(part, str) else part
         digest.update(b"%d:" % len(texts))
@@ -183,7 +223,7 @@ def _open(path: str | Path) -> pq.ParquetFile:
         raise DataError(
             f"{path}: not a manifest ({reason}); `dico validate` makes one of a dataset"
         ) from None
-    if found not in READABLE or not set(SCHEMA.names) <= set(file.schema_arrow.names):
+    if found not in READABLE or not set(SCHEMA.names) - {"facts"} <= set(file.schema_arrow.names):
         raise DataError(f"{path}: not a manifest of format {FORMAT}; `dico validate` makes one")
     return file
 
@@ -231,6 +271,16 @@ def _digest_without_seal(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _vocabulary_text(vocabulary: Vocabulary) -> str:
+    text = json.dumps(vocabulary.to_dict(), sort_keys=True)
+    if len(text) > _MAX_VOCABULARY_CHARS:
+        raise DataError(
+            f"the vocabulary of the facts has {len(text)} characters as JSON, and at most "
+            f"{_MAX_VOCABULARY_CHARS} go into a manifest; leave out what no caption says"
+        )
+    return text
 
 
 def _table(records: list[Record]) -> pa.Table:

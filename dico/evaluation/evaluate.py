@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,14 @@ from dico.evaluation.scores import (
     add_chair,
     add_diversity,
     add_embedding_metrics,
+    add_facts,
     add_meteor,
     add_novelty,
     add_spice,
     score_text,
     weight_of,
 )
+from dico.facts import Scene, Vocabulary
 from dico.metrics import (
     PreparedReferences,
     Synonyms,
@@ -53,6 +55,7 @@ __all__ = [
     "evaluate",
 ]
 
+T = TypeVar("T")
 FORMAT = 1
 HUMAN = "human"
 METRICS_FILE = "metrics.json"
@@ -192,6 +195,8 @@ def evaluate(
     objects: Mapping[str, Collection[str]] | None = None,
     synonyms: Synonyms | None = None,
     candidates: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    scenes: Mapping[str, Scene] | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> Evaluation:
     """Scores the captions of each system against the same references.
 
@@ -205,6 +210,8 @@ def evaluate(
         objects: {image id: names of what its picture shows}, for CHAIR.
         synonyms: names of objects, for CHAIR.
         candidates: {system: {image id: several captions}}, for self-BLEU and Div-n.
+        scenes: {image id: what its picture shows}, for how true captions are.
+        vocabulary: of the scenes.
 
     Raises:
         DataError: an image lacks a caption, references, objects or candidates; the ids are in the
@@ -238,6 +245,13 @@ def evaluate(
         shown = _of_each(objects, image_ids, "objects")
         for system in scored.values():
             add_chair(system, shown, synonyms, config.chair)
+    if vocabulary is not None and scenes:
+        described = [scenes.get(i) for i in image_ids]
+        num_described = sum(scene is not None for scene in described)
+        if num_described < len(image_ids):
+            notes.append(f"facts: known of {num_described} of {len(image_ids)} images")
+        for system in scored.values() if num_described else ():
+            add_facts(system, described, vocabulary)
     for name, own in (candidates or {}).items():
         add_diversity(scored[name], _of_each(own, image_ids, "candidates"), config.tokenizer)
     for kind, evaluator in (evaluators or {}).items():
@@ -301,13 +315,11 @@ def _add_java_metrics(
             notes.append(f"{name} not computed: {reason.removeprefix(f'{name}: ')}")
 
 
-def _of_each(
-    given: Mapping[str, Collection[str]], image_ids: Sequence[str], what: str
-) -> list[list[str]]:
+def _of_each(given: Mapping[str, T], image_ids: Sequence[str], what: str) -> list[T]:
     missing = [i for i in image_ids if i not in given]
     if missing:
         raise DataError(f"{what}: none for {name_some(missing)}")
-    return [list(given[i]) for i in image_ids]
+    return [given[i] for i in image_ids]
 
 
 def _summarise(
@@ -378,6 +390,9 @@ def _per_image_columns(
         "references": [list(r) for system in scored.values() for r in system.references],
     }
     empty = [None] * len(image_ids)
+    if any(system.false_statements for system in scored.values()):
+        told = (system.false_statements or empty for system in scored.values())
+        columns["false_statements"] = [text for own in told for text in own]
     for key in dict.fromkeys(key for system in scored.values() for key in system.columns):
         own = (s.columns[key].tolist() if key in s.columns else empty for s in scored.values())
         columns[key] = [value for values in own for value in values]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dico.facts import Scene, Vocabulary, check_captions, scores_from_sums
 from dico.metrics import (
     PreparedReferences,
     Score,
@@ -85,6 +86,9 @@ class SystemScores:
 
     counts: list[Counts] = field(default_factory=list)
     """Counts of the metrics that are no means."""
+
+    false_statements: list[str] | None = None
+    """What each caption says that is not so; None where no facts are known."""
 
     def add(self, key: str, score: Score) -> None:
         """Adds a metric that is a mean over images."""
@@ -175,6 +179,16 @@ def add_chair(
     system.add_counts(found.counts, _chair_scores)
 
 
+def add_facts(system: SystemScores, scenes: Sequence[Scene | None], vocabulary: Vocabulary) -> None:
+    """How true the captions are to what the images show; what is false is kept in words."""
+    found = check_captions(system.captions, scenes, vocabulary)
+    system.add_counts(found.counts, lambda sums: scores_from_sums(sums, vocabulary))
+    system.false_statements = [
+        "; ".join(f"{own.kind} {own.value}" for own in verdict.statements if not own.true)
+        for verdict in found.verdicts
+    ]
+
+
 def add_diversity(
     system: SystemScores, candidates: Sequence[Sequence[str]], tokenizer: TokenizerName
 ) -> None:
@@ -196,7 +210,7 @@ def add_embedding_metrics(
     w = weight_of(kind, evaluator)
     everything = [[*system.captions, *_flat(system.references)] for system in scored.values()]
     place = {text: k for k, text in enumerate(dict.fromkeys(_flat(everything)))}
-    rows = _embed(evaluator, list(place))
+    rows = embed_captions(evaluator, list(place))
     for system in scored.values():
         texts = rows[[place[caption] for caption in system.captions]]
         own = rows[[place[reference] for reference in _flat(system.references)]]
@@ -227,7 +241,8 @@ def _chair_scores(sums: Floats) -> dict[str, Floats]:
     return dict(zip(("chair_i", "chair_recall"), chair_from_sums(sums), strict=True))
 
 
-def _embed(evaluator: TextEmbedder, captions: Sequence[str]) -> NDArray[np.floating]:
+def embed_captions(evaluator: TextEmbedder, captions: Sequence[str]) -> NDArray[np.floating]:
+    """(N, E) embeddings of captions as the published scores take them, after their prompt."""
     prompt = str(getattr(getattr(evaluator, "config", None), "prompt", PROMPT))
     texts = [prompt + caption for caption in captions]
     batches = [

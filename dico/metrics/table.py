@@ -7,7 +7,13 @@ LOWER_IS_BETTER = frozenset(
     [f"rep_{n}{form}" for n in range(1, 5) for form in ("", "_share")]
     + ["bad_endings", "chair_i", "chair_s", "self_bleu"]
 )
+_ERRORS = "wrong_"
 _GAP = "  "
+
+
+def lower_is_better(key: str) -> bool:
+    """Whether a lower score is the better one; errors of any kind of statement are such."""
+    return key in LOWER_IS_BETTER or key.startswith(_ERRORS)
 
 
 def render_table(metrics: Mapping[str, Any]) -> str:
@@ -46,7 +52,7 @@ def _differences(metrics: Mapping[str, Any]) -> list[str]:
         rows = [[pair, "difference", "interval", "p", ""]]
         for key, d in own.items():
             real = d["low"] > 0 or d["high"] < 0
-            better = (d["difference"] > 0) != (key in LOWER_IS_BETTER)
+            better = (d["difference"] > 0) != lower_is_better(key)
             verdict = ("better" if better else "worse") if real and key != "num_words" else ""
             bounds = f"[{_number(d['low'])}, {_number(d['high'])}]"
             p_value = f"{d['p_value']:.3f}"

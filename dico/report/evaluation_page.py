@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from dico.evaluation.evaluate import HUMAN, Evaluation
-from dico.metrics.table import LOWER_IS_BETTER
+from dico.metrics.table import lower_is_better
 from dico.storage import atomic_write
 
 _TEMPLATE = "evaluation_page.html"
@@ -28,6 +28,7 @@ _LABELS = {
     "ref_clip_score": "RefCLIP-S", "ref_pac_score": "RefPAC-S", "mrr": "MRR",
     "num_words": "Words", "vocabulary_size": "Vocabulary", "chair_i": "CHAIR-i",
     "chair_s": "CHAIR-s", "chair_recall": "CHAIR recall", "self_bleu": "Self-BLEU",
+    "facts_precision": "True statements", "facts_recall": "Facts named", "wholly_true": "Wholly true",
 }  # fmt: skip
 _NUMBERED = {"bleu": "BLEU-{}", "rep": "Rep-{}", "recall": "R@{}", "div": "Div-{}"}
 _NUM_SHOWN = 6
@@ -228,7 +229,7 @@ class _Page:
 def _arrow(key: str) -> str:
     if key in ("num_words", "vocabulary_size"):
         return ""
-    return "↓" if key in LOWER_IS_BETTER else "↑"
+    return "↓" if lower_is_better(key) else "↑"
 
 
 def _verdict(key: str, difference: float) -> str:

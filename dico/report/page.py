@@ -25,7 +25,7 @@ from dico.report.summary import (
 )
 from dico.storage import atomic_write
 
-_TILES = ("pac_score", "cider", "recall_at_1", "rep_2")
+_TILES = ("wholly_true", "pac_score", "cider", "recall_at_1", "rep_2")
 _SHOWN_SCORES = (("pac_score", "PAC-S"), ("cider", "CIDEr"))
 _FIELD_LABELS = {
     "preset": "Preset",

@@ -28,6 +28,9 @@ class Caption:
     scores: Mapping[str, float]
     """Metric to score."""
 
+    false_statements: str | None = None
+    """What it says that is not so; None where no facts are known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -127,5 +130,7 @@ def _read_rows(evaluation: Path) -> dict[str, dict[str, Caption]]:
     row: dict[str, Any]
     for row in table.drop_columns(["references"]).to_pylist():
         scores = {key: row[key] for key in metrics if row[key] is not None}
-        rows.setdefault(row["image_id"], {})[row["system"]] = Caption(row["caption"], scores)
+        rows.setdefault(row["image_id"], {})[row["system"]] = Caption(
+            row["caption"], scores, row.get("false_statements")
+        )
     return rows

@@ -10,6 +10,7 @@ from typing import Any
 from dico.errors import DataError
 
 CANDIDATE, BASELINE, CHAMPION, HUMAN = "dico", "xe", "champion", "human"
+_ERRORS = "wrong_"
 _EVALUATOR_SCORES = {"clip": "CLIP-S", "pac": "PAC-S"}
 SYSTEM_LABELS = {HUMAN: "Human", BASELINE: "XE", CANDIDATE: "DiCO", CHAMPION: "Champion"}
 
@@ -35,6 +36,9 @@ class Metric:
 
 
 METRICS = (
+    Metric("wholly_true", "Wholly true", "captions that state nothing false, by the scene's facts"),
+    Metric("facts_precision", "True statements", "statements that are true of the scene"),
+    Metric("facts_recall", "Facts named", "facts of the scene that the caption names"),
     Metric(
         "pac_score", "PAC-S", "picture against caption, by the evaluator trained on this domain"
     ),
@@ -129,7 +133,7 @@ def tabulate(metrics: Mapping[str, Any]) -> MetricTable:
         if f"{CANDIDATE} - {other}" in metrics["differences"]
     ]
     rows = []
-    for metric in METRICS:
+    for metric in (*METRICS, *_errors(metrics)):
         if not any(metric.key in metrics["systems"][name] for name in systems):
             continue
         cells = [_score(metrics, name, metric) for name in systems]
@@ -138,6 +142,16 @@ def tabulate(metrics: Mapping[str, Any]) -> MetricTable:
     columns = [SYSTEM_LABELS.get(name, name) for name in systems]
     columns += [f"{SYSTEM_LABELS[one]} − {SYSTEM_LABELS[other]}" for one, other in pairs]
     return MetricTable(tuple(columns), tuple(rows), _notes(metrics))
+
+
+def _errors(metrics: Mapping[str, Any]) -> list[Metric]:
+    """The share of false statements by kind; which kinds there are, the dataset's facts say."""
+    keys = dict.fromkeys(key for own in metrics["systems"].values() for key in own)
+    kinds = [key.removeprefix(_ERRORS) for key in keys if key.startswith(_ERRORS)]
+    return [
+        Metric(f"{_ERRORS}{kind}", f"Wrong {kind}", f"statements of {kind} that are false", False)
+        for kind in kinds
+    ]
 
 
 def _score(metrics: Mapping[str, Any], system: str, metric: Metric) -> Cell:

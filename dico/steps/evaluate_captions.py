@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dico.config_schema import from_json
-from dico.data.manifest import read_manifest
+from dico.data.manifest import read_manifest, read_scenes
 from dico.evaluation.captions_file import read_captions
 from dico.evaluation.evaluate import EvaluationConfig, evaluate
 from dico.features.pointer import open_features
@@ -57,6 +57,7 @@ def evaluate_captions(
         for kind in kinds
     }
     device = computing_device()
+    vocabulary, scenes = read_scenes(manifest, split)
     evaluation = evaluate(
         systems,
         {record.image_id: record.captions for record in records},
@@ -64,6 +65,8 @@ def evaluate_captions(
         evaluators={kind: Evaluator.load(evaluator, kind, device) for kind in kinds},
         config=settings,
         training_captions=[c for r in read_manifest(manifest, "train") for c in r.captions],
+        scenes=scenes,
+        vocabulary=vocabulary,
     )
     Path(output_evaluation).mkdir(parents=True, exist_ok=True)
     evaluation.save(output_evaluation)

@@ -27,6 +27,7 @@ from dico.validation.expectations import (
     picture_expectations,
     read_thresholds,
 )
+from dico.validation.facts import Facts, find_facts
 from dico.validation.findings import KINDS
 from dico.validation.known import recognise
 from dico.validation.outcome import Outcome, conclude
@@ -76,6 +77,7 @@ def validate(
     """
     thresholds = read_thresholds(config.thresholds)
     source = detect(dataset, images, config.format)
+    facts = find_facts(source, config.facts)
     report_dir = Path(report_dir)
     report_dir.mkdir(parents=True, exist_ok=True)
     cache = Path(config.cache or report_dir) / "pictures.sqlite"
@@ -89,8 +91,10 @@ def validate(
         compared = compare(scanned, config)
         scanned.release()
         quarantine = report_dir / "quarantine.jsonl"
-        outcome = conclude(scanned, compared, config, Path(manifest_path), quarantine)
-        summary = _summarise(source, scanned, outcome, config, thresholds, Path(manifest_path))
+        outcome = conclude(scanned, compared, config, Path(manifest_path), quarantine, facts)
+        summary = _summarise(
+            source, facts, scanned, outcome, config, thresholds, Path(manifest_path)
+        )
         _write_report(summary, scanned, compared, outcome, config, report_dir)
     return ValidationResult(
         ok=summary["ok"],
@@ -102,6 +106,7 @@ def validate(
 
 def _summarise(
     source: Dataset,
+    facts: Facts,
     scanned: Scan,
     outcome: Outcome,
     config: ValidationConfig,
@@ -135,6 +140,11 @@ def _summarise(
             "format": source.format,
             "files": [part.uri for part in source.parts],
             "roots": list(source.roots),
+            "facts": {
+                "file": facts.uri,
+                "num_described": len(facts.lines),
+                "num_used": outcome.num_with_facts,
+            },
         },
         "numbers": numbers,
         "findings": {

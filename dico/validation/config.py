@@ -21,6 +21,9 @@ class ValidationConfig:
     """Path of a JSON file with allowed shares and own expectations; empty means the defaults."""
     baseline: str = ""
     """Manifest of the data a model was trained on, to measure drift from; empty means none."""
+    facts: str = ""
+    """File of what the pictures show (see docs/metrics.md), a path or s3:// URI; empty means
+    facts.jsonl beside the dataset's first file, where there is one."""
     pictures: Literal["decode", "skip"] = "decode"
     """skip: tables and captions only, no picture is opened."""
     cache: str = ""

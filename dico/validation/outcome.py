@@ -14,6 +14,7 @@ from dico.data.splits import split_of
 from dico.storage import atomic_write
 from dico.validation.comparisons import Comparisons
 from dico.validation.config import ValidationConfig
+from dico.validation.facts import NO_FACTS, Facts
 from dico.validation.findings import KINDS
 from dico.validation.scan import Scan
 
@@ -44,6 +45,8 @@ class Outcome:
     """Finding's code to the first rows that have it."""
     words: Counter[str] = field(default_factory=Counter)
     """Most frequent words of captions."""
+    num_with_facts: int = 0
+    """Pictures of the manifest that have facts."""
 
 
 def conclude(
@@ -52,13 +55,14 @@ def conclude(
     config: ValidationConfig,
     manifest: Path,
     quarantine: Path,
+    facts: Facts = NO_FACTS,
 ) -> Outcome:
-    """Writes the manifest of what stays and the list of what was set aside."""
+    """Writes the manifest of what stays, with its facts, and the list of what was set aside."""
     outcome = _empty(scan.num_rows)
     identities = _group_identities(scan, comparisons)
     digests, row = bytearray(), 0
     with (
-        manifest_writer(manifest) as writer,
+        manifest_writer(manifest, facts.vocabulary) as writer,
         atomic_write(quarantine) as temporary,
         open(temporary, "w", encoding="utf-8") as aside,
     ):
@@ -70,9 +74,10 @@ def conclude(
                 for code, detail, caption in findings:
                     if KINDS[code].severity != "warning":
                         aside.write(_aside_line(content, code, detail, caption))
-                record = _record(outcome, row, content, findings, identities, config)
+                record = _record(outcome, row, content, findings, identities, config, facts)
                 if not outcome.set_aside[row]:
                     writer.add(record)
+                    outcome.num_with_facts += bool(record.facts)
                     digests += record_digest(record)
                 row += 1
     outcome.fingerprint = combine_digests([bytes(digests)])
@@ -123,6 +128,7 @@ def _record(
     findings: list[tuple[str, str, str | None]],
     identities: dict[int, str],
     config: ValidationConfig,
+    facts: Facts,
 ) -> Record:
     split = content["split"]
     if not split:
@@ -143,6 +149,7 @@ def _record(
         flags=tuple(flags),
         positive_uris=tuple(content["positive_uris"]),
         positive_captions=tuple(content["positive_captions"]),
+        facts=facts.lines.get(content["image_id"], ""),
     )
 
 

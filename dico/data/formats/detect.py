@@ -14,6 +14,7 @@ from dico.data.entries import SPLIT_NAMES, Entry
 from dico.data.formats import texts
 from dico.data.formats.rows import IMAGE_KEYS
 from dico.errors import DataError, UsageError
+from dico.facts import FACTS_FILE
 from dico.storage.uris import (
     PICTURE_SUFFIXES,
     PictureFinder,
@@ -46,7 +47,14 @@ DATA_SUFFIXES = (
     ".parquet",
     ".tar",
 )
-_NOT_DATASETS = ("digests.json", "license.txt", "readme.txt", "requirements.txt", "package.json")
+_NOT_DATASETS = (
+    FACTS_FILE,
+    "digests.json",
+    "license.txt",
+    "readme.txt",
+    "requirements.txt",
+    "package.json",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,11 @@ def detect(dataset: str, images: str = "", format_name: str = "") -> Dataset:
     if name == "coco":
         parts = [replace(part, split=part.split or _split_in_name(part.uri)) for part in parts]
     return Dataset(name, tuple(parts), _roots(parts[0].uri, images))
+
+
+def facts_beside(dataset: Dataset) -> str:
+    """Where the facts of a dataset would be: beside its first file."""
+    return join(parent(dataset.parts[0].uri), FACTS_FILE)
 
 
 def read_entries(dataset: Dataset, look: bool = True) -> Iterator[Entry]:

@@ -12,8 +12,10 @@ from typing import Any
 
 from dico.config_schema import check
 from dico.data.toy.captions import write_caption, write_full_caption
+from dico.data.toy.facts import TOY_VOCABULARY, facts_of
 from dico.data.toy.render import render
 from dico.data.toy.scenes import sample_scene
+from dico.facts import FACTS_FILE, Scene, write_facts
 from dico.process.progress import progress
 
 DATASET_FILE = "dataset.jsonl"
@@ -55,7 +57,7 @@ class ToyConfig:
 def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:
     """Renders the small world into the new ``folder``; returns the path of its dataset file.
 
-    Pictures are rendered on all cores. The same config and seed give the same bytes.
+    Its facts are beside it (`dico.facts.FACTS_FILE`). Pictures are rendered on all cores. The same config and seed give the same bytes.
     """
     sizes = {
         "train": config.num_train,
@@ -69,18 +71,20 @@ def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:
         ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool,
         progress("small world", total=len(places), unit="picture") as bar,
     ):
-        lines = []
-        for entry in pool.map(write, places, chunksize=50):
+        lines, scenes = [], []
+        for entry, scene in pool.map(write, places, chunksize=50):
             lines.append(json.dumps(entry))
+            scenes.append((entry["id"], scene))
             bar.advance()
+    write_facts(folder / FACTS_FILE, TOY_VOCABULARY, scenes)
     (folder / DATASET_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder / DATASET_FILE
 
 
 def _write_picture(
     folder: Path, config: ToyConfig, seed: int, place: tuple[str, int]
-) -> dict[str, Any]:
-    """Writes one picture (two for training) and returns its line of the dataset."""
+) -> tuple[dict[str, Any], Scene]:
+    """Writes one picture (two for training); returns its line of the dataset, and its facts."""
     split, index = place
     rng = random.Random(f"{seed}/{split}/{index}")
     scene = sample_scene(rng)
@@ -98,4 +102,4 @@ def _write_picture(
         )
         entry["positive_images"] = [f"{name}-again.png"]
         entry["positive_captions"] = [write_full_caption(scene, rng)]
-    return entry
+    return entry, facts_of(scene)

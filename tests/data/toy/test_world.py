@@ -14,6 +14,7 @@ from dico.data.toy.captions import SYNONYMS, write_caption, write_full_caption
 from dico.data.toy.render import PALETTE, render
 from dico.data.toy.scenes import BACKGROUNDS, COLOURS, RELATIONS, SHAPES, TEXTURES, sample_scene
 from dico.errors import ConfigError
+from dico.facts import check_caption, read_facts
 
 CONFIG = ToyConfig(num_train=5, num_validation=2, num_test=3, num_captions=4, image_side_px=32)
 SHAPE_OF = {word: shape for shape in SHAPES for word in SYNONYMS.get(shape, (shape,))}
@@ -26,6 +27,10 @@ def digests(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+FIRST_WORLD = "e6575949e0fe10fa4cc57664ac7700805fcffe15c8e4df0ad2b864ee905fdfe7"
+"""Digest of 70 pictures' pixels and captions of the version that published figures are of."""
 
 
 def lines(path):
@@ -41,15 +46,31 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     assert all(first[name] != other[name] for name in first)
 
 
+def test_the_world_is_still_the_one_that_published_figures_are_of(tmp_path):
+    config = ToyConfig(num_train=40, num_validation=10, num_test=20)
+    digest = hashlib.sha256(write_toy_dataset(tmp_path, config, 1).read_bytes())
+    for path in sorted((tmp_path / "images").iterdir()):
+        with Image.open(path) as picture:
+            digest.update(np.asarray(picture).tobytes())
+    assert digest.hexdigest() == FIRST_WORLD
+
+
+def test_facts_are_beside_the_dataset_and_true_of_its_captions(tmp_path):
+    entries = lines(write_toy_dataset(tmp_path, CONFIG, 1))
+    vocabulary, scenes = read_facts(tmp_path / "facts.jsonl")
+    assert list(scenes) == [entry["id"] for entry in entries]
+    for entry in entries:
+        for caption in entry["captions"]:
+            assert check_caption(caption, scenes[entry["id"]], vocabulary).wholly_true
+
+
 def test_a_picture_does_not_depend_on_how_many_there_are(tmp_path):
     write_toy_dataset(tmp_path / "few", CONFIG, 1)
     more = ToyConfig(num_train=7, num_validation=2, num_test=3, num_captions=4, image_side_px=32)
     write_toy_dataset(tmp_path / "more", more, 1)
     few = digests(tmp_path / "few")
-    assert {k: v for k, v in digests(tmp_path / "more").items() if k in few} == {
-        **few,
-        "dataset.jsonl": digests(tmp_path / "more")["dataset.jsonl"],
-    }
+    both = {k: v for k, v in digests(tmp_path / "more").items() if k in few}
+    assert {k for k in few if both[k] != few[k]} == {"dataset.jsonl", "facts.jsonl"}
 
 
 def test_splits_captions_and_positives(tmp_path):
