@@ -1,0 +1,138 @@
+"""The generative evaluator: how likely a captioner finds a caption, with and without the picture.
+
+    score(c, I) = log p(c | I) - alpha log p(c | nothing)
+
+A likelihood sees the order of words, which the cosine of two embeddings hardly does: CapPa (Tschannen
+et al. 2023, arXiv 2306.07915) reads such a score off a captioner pre-trained for vision, VQAScore
+(Lin et al. 2024, arXiv 2404.01291) off a question-answering model. It also prefers what people often
+write, whatever the picture: VisualGPTScore (Lin et al. 2024, arXiv 2306.01879) divides by the prior to
+the power alpha, which is here the same captioner blind, looking at the mean picture's tokens. It is
+trained on these for a share of its pictures, as classifier-free guidance is (Ho and Salimans 2022,
+arXiv 2207.12598).
+
+alpha 1 is pointwise mutual information: summed over a caption it can be raised by saying true things
+again, so it is for measuring, and so is its mean over tokens, which can be raised by saying little. As
+a reward alpha stays below 1: of (1 - alpha) log p(c | I) each further token must pay for itself, and an
+end where people do not end costs as much as a false word.
+
+B images, K candidates per image, T tokens, P image tokens, F their width.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dico.errors import DataError
+from dico.models.captioner import Captioner
+from dico.models.evaluator import load_weights
+from dico.models.scoring import score_candidates
+from dico.models.tokenizer import Tokenizer
+from dico.storage import write_digests
+
+BLIND_FILE = "blind.safetensors"
+SETTINGS_FILE = "generative.json"
+FOLDER = "generative"
+"""Where an evaluator's folder keeps it."""
+FORMAT = 1
+
+
+class GenerativeEvaluator(torch.nn.Module):
+    """A captioner that scores captions of pictures which are given as a tower's image tokens."""
+
+    def __init__(self, captioner: Captioner, alpha: float = 0.5) -> None:
+        """Scores by ``captioner``, with ``alpha`` of its blind prior taken off."""
+        super().__init__()
+        self.captioner, self.alpha = captioner, alpha
+        config = captioner.config
+        self.blind_tokens = torch.nn.Parameter(
+            torch.zeros(config.num_image_positions, config.feature_width), requires_grad=False
+        )
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The vocabulary of the ids that it scores.
+
+        Raises:
+            DataError: it was saved without one.
+        """
+        if self.captioner.tokenizer is None:
+            raise DataError("generative evaluator: it has no tokenizer/ folder")
+        return self.captioner.tokenizer
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest caption it has places for, BOS and EOS included."""
+        return self.captioner.config.num_text_positions
+
+    @torch.no_grad()
+    def likelihood(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """log p(c | I), (B, K), float32 nats: summed over tokens, EOS included.
+
+        A picture is encoded once and a prefix that its candidates share goes through the decoder
+        once.
+
+        Args:
+            features: (B, P, F) image tokens of the tower that this evaluator was trained on.
+            tokens: (B, K, T) ids BOS..EOS, PAD after.
+        """
+        memory = self.captioner.encode(features.to(self.blind_tokens))
+        return score_candidates(self.captioner, memory, tokens.to(memory.device))
+
+    @torch.no_grad()
+    def blind(self, tokens: Tensor) -> Tensor:
+        """log p(c | nothing), (B, K), float32 nats: all candidates as of one picture."""
+        num_images, num_candidates, _ = tokens.shape
+        memory = self.captioner.encode(self.blind_tokens[None])
+        memory = memory.expand(num_images, -1, -1)
+        return score_candidates(self.captioner, memory, tokens.to(memory.device))
+
+    def score(self, features: Tensor, tokens: Tensor, alpha: float | None = None) -> Tensor:
+        """log p(c | I) - alpha log p(c | nothing), (B, K), float32 nats."""
+        share = self.alpha if alpha is None else alpha
+        likelihood = self.likelihood(features, tokens)
+        return likelihood - share * self.blind(tokens) if share else likelihood
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the captioner's files, blind.safetensors, generative.json and digests.json."""
+        folder = Path(folder)
+        self.captioner.save(folder)
+        blind = self.blind_tokens.detach().cpu().contiguous()
+        save_file({"blind_tokens": blind}, folder / BLIND_FILE, {"format": "pt"})
+        text = json.dumps({"format": FORMAT, "alpha": self.alpha}, indent=1)
+        (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
+        write_digests(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "GenerativeEvaluator":
+        """Reads what `save` wrote, checked by its digests, in eval mode.
+
+        Raises:
+            DigestError: a file is not what was written.
+            DataError: a file is missing or is not what its name says.
+        """
+        folder = Path(folder)
+        made = cls(Captioner.load(folder), _alpha(folder / SETTINGS_FILE))
+        blind = torch.nn.ParameterDict({"blind_tokens": torch.empty_like(made.blind_tokens)})
+        load_weights(blind, folder / BLIND_FILE)
+        made.blind_tokens.data.copy_(blind["blind_tokens"].data)
+        return made.to(device).eval().requires_grad_(False)
+
+
+def has_generative(evaluator: str | Path) -> bool:
+    """Whether the evaluator in this folder has a generative one beside it."""
+    return (Path(evaluator) / FOLDER / SETTINGS_FILE).is_file()
+
+
+def _alpha(path: Path) -> float:
+    try:
+        settings = json.loads(path.read_bytes())
+        if settings["format"] != FORMAT:
+            raise DataError(f"{path}: this version reads generative evaluators of format {FORMAT}")
+        return float(settings["alpha"])
+    except FileNotFoundError:
+        raise DataError(f"{path}: missing, so this is no generative evaluator") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a generative evaluator's settings: {error}") from None
