@@ -133,6 +133,23 @@ def loser_weights(rewards: Tensor, tau: float, weighting: Weighting = "softmax")
     return gaps.scatter(1, winner, -torch.inf).softmax(dim=1)
 
 
+def winner_nll(policy_logps: Tensor, rewards: Tensor, lengths: Tensor) -> Tensor:
+    """Negative log-probability of the winners per token, the mean over B: an anchor for DiCO.
+
+    DPO may lower the winner's own probability as long as the losers' falls further (Pal et al. 2024,
+    arXiv 2402.13228). Iterative reasoning preference optimisation adds this term against it (Pang et
+    al. 2024, arXiv 2404.19733, equation 2).
+
+    Args:
+        policy_logps: (B, K) of the model in training, with gradient.
+        rewards: (B, K) of the evaluator.
+        lengths: (B, K) tokens of each candidate, EOS included.
+    """
+    winner = rewards.detach().argmax(dim=1, keepdim=True)
+    own = policy_logps.float().gather(1, winner) / lengths.gather(1, winner)
+    return -own.mean()
+
+
 def kl_estimate(log_ratios: Tensor) -> Tensor:
     """Mean of exp(-d) - 1 + d over d = log f_theta - log f_ref: at least 0, and 0 without drift.
 

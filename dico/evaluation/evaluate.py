@@ -18,6 +18,7 @@ from dico.config_schema import check, to_dict
 from dico.errors import DataError, DicoError, UsageError
 from dico.evaluation.scores import (
     PROMPT,
+    Judge,
     SystemScores,
     TextEmbedder,
     add_bert_score,
@@ -25,6 +26,7 @@ from dico.evaluation.scores import (
     add_diversity,
     add_embedding_metrics,
     add_facts,
+    add_judge,
     add_meteor,
     add_novelty,
     add_spice,
@@ -197,6 +199,7 @@ def evaluate(
     candidates: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     scenes: Mapping[str, Scene] | None = None,
     vocabulary: Vocabulary | None = None,
+    judge: Judge | None = None,
 ) -> Evaluation:
     """Scores the captions of each system against the same references.
 
@@ -212,6 +215,7 @@ def evaluate(
         candidates: {system: {image id: several captions}}, for self-BLEU and Div-n.
         scenes: {image id: what its picture shows}, for how true captions are.
         vocabulary: of the scenes.
+        judge: scores that nothing was tuned on, of captions in the order of ``references``.
 
     Raises:
         DataError: an image lacks a caption, references, objects or candidates; the ids are in the
@@ -257,6 +261,9 @@ def evaluate(
     for kind, evaluator in (evaluators or {}).items():
         images = _stack(image_embeddings, kind, image_ids)
         add_embedding_metrics(scored, kind, evaluator, images, config.retrieval)
+    for system in scored.values() if judge else ():
+        assert judge is not None
+        add_judge(system, judge, image_ids)
     weights = {kind: weight_of(kind, evaluator) for kind, evaluator in (evaluators or {}).items()}
     return _summarise(scored, image_ids, config, notes, weights)
 

@@ -55,6 +55,13 @@ class TextEmbedder(Protocol):
         """(N, E) L2-normalised embeddings, a torch tensor or a numpy array."""
 
 
+class Judge(Protocol):
+    """Whatever scores captions of pictures: `dico.evaluation.independent` has one."""
+
+    def __call__(self, captions: Sequence[str], image_ids: Sequence[str]) -> dict[str, Floats]:
+        """(B,) scores by metric, of one caption a picture."""
+
+
 class Counts(NamedTuple):
     """What adds up over images."""
 
@@ -223,6 +230,12 @@ def add_embedding_metrics(
         for k in found.recall:
             system.add(f"recall_at_{k}", _as_score(found.rank <= k))
         system.add("mrr", _as_score(1 / found.rank))
+
+
+def add_judge(system: SystemScores, judge: Judge, image_ids: Sequence[str]) -> None:
+    """Scores by an evaluator that no captioner was tuned on."""
+    for key, values in judge(system.captions, image_ids).items():
+        system.add(key, _as_score(values))
 
 
 def weight_of(kind: str, evaluator: TextEmbedder) -> float:

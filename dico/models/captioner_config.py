@@ -24,7 +24,7 @@ class CaptionerConfig:
     width: int = 512
     """Width D of the encoder and the decoder."""
     num_encoder_layers: int = 3
-    """Layers of the encoder."""
+    """Layers of the encoder; 0 leaves image tokens projected, with their positions."""
     num_decoder_layers: int = 3
     """Layers of the decoder."""
     num_heads: int = 8
@@ -38,8 +38,10 @@ class CaptionerConfig:
         """Checks ranges."""
         for field in dataclasses.fields(CaptionerConfig):
             value = getattr(self, field.name)
-            if field.name != "dropout":
+            if field.name not in ("dropout", "num_encoder_layers"):
                 check(value > 0, field.name, value, "must be positive")
+        layers = self.num_encoder_layers
+        check(layers >= 0, "num_encoder_layers", layers, "must not be negative")
         check(0 <= self.dropout < 1, "dropout", self.dropout, "must be from 0 to below 1")
         check(self.width % self.num_heads == 0, "width", self.width, "must hold whole heads")
 

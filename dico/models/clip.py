@@ -31,7 +31,8 @@ class VisionConfig:
     image_size: int = 224
     """Side of the square input, pixels."""
     layers: int | tuple[int, ...] = 12
-    """Transformer blocks; four numbers make it CLIP's ResNet."""
+    """Transformer blocks; four numbers make it CLIP's ResNet, fewer a plain tower of that many
+    stages (`dico.models.plain_tower`), which is not open_clip's."""
     width: int = 768
     """Width of an image token."""
     head_width: int = 64
@@ -51,18 +52,27 @@ class VisionConfig:
     @property
     def is_resnet(self) -> bool:
         """Whether the tower is CLIP's ResNet."""
-        return not isinstance(self.layers, int)
+        return not isinstance(self.layers, int) and len(self.layers) == 4
+
+    @property
+    def stride(self) -> int:
+        """Side of the part of the picture that a token stands for, pixels."""
+        if isinstance(self.layers, int):
+            return self.patch_size
+        return 32 if self.is_resnet else 1 << len(self.layers)
 
     @property
     def num_tokens(self) -> int:
-        """Image tokens P: the class token and the patches, or the ResNet's grid."""
-        side = self.image_size // (32 if self.is_resnet else self.patch_size)
-        return side * side + (0 if self.is_resnet else 1)
+        """Image tokens P: the class token and the patches, or the grid of convolutions."""
+        side = self.image_size // self.stride
+        return side * side + isinstance(self.layers, int)
 
     @property
     def token_width(self) -> int:
         """Width of an image token handed to a captioner."""
-        return self.width * 32 if self.is_resnet else self.width
+        if isinstance(self.layers, int):
+            return self.width
+        return self.width * 32 if self.is_resnet else self.width << (len(self.layers) - 1)
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,10 @@ class ClipModel(nn.Module):
             from dico.models.resnet import ResNetTower
 
             self.visual = ResNetTower(vision, config.embed_dim)
+        elif isinstance(vision.layers, tuple):
+            from dico.models.plain_tower import PlainTower
+
+            self.visual = PlainTower(vision, config.embed_dim)
         else:
             self.visual = VisionTower(vision, config.embed_dim, quick)
         self.transformer = Transformer(text.width, text.layers, text.heads, text.mlp_ratio, quick)

@@ -69,7 +69,7 @@ class GenerativeEvaluator(torch.nn.Module):
 
     @torch.no_grad()
     def likelihood(self, features: Tensor, tokens: Tensor) -> Tensor:
-        """log p(c | I), (B, K), float32 nats: summed over tokens, EOS included.
+        """Log p(c | I), (B, K), float32 nats: summed over tokens, EOS included.
 
         A picture is encoded once and a prefix that its candidates share goes through the decoder
         once.
@@ -83,14 +83,12 @@ class GenerativeEvaluator(torch.nn.Module):
 
     @torch.no_grad()
     def blind(self, tokens: Tensor) -> Tensor:
-        """log p(c | nothing), (B, K), float32 nats: all candidates as of one picture."""
-        num_images, num_candidates, _ = tokens.shape
-        memory = self.captioner.encode(self.blind_tokens[None])
-        memory = memory.expand(num_images, -1, -1)
+        """Log p(c | nothing), (B, K), float32 nats: all candidates as of one picture."""
+        memory = self.captioner.encode(self.blind_tokens[None]).expand(len(tokens), -1, -1)
         return score_candidates(self.captioner, memory, tokens.to(memory.device))
 
     def score(self, features: Tensor, tokens: Tensor, alpha: float | None = None) -> Tensor:
-        """log p(c | I) - alpha log p(c | nothing), (B, K), float32 nats."""
+        """Log p(c | I) - alpha log p(c | nothing), (B, K), float32 nats."""
         share = self.alpha if alpha is None else alpha
         likelihood = self.likelihood(features, tokens)
         return likelihood - share * self.blind(tokens) if share else likelihood

@@ -9,8 +9,10 @@ from dico.config_schema import from_json
 from dico.data.manifest import read_manifest, read_scenes
 from dico.evaluation.captions_file import read_captions
 from dico.evaluation.evaluate import EvaluationConfig, evaluate
+from dico.evaluation.independent import IndependentJudge
 from dico.features.pointer import open_features
 from dico.models.evaluator import Evaluator, Weights
+from dico.models.judge import has_judge
 from dico.process.device import computing_device
 from dico.training.determinism import use_deterministic_kernels
 
@@ -25,6 +27,7 @@ def evaluate_captions(
     split: str,
     config: str,
     output_evaluation: str,
+    judge: str = "",
 ) -> None:
     """Writes metrics with intervals and the scores of each picture, and prints the table.
 
@@ -40,6 +43,8 @@ def evaluate_captions(
         split: the split that was captioned.
         config: `EvaluationConfig` as JSON.
         output_evaluation: folder to write.
+        judge: folder of the independent evaluator, on which nothing was tuned; empty, or a folder
+            that says so, where there is none.
     """
     settings = from_json(EvaluationConfig, config, "evaluation")
     use_deterministic_kernels()
@@ -58,6 +63,7 @@ def evaluate_captions(
     }
     device = computing_device()
     vocabulary, scenes = read_scenes(manifest, split)
+    uris = {record.image_id: record.uri for record in records}
     evaluation = evaluate(
         systems,
         {record.image_id: record.captions for record in records},
@@ -67,6 +73,7 @@ def evaluate_captions(
         training_captions=[c for r in read_manifest(manifest, "train") for c in r.captions],
         scenes=scenes,
         vocabulary=vocabulary,
+        judge=IndependentJudge(judge, uris, device) if has_judge(judge) else None,
     )
     Path(output_evaluation).mkdir(parents=True, exist_ok=True)
     evaluation.save(output_evaluation)

@@ -1,10 +1,11 @@
 """Step: where the dataset is; renders the small world where none is named."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from dico.config_schema import from_json
+from dico.config_schema import from_json, to_json
 from dico.data.listing import dataset_version
 from dico.data.toy import DATASET_FILE, ToyConfig, toy_key, write_toy_dataset
 from dico.errors import UsageError
@@ -27,7 +28,7 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
         dataset: annotations, a path or s3:// URI; empty for the small world.
         images: folder of the pictures; empty where the annotations know.
         toy: `ToyConfig` as JSON.
-        seed: seed of the small world.
+        seed: seed of the small world, unless ``toy`` has one.
         store: folder or s3:// prefix that the small world is rendered into, once.
 
     Raises:
@@ -41,6 +42,8 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
     if not store:
         raise UsageError("store: empty; give a folder or s3://bucket/prefix for the small world")
     config = from_json(ToyConfig, toy, "toy")
+    seed = config.seed_of(seed)
+    toy = to_json(dataclasses.replace(config, seed=seed))
     name = hashlib.sha256(f"{toy}\0{seed}\0{code_digest()}".encode()).hexdigest()[:16]
     key = toy_key(name)
     if not open_store(store).exists(f"{key}/digests.json"):

@@ -1,16 +1,21 @@
 """Step: trains the evaluator on the user's own pictures and captions."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dico.config_schema import from_json
 from dico.data.manifest import fingerprint, read_manifest
 from dico.models.evaluator import Evaluator, save_evaluator
+from dico.models.generative import FOLDER
 from dico.process.device import computing_device
 from dico.storage import open_store, split_uri
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.determinism import use_deterministic_kernels
+from dico.training.evaluator import TrainedEvaluator
 from dico.training.evaluator import train_evaluator as train
+from dico.training.halves import evaluators_part
 from dico.training.model_folder import describe_training
 from dico.training.resilience.history import History
 from dico.training.resilience.places import checkpoints_of
@@ -39,16 +44,22 @@ def train_evaluator(
     dataset = fingerprint(manifest)
     checkpoints = checkpoints_of("train-evaluator", store, run_key, dataset, config, seed)
     trained = train(
-        read_manifest(manifest, "train"),
+        evaluators_part(read_manifest(manifest, "train"), settings.judge_share),
         read_manifest(manifest, "validation"),
         settings,
         seed,
         checkpoints,
         computing_device(),
     )
-    folder = Path(output_evaluator)
+    facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
+    save_trained(Path(output_evaluator), trained, facts)
+
+
+def save_trained(folder: Path, trained: TrainedEvaluator, facts: Mapping[str, Any]) -> None:
+    """Writes an evaluator's folder: weights, the generative evaluator, how it was trained."""
     save_evaluator(
         folder, trained.config, trained.tokenizer, trained.clip_weights, trained.pac_weights
     )
-    facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
+    if trained.generative is not None:
+        trained.generative.save(folder / FOLDER)
     describe_training(folder, History(trained.history), facts)

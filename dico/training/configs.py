@@ -21,7 +21,8 @@ class EvaluatorTrainingConfig:
     """Side of the square that the vision tower sees, pixels."""
     vision_layers: tuple[int, ...] = (1, 1, 1, 1)
     """Blocks of the vision tower: four numbers for the stages of CLIP's ResNet, which learns from
-    few pictures, or one number for a vision transformer."""
+    few pictures, two or three for those of a plain tower of finer stride, or one number for a vision
+    transformer."""
     vision_width: int = 16
     """Channels of the ResNet's first stage, or width of the transformer's image tokens."""
     patch_size_px: int = 16
@@ -54,10 +55,30 @@ class EvaluatorTrainingConfig:
     """Part of each stage that warms up; the rate then falls along a half cosine."""
     weight_decay: float = 0.05
     """AdamW's decay."""
+    max_gradient_norm: float = 0.0
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
     lambda_visual: float = 0.5
     """Weight of the added positive picture (0.05 in the paper, which starts from a strong CLIP)."""
     lambda_text: float = 0.5
     """Weight of the added positive caption (0.1 in the paper)."""
+    negative_weight: float = 0.0
+    """Weight of captions edited so that they are false, mined from the training captions (NegCLIP,
+    arXiv 2210.01936); 0 leaves PAC's objective as it is."""
+    caption_weight: float = 0.0
+    """Weight of the captions' cross-entropy by a decoder on the same tower, which becomes the
+    generative evaluator (CoCa, arXiv 2205.01917, has 2); 0 trains none."""
+    caption_layers: int = 2
+    """Layers of that decoder."""
+    captions_per_picture: int = 1
+    """Human captions of a picture that it reads in a step, the added positive besides."""
+    blind_share: float = 0.1
+    """Share of pictures that it does not see, so that it knows captions' prior (classifier-free
+    guidance, arXiv 2207.12598, leaves out 0.1 to 0.2)."""
+    alpha: float = 0.5
+    """Share of the blind prior's log-probability that the generative score takes off, in [0, 1]."""
+    judge_share: float = 0.0
+    """Share of the training pictures, by a hash of their content, that only the independent
+    evaluator sees; 0 shares all."""
     checkpoint_every_steps: int = 50
     """Steps between checkpoints."""
     validate_every_steps: int = 50
@@ -75,10 +96,25 @@ class EvaluatorTrainingConfig:
         positive = self.vision_layers and min(self.vision_layers) >= 1
         check(bool(positive), "vision_layers", self.vision_layers, "each must be at least 1")
         check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "must not be negative")
-        for name in ("num_clip_steps", "num_pac_steps", "lambda_visual", "lambda_text"):
+        steps, weights = ("num_clip_steps", "num_pac_steps"), ("negative_weight", "caption_weight")
+        for name in (*steps, *weights, "lambda_visual", "lambda_text"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+        for name in ("caption_layers", "captions_per_picture"):
+            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        for name in ("blind_share", "alpha"):
+            check(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must be in [0, 1]")
+        share = self.judge_share
+        check(0 <= share < 1, "judge_share", share, "must be from 0 to below 1")
         check(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be positive")
         check(0 <= self.warmup_share <= 1, "warmup_share", self.warmup_share, "must be in [0, 1]")
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgeConfig(EvaluatorTrainingConfig):
+    """The independent evaluator, by which the gate judges and on which nothing is tuned."""
+
+    enabled: bool = False
+    """Whether there is one; without it the gate judges by references and facts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,6 +209,9 @@ class FinetuneConfig:
     """How much more a larger gap of rewards counts among the losers (for 2 * cosine)."""
     weighting: Weighting = "softmax"
     """Weights of the losers: ``softmax``, ``uniform`` or ``hardest``."""
+    anchor: float = 0.0
+    """Weight of the winner's own log-probability per token beside DiCO's loss, so that it does not
+    fall with the losers' (arXiv 2404.19733 has 1); 0 is the paper's loss."""
     candidates: Literal["beam", "sample"] = "beam"
     """``beam``: all beams of a search; ``sample``: drawn independently (for SCST)."""
     baseline: Literal["mean", "greedy", "none"] = "mean"
@@ -191,7 +230,13 @@ class FinetuneConfig:
     """Compiles each layer by torch.compile: for long runs on GPUs, where it may help. Values, and
     DiCO's Delta at the first step, are then equal up to rounding."""
     validate_every_steps: int = 1750
-    """Steps between validations (a quarter epoch of COCO); the best by RefPAC-S is kept."""
+    """Steps between validations (a quarter epoch of COCO)."""
+    best_by: Literal["ref_pac_score", "cider", "cider_and_facts"] = "ref_pac_score"
+    """Which validation score picks the weights that are kept. ``ref_pac_score`` is the paper's and
+    rises with the reward; ``cider`` and ``cider_and_facts``, which adds the harmonic mean of the
+    facts' precision and recall, each as a ratio to its start, do not."""
+    patience: int = 0
+    """Validations in a row without a better one that end the run; 0 runs all steps."""
     num_validation_images: int = 500
     """Validation pictures captioned each time."""
     checkpoint_every_steps: int = 250
@@ -217,5 +262,7 @@ class FinetuneConfig:
             check(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
         norm = self.max_gradient_norm
         check(norm >= 0, "max_gradient_norm", norm, "must not be negative; 0 for no limit")
+        for name in ("anchor", "patience"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
         kept = self.keep_reference_gigabytes
         check(kept >= 0, "keep_reference_gigabytes", kept, "must not be negative")

@@ -2,7 +2,8 @@
 
 CLIP: Radford et al. 2021 (arXiv 2103.00020), figure 3. PAC: Sarto et al. 2023 (arXiv 2303.12112),
 equation 5: L = L(v, t) + lambda_visual L(v', t) + lambda_text L(v, t'), where v' is another picture
-of what v shows and t' another caption of it.
+of what v shows and t' another caption of it. Hard negatives are NegCLIP's: Yuksekgonul et al. 2023
+(arXiv 2210.01936), section 4.
 
 B pairs, E embedding; embeddings are float32 of length 1.
 """
@@ -38,3 +39,16 @@ def pac_loss(
     loss = clip_loss(images, texts, scale)
     loss = loss + lambda_visual * clip_loss(positive_images, texts, scale)
     return loss + lambda_text * clip_loss(images, positive_texts, scale)
+
+
+def hard_negative_loss(images: Tensor, texts: Tensor, false_texts: Tensor, scale: Tensor) -> Tensor:
+    """Cross-entropy of each picture's caption among all captions and their false editions.
+
+    Args:
+        images: (B, E).
+        texts: (B, E); row i belongs to row i of ``images``.
+        false_texts: (B, E) of the captions edited so that they are false.
+        scale: () factor of the cosines, the inverse temperature.
+    """
+    logits = scale * images @ torch.cat([texts, false_texts]).T  # (B, 2 B)
+    return F.cross_entropy(logits, torch.arange(len(images), device=images.device))

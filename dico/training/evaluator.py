@@ -3,6 +3,11 @@
 CLIP: Radford et al. 2021; PAC: Sarto et al. 2023 (arXiv 2303.12112), section 3. Differences: the
 CLIP is small and starts from random weights, all of its weights are tuned, and where a dataset
 brings no added positives, a crop of the picture and another of its captions take their place.
+
+Two extensions, each off by default, and then the objective is PAC's: captions edited so that they are
+false (`dico.training.hard_negatives`), and a decoder of captions on the same tower, as CoCa has (Yu et
+al. 2022, arXiv 2205.01917), which makes the tower see what words say and becomes the generative
+evaluator (`dico.models.generative`). Texts of a picture share what they share at their beginning.
 """
 
 import dataclasses
@@ -10,18 +15,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dico.data.manifest import Record
 from dico.errors import DataError
+from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig
+from dico.models.generative import GenerativeEvaluator
+from dico.models.scoring import score_candidates
 from dico.models.tokenizer import Tokenizer
 from dico.process.progress import progress
 from dico.training.configs import EvaluatorTrainingConfig
-from dico.training.contrastive import clip_loss, pac_loss
+from dico.training.contrastive import clip_loss, hard_negative_loss, pac_loss
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
+from dico.training.hard_negatives import HardNegatives
 from dico.training.order import DataOrder
 from dico.training.pictures import PictureBank, random_crops
 from dico.training.resilience.checkpoint import Checkpoints
@@ -33,6 +42,9 @@ from dico.training.xe import clip_gradients
 MAX_LOGIT_SCALE = 100.0
 """CLIP's own bound on the inverse temperature."""
 CPU = torch.device("cpu")
+_DUAL = "dual."
+_BLIND_RATE = 0.05
+"""How fast the blind decoder's picture follows the mean of those seen: over some 20 steps."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +59,8 @@ class TrainedEvaluator:
     """State dict after CLIP's stage."""
     pac_weights: dict[str, Tensor]
     """State dict after PAC's stage."""
+    generative: GenerativeEvaluator | None
+    """The decoder on the tower of ``pac_weights``, if it was trained."""
     history: list[dict[str, float]]
     """Logged values: loss, logit_scale, validation_recall_at_1."""
 
@@ -73,13 +87,43 @@ def train_evaluator(
     torch.manual_seed(step_seed(seed, 0, "evaluator"))
     model_config = evaluator_config(config, tokenizer.vocab_size)
     model = ClipModel(model_config.clip).to(device)
+    generative = generative_evaluator(config, model_config.clip, tokenizer, device)
     evaluator = Evaluator(model_config, model, tokenizer)
-    trainer = _Trainer(train, validation, evaluator, config, seed, checkpoints)
+    trainer = _Trainer(train, validation, evaluator, generative, config, seed, checkpoints)
     state = trainer.run()
     weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    clip_weights = state.best_weights
+    if generative is not None:
+        generative.eval().requires_grad_(False)
+        clip_weights = {
+            name.removeprefix(_DUAL): value
+            for name, value in clip_weights.items()
+            if name.startswith(_DUAL)
+        }
     return TrainedEvaluator(
-        model_config, tokenizer, state.best_weights, weights, state.history.rows
+        model_config, tokenizer, clip_weights, weights, generative, state.history.rows
     )
+
+
+def generative_evaluator(
+    config: EvaluatorTrainingConfig, clip: ClipConfig, tokenizer: Tokenizer, device: torch.device
+) -> GenerativeEvaluator | None:
+    """A decoder of captions on the tower of ``clip``, where ``caption_weight`` asks for one."""
+    if not config.caption_weight:
+        return None
+    sizes = CaptionerConfig(
+        feature_width=clip.vision_cfg.token_width,
+        num_image_positions=clip.vision_cfg.num_tokens,
+        num_text_positions=config.context_tokens,
+        vocab_size=tokenizer.vocab_size,
+        width=config.text_width,
+        num_encoder_layers=0,
+        num_decoder_layers=config.caption_layers,
+        num_heads=config.text_width // config.head_width,
+        ffn_width=4 * config.text_width,
+        dropout=0.0,
+    )
+    return GenerativeEvaluator(Captioner(sizes, tokenizer), config.alpha).to(device)
 
 
 def evaluator_config(config: EvaluatorTrainingConfig, vocab_size: int) -> EvaluatorConfig:
@@ -89,7 +133,7 @@ def evaluator_config(config: EvaluatorTrainingConfig, vocab_size: int) -> Evalua
         vision_cfg=VisionConfig(
             image_size=config.image_size_px,
             layers=config.vision_layers
-            if len(config.vision_layers) == 4
+            if len(config.vision_layers) > 1
             else config.vision_layers[0],
             width=config.vision_width,
             head_width=config.head_width,
@@ -114,23 +158,32 @@ class _Trainer:
         train: Sequence[Record],
         validation: Sequence[Record],
         evaluator: Evaluator,
+        generative: GenerativeEvaluator | None,
         config: EvaluatorTrainingConfig,
         seed: int,
         checkpoints: Checkpoints,
     ) -> None:
         self.train, self.validation = train, validation
         self.evaluator, self.config, self.seed = evaluator, config, seed
-        self.model, self.checkpoints = evaluator.model, checkpoints
+        self.model, self.generative, self.checkpoints = evaluator.model, generative, checkpoints
+        self.trained: nn.Module = self.model
+        if generative is not None:
+            self.trained = nn.ModuleDict({_DUAL[:-1]: self.model, "generative": generative})
         self.pictures = PictureBank(evaluator.preprocess)
         self.order = DataOrder(len(train), config.batch_size, seed)
+        self.negatives = (
+            HardNegatives([(*r.captions, *r.positive_captions) for r in train])
+            if config.negative_weight
+            else None
+        )
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
+            self.trained.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
 
     def run(self) -> TrainingState:
         config = self.config
         num_steps = config.num_clip_steps + config.num_pac_steps
-        state = TrainingState(self.model, self.optimizer)
+        state = TrainingState(self.trained, self.optimizer)
         self.checkpoints.resume(state)
         self.model.train().requires_grad_(True)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -145,7 +198,7 @@ class _Trainer:
             bar.advance(state.step)
             while state.step < num_steps:
                 loss = self._backward(state.step, state.draw)
-                norm = clip_gradients(list(self.model.parameters()), 0.0)
+                norm = clip_gradients(self.parameters, config.max_gradient_norm)
                 tuned = state.step >= config.num_clip_steps
                 if supervisor.refuses(loss, norm, config.num_clip_steps if tuned else 0):
                     continue
@@ -162,32 +215,74 @@ class _Trainer:
         self.model.eval().requires_grad_(False)
         return state
 
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [p for p in self.trained.parameters() if p.requires_grad]
+
     def _backward(self, step: int, draw: int) -> float:
         """Gradients of ``step`` on the batch ``draw``; returns the loss."""
         config = self.config
         seed_step(self.seed, draw)
         rng = np.random.default_rng((self.seed, draw))
-        records = [self.train[i] for i in self.order.batch(draw)]
+        picked = self.order.batch(draw)
+        records = [self.train[i] for i in picked]
         captions = [str(rng.choice(record.captions)) for record in records]
+        others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
         scale = self.model.logit_scale.exp()
-        images = self._embed_pictures(self.pictures.pixels([r.uri for r in records]))
+        seen, images = self._look(self.pictures.pixels([r.uri for r in records]))
         if step < config.num_clip_steps:
-            loss = clip_loss(images, self._embed_texts(captions), scale)
+            texts = self._embed_texts([[caption] for caption in captions])
+            loss = clip_loss(images, texts[:, 0], scale)
         else:
-            others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
-            texts = self._embed_texts([*captions, *others])
+            texts = self._embed_texts([list(pair) for pair in zip(captions, others, strict=True)])
+            again, other_images = self._look(self._other_pictures(records, draw, rng))
+            seen = torch.cat([seen, again])
             loss = pac_loss(
                 images,
-                texts[: len(records)],
-                self._embed_pictures(self._other_pictures(records, draw, rng)),
-                texts[len(records) :],
+                texts[:, 0],
+                other_images,
+                texts[:, 1],
                 scale,
                 config.lambda_visual,
                 config.lambda_text,
             )
+        if self.negatives is not None:
+            false = [
+                self.negatives.edit(int(i), caption, rng)
+                for i, caption in zip(picked, captions, strict=True)
+            ]
+            false_texts = self._embed_texts([[caption] for caption in false])[:, 0]
+            negative_loss = hard_negative_loss(images, texts[:, 0], false_texts, scale)
+            loss = loss + config.negative_weight * negative_loss
+        if self.generative is not None:
+            loss = loss + config.caption_weight * self._caption_loss(seen, records, others, rng)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         return float(loss.item())
+
+    def _caption_loss(
+        self,
+        seen: Tensor,
+        records: Sequence[Record],
+        others: Sequence[str],
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """Cross-entropy of captions given image tokens (V * B, P, D) of V views of each picture."""
+        generative = self.generative
+        assert generative is not None
+        blind = torch.rand(len(seen), 1, 1) < self.config.blind_share
+        with torch.no_grad():
+            generative.blind_tokens.lerp_(seen.mean(dim=0), _BLIND_RATE)
+        seen = torch.where(blind.to(seen.device), generative.blind_tokens, seen)
+        said = [
+            [*_some(record.captions, self.config.captions_per_picture, rng), other]
+            for _ in range(len(seen) // len(records))
+            for record, other in zip(records, others, strict=True)
+        ]
+        tokens = self._encode(said)
+        logps = score_candidates(generative.captioner, generative.captioner.look(seen), tokens)
+        num_tokens = (tokens[:, :, 1:] != generative.captioner.pad_id).sum()
+        return -logps.sum() / num_tokens
 
     def _update(self, step: int) -> None:
         """One step of the optimiser, at the rate of the stage that ``step`` is in."""
@@ -203,13 +298,20 @@ class _Trainer:
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
 
-    def _embed_texts(self, captions: Sequence[str]) -> Tensor:
-        tokenizer, limit = self.evaluator.tokenizer, self.config.context_tokens
-        tokens = tokenizer.encode_batch(captions, limit)
-        return self.model.encode_text(tokens.to(self.evaluator.device))
+    def _encode(self, captions: Sequence[Sequence[str]]) -> Tensor:
+        """Ids (B, K, T) of K captions of each picture."""
+        flat = [caption for group in captions for caption in group]
+        tokens = self.evaluator.tokenizer.encode_batch(flat, self.config.context_tokens)
+        return tokens.view(len(captions), -1, tokens.shape[-1]).to(self.evaluator.device)
 
-    def _embed_pictures(self, pixels: Tensor) -> Tensor:
-        return self.model.encode_image(pixels.to(self.evaluator.device))
+    def _embed_texts(self, captions: Sequence[Sequence[str]]) -> Tensor:
+        """Embeddings (B, K, E) of K captions of each picture."""
+        return self.model.encode_candidates(self._encode(captions))
+
+    def _look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Image tokens (B, P, D) and embeddings (B, E)."""
+        tokens = self.model.encode_image_tokens(pixels.to(self.evaluator.device))
+        return tokens, self.model.embed_image_tokens(tokens)
 
     def _other_pictures(
         self, records: Sequence[Record], draw: int, rng: np.random.Generator
@@ -229,8 +331,8 @@ class _Trainer:
         if not records:
             return 0.0
         self.model.eval()
-        images = self._embed_pictures(self.pictures.pixels([r.uri for r in records]))
-        texts = self._embed_texts([record.captions[0] for record in records])
+        _, images = self._look(self.pictures.pixels([r.uri for r in records]))
+        texts = self._embed_texts([record.captions[:1] for record in records])[:, 0]
         self.model.train()
         found = (texts @ images.T).argmax(dim=1).cpu() == torch.arange(len(records))
         return float(found.float().mean())
@@ -240,3 +342,9 @@ def _other_caption(record: Record, caption: str, rng: np.random.Generator) -> st
     """A paraphrase where the dataset brings one, else another human caption of the picture."""
     others = record.positive_captions or [c for c in record.captions if c != caption]
     return str(rng.choice(others)) if len(others) else caption
+
+
+def _some(captions: Sequence[str], number: int, rng: np.random.Generator) -> list[str]:
+    """``number`` captions of a picture; repeated only when too few."""
+    chosen = rng.choice(len(captions), number, replace=len(captions) < number)
+    return [captions[i] for i in chosen]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dico.config_schema import check
 from dico.decoding import DecodingConfig, check_fits
-from dico.losses import dico_loss, kl_estimate, mean_baseline, scst_loss
+from dico.losses import dico_loss, kl_estimate, mean_baseline, scst_loss, winner_nll
 from dico.metrics import bad_endings, num_words, rep_n
 from dico.models.captioner import Captioner
 from dico.policy import Policy, ReferenceModel, policy_of
@@ -30,8 +30,7 @@ from dico.training.heap import keep_freed_memory
 from dico.training.kept_memory import KeptMemory
 from dico.training.order import DataOrder
 from dico.training.resilience.checkpoint import Checkpoints
-from dico.training.resilience.guards import captions_beyond_limits, reward_hacking
-from dico.training.resilience.limits import RewardHackingConfig
+from dico.training.resilience.guards import Row, captions_beyond_limits, reward_hacking
 from dico.training.resilience.state import TrainingState
 from dico.training.resilience.supervision import supervised
 from dico.training.validation import Validator
@@ -54,9 +53,10 @@ def finetune(
 ) -> TrainingState:
     """Trains ``captioner`` in place.
 
-    Afterwards it holds its best weights by RefPAC-S, of validations within the limits of
+    Afterwards it holds its best weights by ``config.best_by``, of validations within the limits of
     ``config.reward_hacking``, or with ``keep_best`` off its last ones. A run that hacks its reward
-    stops early and says so in its history.
+    stops early and says so in its history; so does one that gets no better for ``config.patience``
+    validations.
 
     Raises:
         ConfigError: the search gives fewer than two candidates, or captions that are too long.
@@ -78,7 +78,7 @@ def finetune(
     optimizer = adam(parameters, config.learning_rate)
     state = TrainingState(policy.trained, optimizer)
     if not checkpoints.resume(state, world):
-        _validate(state, policy, validator, config.reward_hacking)
+        _validate(state, policy, validator, config)
     hacking = reward_hacking(state.history.rows, config.reward_hacking)
     order = DataOrder(len(data), config.batch_size, seed)
     step_of = _Step(policy, reference_model, data, reward, config, decoding, seed, world)
@@ -88,7 +88,7 @@ def finetune(
         progress("fine-tuning", total=config.num_steps, unit="step") as bar,
     ):
         bar.advance(state.step)
-        while state.step < config.num_steps and not hacking:
+        while state.step < config.num_steps and not (hacking or no_better(state, config)):
             metrics = step_of(order.batch(state.draw), state.draw)
             metrics["gradient_norm"] = clip_gradients(parameters, config.max_gradient_norm)
             if supervisor.refuses(metrics["loss"], metrics["gradient_norm"]):
@@ -98,27 +98,53 @@ def finetune(
             state.history.log(state.step, **metrics)
             last = state.step == config.num_steps
             if last or state.step % config.validate_every_steps == 0:
-                _validate(state, policy, validator, config.reward_hacking)
+                _validate(state, policy, validator, config)
                 if hacking := reward_hacking(state.history.rows, config.reward_hacking):
                     supervisor.note(hacking)
             at_checkpoint = state.step % config.checkpoint_every_steps == 0
-            supervisor.step_done(save=last or at_checkpoint or bool(hacking))
+            ends = last or bool(hacking) or no_better(state, config)
+            supervisor.step_done(save=ends or at_checkpoint)
             bar.advance(state.step - bar.done, loss=metrics["loss"], reward=metrics["reward"])
     if keep_best:
         state.restore_best()
     return state
 
 
+def no_better(state: TrainingState, config: FinetuneConfig) -> bool:
+    """Whether the last ``config.patience`` validations were no better than one before."""
+    since = [row for row in _validations(state) if row["step"] > state.best_step]
+    return 0 < config.patience <= len(since)
+
+
+def _validations(state: TrainingState) -> list[Row]:
+    return [row for row in state.history.rows if "validation_cider" in row]
+
+
 def _validate(
-    state: TrainingState, policy: Policy, validator: Validator, limits: RewardHackingConfig
+    state: TrainingState, policy: Policy, validator: Validator, config: FinetuneConfig
 ) -> None:
     """Scores the captioner, and keeps its weights where they are the best that are sound."""
     scores = validator(policy)
     state.history.log(state.step, **{f"validation_{k}": v for k, v in scores.items()})
-    rows = state.history.rows
-    first = next(row for row in rows if "validation_cider" in row)
-    if not captions_beyond_limits(first, rows[-1], limits):
-        state.keep_if_best(scores["ref_pac_score"])
+    rows = _validations(state)
+    if not captions_beyond_limits(rows[0], rows[-1], config.reward_hacking):
+        state.keep_if_best(merit(rows[0], rows[-1], config.best_by))
+
+
+def merit(first: Row, row: Row, best_by: str) -> float:
+    """What picks the weights, of a validation and the one before the first step."""
+    if best_by != "cider_and_facts":
+        return float(row[f"validation_{best_by}"])
+    ratios = [row["validation_cider"] / max(first["validation_cider"], 1e-9)]
+    if "validation_facts_precision" in row:
+        ratios.append(_facts(row) / max(_facts(first), 1e-9))
+    return float(sum(ratios))
+
+
+def _facts(row: Row) -> float:
+    """Harmonic mean of the facts' precision and recall."""
+    precision, recall = row["validation_facts_precision"], row["validation_facts_recall"]
+    return float(2 * precision * recall / max(precision + recall, 1e-9))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,6 +199,9 @@ class _Step:
         loss, metrics = dico_loss(
             logps, reference_logps, rewards, config.beta, config.tau, config.weighting
         )
+        if config.anchor:
+            lengths = (tokens[:, :, 1:] != self.policy.pad_id).sum(dim=-1)
+            loss = loss + config.anchor * winner_nll(logps, rewards, lengths)
         if config.method == "scst":
             baseline = self._baseline(memory.detach(), embeddings, references, rewards)
             loss = scst_loss(logps, rewards, baseline)

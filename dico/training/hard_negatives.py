@@ -150,8 +150,6 @@ def _neighbours(words: list[list[list[str]]]) -> Iterator[tuple[str, str]]:
     """Each word with the one before it and the one after it, the caption's ends included."""
     for group in words:
         for text in group:
-            for before, word, after in zip(
-                ["", *text[:-1]], text, [*text[1:], ""], strict=True
-            ):
+            for before, word, after in zip(["", *text[:-1]], text, [*text[1:], ""], strict=True):
                 yield word, f"< {before}"
                 yield word, f"> {after}"

@@ -20,7 +20,13 @@ EVEN = {
 def make_metrics(against_xe=None, against_champion=None, num_images=100):
     """Metrics with differences (value, half width of the interval) on top of no change at all."""
     systems = {
-        "xe": {"pac_score": 1.2, "cider": 1.0, "rep_2_share": 0.02, "bad_endings": 0.0},
+        "xe": {
+            "pac_score": 1.2,
+            "cider": 1.0,
+            "rep_2_share": 0.02,
+            "bad_endings": 0.0,
+            "num_words": 6.0,
+        },
         "dico": {"pac_score": 1.3, "cider": 1.0, "num_words": 8.0},
     }
     differences = {"dico - xe": as_differences(against_xe or {})}
@@ -86,6 +92,56 @@ def test_reward_hacking_is_refused(change, word, against):
     decision = decide(metrics, GateConfig())
     assert not decision.promote
     assert decision.reasons[0].startswith(f"reward-hacked against {against}: {word}")
+
+
+JUDGED = {"judge_likelihood": (0.0, 0.3), "judge_recall_at_1": (0.0, 0.02)}
+FACTS = {"facts_precision": (0.0, 0.01), "facts_recall": (0.0, 0.01)}
+
+
+@pytest.mark.parametrize("key", [*JUDGED, *FACTS])
+@pytest.mark.parametrize("against", ["xe", "champion"])
+def test_a_risen_reward_with_a_fallen_independent_score_is_hacked(key, against):
+    fine = {"pac_score": (0.5, 0.01)} | JUDGED | FACTS
+    hacked = fine | {key: (-0.5, 0.1)}
+    metrics = make_metrics(hacked, fine) if against == "xe" else make_metrics(fine, hacked)
+    decision = decide(metrics, GateConfig())
+    assert not decision.promote
+    assert len(decision.reasons) == 1
+    assert decision.reasons[0].startswith(f"reward-hacked against {against}: ")
+    assert decision.reasons[0].endswith("fell: -0.5 [-0.6, -0.4]")
+
+
+def test_a_fall_within_its_interval_is_none():
+    change = JUDGED | FACTS | {"judge_likelihood": (-0.2, 0.3), "cider": (0.1, 0.01)}
+    assert decide(make_metrics(change, change), GateConfig()).promote
+
+
+def test_the_optimised_score_alone_makes_no_champion_where_something_independent_judges():
+    reward = {"pac_score": (0.5, 0.01)}
+    even = make_metrics(JUDGED | reward, JUDGED | reward)
+    decision = decide(even, GateConfig())
+    assert not decision.promote
+    assert decision.reasons[0].startswith(
+        "not better than champion beyond chance: judge_likelihood"
+    )
+    assert decide(make_metrics(reward, reward), GateConfig()).promote
+
+
+def test_without_an_independent_evaluator_the_reasons_say_so():
+    alone = decide(make_metrics({"pac_score": (0.5, 0.01)}), GateConfig()).reasons
+    judged = decide(make_metrics({"pac_score": (0.5, 0.01)} | JUDGED), GateConfig()).reasons
+    assert alone[-1].startswith("no independent evaluator")
+    assert not any("no independent" in reason for reason in judged)
+    assert "judge_recall_at_1" in judged[1]
+
+
+@pytest.mark.parametrize(("num_words", "promote"), [(14.9, True), (15.1, False)])
+def test_captions_may_not_grow_without_end(num_words, promote):
+    metrics = make_metrics({"pac_score": (0.5, 0.01)} | JUDGED)
+    metrics["systems"]["dico"]["num_words"] = num_words
+    decision = decide(metrics, GateConfig(max_length_ratio=2.5))
+    assert decision.promote == promote
+    assert promote or "captions became 2.5 times as long" in decision.reasons[0]
 
 
 def test_a_collapsed_captioner_is_refused():

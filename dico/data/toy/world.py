@@ -46,12 +46,20 @@ class ToyConfig:
     """Captions per picture."""
     image_side_px: int = 64
     """Side of the square pictures, pixels."""
+    seed: int = -1
+    """Seed of the scenes; -1 for the run's. With one of its own, runs of several seeds train on one
+    dataset."""
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         for name in ("num_train", "num_validation", "num_test", "num_captions"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         check(self.image_side_px >= 16, "image_side_px", self.image_side_px, "must be at least 16")
+        check(self.seed >= -1, "seed", self.seed, "must be a seed, or -1 for the run's")
+
+    def seed_of(self, run_seed: int) -> int:
+        """The seed of the scenes in a run of ``run_seed``."""
+        return run_seed if self.seed < 0 else self.seed
 
 
 def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:

@@ -64,6 +64,13 @@ def test_facts_are_beside_the_dataset_and_true_of_its_captions(tmp_path):
             assert check_caption(caption, scenes[entry["id"]], vocabulary).wholly_true
 
 
+def test_a_seed_of_its_own_does_not_follow_the_runs():
+    assert ToyConfig().seed_of(7) == 7
+    assert ToyConfig(seed=0).seed_of(7) == 0
+    with pytest.raises(ConfigError, match="seed"):
+        ToyConfig(seed=-2)
+
+
 def test_a_picture_does_not_depend_on_how_many_there_are(tmp_path):
     write_toy_dataset(tmp_path / "few", CONFIG, 1)
     more = ToyConfig(num_train=7, num_validation=2, num_test=3, num_captions=4, image_side_px=32)

@@ -1,0 +1,79 @@
+"""What an independent evaluator makes of systems' captions: numbers that nothing was tuned on.
+
+Its cosine, how often a caption finds its own picture by it (R@1), and where it has a generative
+evaluator the likelihood of captions (see `dico.models.generative`).
+
+B images, P image tokens, F their width, E embedding.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dico.images.load import load_image
+from dico.metrics.clip_score import clip_score
+from dico.metrics.retrieval import retrieval
+from dico.models.evaluator import Evaluator
+from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative
+
+_BATCH = 128
+Floats = NDArray[np.float64]
+
+
+class IndependentJudge:
+    """An evaluator's folder as a `dico.evaluation.scores.Judge` of given pictures."""
+
+    def __init__(
+        self, folder: str | Path, uris: Mapping[str, str], device: str | torch.device = "cpu"
+    ) -> None:
+        """Looks at each picture once.
+
+        Args:
+            folder: an evaluator's, perhaps with ``generative/``.
+            uris: {image id: where its picture is}.
+            device: where to compute.
+        """
+        self._evaluator = Evaluator.load(folder, "pac", device)
+        own = Path(folder) / FOLDER
+        self._generative = GenerativeEvaluator.load(own, device) if has_generative(folder) else None
+        self._rows = {image_id: row for row, image_id in enumerate(uris)}
+        files = list(uris.values())
+        looks = [self._look(files[i : i + _BATCH]) for i in range(0, len(files), _BATCH)]
+        self._tokens = torch.cat([tokens for tokens, _ in looks])  # (B, P, F)
+        self._embeddings = torch.cat([embedding for _, embedding in looks]).cpu().numpy()  # (B, E)
+
+    def __call__(self, captions: Sequence[str], image_ids: Sequence[str]) -> dict[str, Floats]:
+        """Scores: judge_score, judge_recall_at_1, and judge_likelihood in nats."""
+        rows = [self._rows[image_id] for image_id in image_ids]
+        images, config = self._embeddings[rows], self._evaluator.config
+        batches = (captions[i : i + _BATCH] for i in range(0, len(captions), _BATCH))
+        texts = np.concatenate(
+            [self._evaluator.embed_texts(batch, config.prompt).cpu().numpy() for batch in batches]
+        )
+        scores = {
+            "judge_score": clip_score(images, texts, w=config.w).per_image,
+            "judge_recall_at_1": (retrieval(texts, images).rank <= 1).astype(np.float64),
+        }
+        if self._generative is not None:
+            scores["judge_likelihood"] = self._likelihood(self._generative, captions, rows)
+        return scores
+
+    def _look(self, uris: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image tokens (B, P, F) and embeddings (B, E)."""
+        pixels = torch.stack([self._evaluator.preprocess(load_image(uri)) for uri in uris])
+        return self._evaluator.image_tokens(pixels)
+
+    def _likelihood(
+        self, generative: GenerativeEvaluator, captions: Sequence[str], rows: Sequence[int]
+    ) -> Floats:
+        """Nats (B,) of each caption, its own picture seen."""
+        scores = []
+        for i in range(0, len(captions), _BATCH):
+            batch = captions[i : i + _BATCH]
+            tokens = generative.tokenizer.encode_batch(batch, generative.max_tokens)
+            own = self._tokens[rows[i : i + _BATCH]]
+            scores.append(generative.score(own, tokens[:, None])[:, 0].cpu())
+        return torch.cat(scores).double().numpy()
