@@ -20,6 +20,7 @@ Metrics = dict[str, Tensor]
 
 def token_logps(logits: Tensor, targets: Tensor) -> Tensor:
     """Log-probability (...) float32 of ``targets`` (...) under ``logits`` (..., V)."""
+    # (..., V) and (...) flattened to (N, V) and (N,)
     nll = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), reduction="none")
     return -nll.view(targets.shape)
 
@@ -51,7 +52,7 @@ def scst_loss(logps: Tensor, rewards: Tensor, baseline: Tensor | None = None) ->
             classic form, `mean_baseline` for equation 2, nothing for plain REINFORCE.
     """
     advantage = rewards.float() if baseline is None else rewards.float() - baseline.float()
-    return -(advantage.detach() * logps.float()).mean()
+    return -(advantage.detach() * logps.float()).mean()  # eq. 2: (B, K) -> scalar
 
 
 def mean_baseline(rewards: Tensor) -> Tensor:
@@ -89,13 +90,13 @@ def dico_loss(
     """
     policy, reference = policy_logps.float(), reference_logps.detach().float()
     rewards = rewards.detach().float()
-    winner = rewards.argmax(dim=1, keepdim=True)
-    gamma = loser_weights(rewards, tau, weighting)
-    ratios = policy - reference
-    chosen = ratios.gather(1, winner)[:, 0]
-    rejected = (gamma * ratios).sum(dim=1)
-    delta = chosen - rejected  # the braces of equation 6
-    loss = -F.logsigmoid(beta * delta).mean()
+    winner = rewards.argmax(dim=1, keepdim=True)  # (B, 1)
+    gamma = loser_weights(rewards, tau, weighting)  # (B, K), eq. 5; 0 at the winner
+    ratios = policy - reference  # (B, K) log f_theta / f_ref of each candidate
+    chosen = ratios.gather(1, winner)[:, 0]  # (B,)
+    rejected = (gamma * ratios).sum(dim=1)  # (B,) sum over the losers
+    delta = chosen - rejected  # (B,) the braces of eq. 6
+    loss = -F.logsigmoid(beta * delta).mean()  # eq. 6
     detached = ratios.detach()
     metrics = {
         "accuracy": (delta.detach() > 0).float().mean(),
@@ -122,7 +123,9 @@ def loser_weights(rewards: Tensor, tau: float, weighting: Weighting = "softmax")
     rewards = rewards.detach().float()
     winner = rewards.argmax(dim=1, keepdim=True)
     if weighting == "softmax":
-        gaps = tau * (rewards.gather(1, winner) - rewards)
+        gaps = tau * (
+            rewards.gather(1, winner) - rewards
+        )  # (B, K), at least 0: the worse the larger
     elif weighting == "uniform":
         gaps = torch.zeros_like(rewards)
     elif weighting == "hardest":
@@ -130,7 +133,7 @@ def loser_weights(rewards: Tensor, tau: float, weighting: Weighting = "softmax")
         return F.one_hot(losers.argmin(dim=1), rewards.shape[1]).to(rewards)
     else:
         raise ValueError(f"weighting: expected softmax, uniform or hardest, got {weighting!r}")
-    return gaps.scatter(1, winner, -torch.inf).softmax(dim=1)
+    return gaps.scatter(1, winner, -torch.inf).softmax(dim=1)  # eq. 5, over the K - 1 losers
 
 
 def winner_nll(policy_logps: Tensor, rewards: Tensor, lengths: Tensor) -> Tensor:
@@ -157,4 +160,5 @@ def kl_estimate(log_ratios: Tensor) -> Tensor:
     Ratios beyond 20 nats count as 20.
     """
     bounded = log_ratios.float().clamp(-20.0, 20.0)
+    # exp(-d) - 1 + d: no term is negative, so a mean over few captions is not either
     return (torch.expm1(-bounded) + bounded).mean()

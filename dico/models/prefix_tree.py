@@ -1,6 +1,6 @@
-"""The distinct prefixes of an image's candidates, so that each is computed once.
+"""The prefix tree of an image's candidates: each distinct prefix is computed once.
 
-A causal model's state at a word depends on the words up to it alone: candidates that begin alike
+A causal model's state at a token depends on the tokens up to it alone: candidates that begin alike
 share their states, and a mask that shows each node its ancestors replaces the causal one. The nodes
 of all images lie side by side, so products over nodes have no padding; attention alone, which is
 within an image, sees them as (B, M).
@@ -46,18 +46,22 @@ def prefix_tree(tokens: Tensor, pad_id: int) -> PrefixTree:
     same = (tokens[:, :, None] == tokens[:, None, :]).cumprod(dim=-1).bool()  # (B, K, K, T)
     first = same.to(torch.uint8).argmax(dim=2)  # (B, K, T): first candidate with this prefix
     order = torch.arange(num_candidates, device=tokens.device)[None, :, None]
-    new = (first == order) & (tokens != pad_id)
-    by_depth = new.transpose(1, 2).flatten(1)  # (B, T * K)
-    within = by_depth.cumsum(dim=1) - 1
-    counts = by_depth.sum(dim=1)
-    before = counts.cumsum(dim=0) - counts
+    new = (first == order) & (tokens != pad_id)  # (B, K, T): a prefix that no earlier candidate has
+    by_depth = new.transpose(1, 2).flatten(1)  # (B, T * K): parents before children
+    within = by_depth.cumsum(dim=1) - 1  # (B, T * K): number of each new node in its image
+    counts = by_depth.sum(dim=1)  # (B,) nodes of each image
+    before = counts.cumsum(dim=0) - counts  # (B,) nodes of the images before
+    # Every candidate takes the number that the first one with its prefix was given: (B, K, T).
     number = within.view(num_images, num_tokens, num_candidates).transpose(1, 2).gather(1, first)
     number = torch.where(tokens == pad_id, 0, number)  # (B, K, T) node within its image
 
-    image, place, candidate = new.transpose(1, 2).nonzero(as_tuple=True)
+    image, place, candidate = new.transpose(1, 2).nonzero(as_tuple=True)  # (R,) each
     size, node = int(counts.max()), number[image, candidate, place]
-    mask = torch.eye(size, dtype=torch.bool, device=tokens.device).repeat(num_images, 1, 1)
-    earlier = torch.arange(num_tokens, device=tokens.device)[None, :] <= place[:, None]
+    mask = torch.eye(size, dtype=torch.bool, device=tokens.device).repeat(
+        num_images, 1, 1
+    )  # (B, M, M)
+    # A node's ancestors are the nodes of its own candidate at the depths up to its own.
+    earlier = torch.arange(num_tokens, device=tokens.device)[None, :] <= place[:, None]  # (R, T)
     row, step = earlier.nonzero(as_tuple=True)
     mask[image[row], node[row], number[image[row], candidate[row], step]] = True
     return PrefixTree(

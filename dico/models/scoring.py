@@ -27,12 +27,14 @@ def score_candidates(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Te
         memory: of ``captioner.encode`` or ``captioner.look``.
         tokens: (B, K, T) ids BOS..EOS, PAD after.
     """
-    targets = tokens[:, :, 1:]
+    targets = tokens[:, :, 1:]  # (B, K, T - 1) what each prefix is followed by
     real = targets != captioner.pad_id
+    # Inputs end before EOS, which nothing follows; so does each prefix: (B, K, T - 1) -> R nodes.
     tree = prefix_tree(tokens[:, :, :-1].masked_fill(~real, captioner.pad_id), captioner.pad_id)
-    words, head = tied_words(captioner.decoder.words.weight, tree.tokens)
-    hidden = captioner.decoder.forward_tree(memory, tree, words)
-    logps = word_logps(hidden, head, tree.nodes[real], targets[real])
+    words, head = tied_words(captioner.decoder.words.weight, tree.tokens)  # (R, D), (V, D)
+    hidden = captioner.decoder.forward_tree(memory, tree, words)  # (R, D)
+    logps = word_logps(hidden, head, tree.nodes[real], targets[real])  # (E,) one per real token
+    # Back to (B, K, T - 1), PAD as 0, and summed over the caption's tokens.
     return logps.new_zeros(targets.shape).masked_scatter(real, logps).sum(dim=-1)
 
 
@@ -46,8 +48,9 @@ def caption_logits(captioner: Captioner, memory: Tensor, tokens: Tensor) -> tupl
     """
     targets = tokens[:, 1:]
     real = targets != captioner.pad_id
-    words, head = tied_words(captioner.decoder.words.weight, tokens[:, :-1])
-    hidden = captioner.decoder(memory, words)
+    words, head = tied_words(captioner.decoder.words.weight, tokens[:, :-1])  # (N, T - 1, D)
+    hidden = captioner.decoder(memory, words)  # (N, T - 1, D)
+    # PAD is dropped before the head, the dearest product: (M, D) @ (D, V).
     return F.linear(hidden[real], head), targets[real]
 
 

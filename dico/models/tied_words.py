@@ -1,6 +1,6 @@
-"""The table of words that is also the output head: its two gradients meet in one memory.
+"""Tied input and output embedding whose two gradients accumulate in one buffer.
 
-A caption's words are rows of the table, and the head multiplies by all of it. torch would add the
+A caption's tokens are rows of the table, and the head multiplies by all of it. torch would add the
 gradient of the rows to that of the head in a second array of the table's size.
 
 N rows, D width, V vocabulary.
@@ -34,5 +34,6 @@ class _TiedWords(torch.autograd.Function):
         """The head's gradient with that of the rows added to it."""
         (tokens,) = ctx.saved_tensors
         grad = grad_head.contiguous()
+        # (N,) ids and their (N, D) gradients, added to the head's (V, D)
         grad.index_add_(0, tokens.flatten(), grad_rows.flatten(0, -2).to(grad.dtype))
         return grad, None

@@ -44,9 +44,10 @@ class _WordLogps(torch.autograd.Function):
         cast, rows = in_dtype(weight, dtype), hidden.to(dtype)
         sums, kept = [], None
         for block in torch.split(rows, _num_rows(weight)):
-            kept = _probabilities(cast, block)
+            kept = _probabilities(cast, block)  # (n, V) softmax and (n,) log Z
             sums.append(kept[1])
-        normalisers = torch.cat(sums)
+        normalisers = torch.cat(sums)  # (N,)
+        # log p = h . w - log Z: only the chosen logits are needed, (E, D) dotted row by row.
         chosen = (rows[states].float() * cast[words].float()).sum(dim=-1)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(hidden, weight, states, words)
@@ -60,16 +61,18 @@ class _WordLogps(torch.autograd.Function):
         hidden, weight, states, words = ctx.saved_tensors
         cast, rows = in_dtype(weight, ctx.dtype), hidden.to(ctx.dtype)
         kept, ctx.kept = ctx.kept, None  # overwritten below
+        # (N,) a state that several chosen words follow gets the sum of their gradients.
         share = grad.new_zeros(len(rows)).index_add_(0, states, grad)
         grad_hidden = torch.empty_like(rows, dtype=torch.float32)
         grad_weight = torch.empty_like(weight)
         for first in range(0, len(rows), size := _num_rows(weight)):
             block = slice(first, first + size)
             probabilities, _ = kept or _probabilities(cast, rows[block])
-            # The gradient of the block's logits.
+            # d log p / d logits = onehot - softmax; here the second term, (n, V), in place.
             spread = probabilities.mul_(-share[block][:, None]).to(ctx.dtype)
-            _product_into(grad_hidden[block], spread, cast)
-            _product_into(grad_weight, spread.T, rows[block], add=first > 0)
+            _product_into(grad_hidden[block], spread, cast)  # (n, V) @ (V, D)
+            _product_into(grad_weight, spread.T, rows[block], add=first > 0)  # (V, n) @ (n, D)
+        # The first term: only the E chosen rows of either matrix get any.
         grad_hidden.index_add_(0, states, grad[:, None] * weight[words].float())
         grad_weight.index_add_(0, words, (grad[:, None] * hidden[states]).to(weight.dtype))
         return grad_hidden.to(hidden.dtype), grad_weight, None, None, None
