@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dico.config_schema import check
+from dico.ranges import NonNegativeFloat, PositiveInt, Range, Ranged
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class DecodingConfig:
+class DecodingConfig(Ranged):
     """How captions are made; the defaults are the paper's."""
 
-    num_beams: int = 5
+    num_beams: PositiveInt = 5
     """Beams of a search, and candidates K it returns, or samples per image."""
-    num_groups: int = 1
+    num_groups: PositiveInt = 1
     """Groups of as many beams each, kept from each other's words (`diverse_beam_search`); 1 is plain
     beam search. Divides ``num_beams``; greedy and sampling have none."""
-    diversity_penalty: float = 0.5
+    diversity_penalty: NonNegativeFloat = 0.5
     """Nats that a word costs a group for each beam of an earlier group that just took it, where
     ``num_groups`` is above 1; Vijayakumar et al. 2016 (arXiv 1610.02424) find 0.2 to 0.8 to work for
     Hamming diversity, and this is the middle."""
-    max_tokens: int = 30
+    max_tokens: Annotated[int, Range(low=3)] = 30
     """Longest caption, BOS and EOS included."""
     length_penalty: float = 1.0
     """A caption's score is its log-probability / length ** this: above 0 favours long captions."""
@@ -37,14 +38,12 @@ class DecodingConfig:
     caption may have no EOS, as transformers leaves it."""
 
     def __post_init__(self) -> None:
-        """Checks ranges."""
-        check(self.num_beams >= 1, "num_beams", self.num_beams, "must be at least 1")
-        check(self.max_tokens >= 3, "max_tokens", self.max_tokens, "must be at least 3")
-        even = self.num_groups >= 1 and self.num_beams % self.num_groups == 0
+        """Checks ranges, and what relates settings."""
+        super().__post_init__()
+        even = self.num_beams % self.num_groups == 0
         check(even, "num_groups", self.num_groups, f"must divide num_beams ({self.num_beams})")
-        price = 0 <= self.diversity_penalty < math.inf
-        constraint = "must be finite and not negative"
-        check(price, "diversity_penalty", self.diversity_penalty, constraint)
+        finite = self.diversity_penalty < math.inf
+        check(finite, "diversity_penalty", self.diversity_penalty, "must be finite")
 
 
 @dataclass(frozen=True)

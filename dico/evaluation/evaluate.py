@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dico.config_schema import check, to_dict
+from dico.config_schema import to_dict
 from dico.errors import DataError, DicoError, UsageError
 from dico.evaluation.scores import (
     PROMPT,
@@ -46,6 +46,7 @@ from dico.metrics import (
 )
 from dico.metrics.collapse import collapse_warnings
 from dico.metrics.scores import name_some
+from dico.ranges import NonNegativeInt, Range, Ranged
 from dico.storage import atomic_write
 
 __all__ = [
@@ -65,7 +66,7 @@ PER_IMAGE_FILE = "per_image.parquet"
 
 
 @dataclass(frozen=True)
-class EvaluationConfig:
+class EvaluationConfig(Ranged):
     """What is computed, and how."""
 
     tokenizer: Literal["python", "java", "none"] = "python"
@@ -80,7 +81,7 @@ class EvaluationConfig:
     bert_model: str = ""
     """Folder of an encoder in Hugging Face's format, for BERTScore; empty for none."""
 
-    bert_layer: int = 0
+    bert_layer: NonNegativeInt = 0
     """Layer whose output BERTScore compares; 0 for the last. Published: roberta-large 17."""
 
     chair: Literal["lemma", "singular"] = "lemma"
@@ -95,21 +96,14 @@ class EvaluationConfig:
     partial: bool = False
     """Whether images that lack a caption or references are left out; else they are an error."""
 
-    num_resamples: int = 1000
+    num_resamples: NonNegativeInt = 1000
     """Bootstrap resamples behind each interval; 0 for none."""
 
-    confidence: float = 0.95
+    confidence: Annotated[float, Range(0, 1, above=True, below=True)] = 0.95
     """Of the intervals, in (0, 1)."""
 
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Of the resamples."""
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        check(self.num_resamples >= 0, "num_resamples", self.num_resamples, "at least 0")
-        check(0 < self.confidence < 1, "confidence", self.confidence, "in (0, 1)")
-        check(self.bert_layer >= 0, "bert_layer", self.bert_layer, "at least 0")
-        check(self.seed >= 0, "seed", self.seed, "at least 0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from dico.config_schema import check
 from dico.errors import DataError
+from dico.ranges import Fraction, NonNegativeFloat, PositiveInt, Range, Ranged
 
 INDEPENDENT = {
     "judge_likelihood": "the independent evaluator's likelihood",
@@ -40,44 +40,33 @@ INDEPENDENT = {
 
 
 @dataclass(frozen=True)
-class GateConfig:
+class GateConfig(Ranged):
     """Limits of the quality gate."""
 
     reward: str = "pac_score"
     """Metric that training maximises, a key of metrics.json. It tells reward-hacked from worse, and
     decides only where no independent score is there."""
 
-    max_cider_drop: float = 0.05
+    max_cider_drop: Fraction = 0.05
     """How far CIDEr may fall, as a fraction of the other model's CIDEr, in [0, 1]. Tuning on an
     image-text score alone takes captions away from people's wording: presets for COCO, which keep
     the paper's reward, allow more."""
 
-    max_rep_2_share_rise: float = 0.05
+    max_rep_2_share_rise: Fraction = 0.05
     """How much larger the share of repeated bigrams in a caption may be, in [0, 1]. A share, because
     a longer caption repeats more bigrams ("a small ... a small") without being worse."""
 
-    max_bad_endings_rise: float = 0.05
+    max_bad_endings_rise: Fraction = 0.05
     """How much larger the share of captions with a broken ending may be, in [0, 1]."""
 
-    max_length_ratio: float = 2.5
+    max_length_ratio: Annotated[float, Range(low=1)] = 2.5
     """How many times longer captions may be on average, at least 1."""
 
-    min_words: float = 1.0
+    min_words: NonNegativeFloat = 1.0
     """Captions of fewer words on average say nothing; at least 0."""
 
-    min_images: int = 20
+    min_images: PositiveInt = 20
     """Fewer test images than this decide nothing; at least 1."""
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        check(0 <= self.max_cider_drop <= 1, "max_cider_drop", self.max_cider_drop, "in [0, 1]")
-        rise = self.max_rep_2_share_rise
-        check(0 <= rise <= 1, "max_rep_2_share_rise", rise, "in [0, 1]")
-        rise = self.max_bad_endings_rise
-        check(0 <= rise <= 1, "max_bad_endings_rise", rise, "in [0, 1]")
-        check(self.max_length_ratio >= 1, "max_length_ratio", self.max_length_ratio, "at least 1")
-        check(self.min_words >= 0, "min_words", self.min_words, "at least 0")
-        check(self.min_images >= 1, "min_images", self.min_images, "at least 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from dico.config_schema import check
 from dico.data.manifest import Record
 from dico.features.store import FeatureSpec, FeatureWriter
 from dico.images.load import load_image, load_image_bytes, read_image
 from dico.process.progress import progress
+from dico.ranges import PositiveInt, Ranged
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class FeaturesConfig:
+class FeaturesConfig(Ranged):
     """Which features are kept, and how they are computed."""
 
     tower: Literal["clip", "pac", "tower"] = "clip"
@@ -32,15 +32,11 @@ class FeaturesConfig:
     ``tower``, a third one that the evaluator's folder holds (the paper's ViT-L/14)."""
     dtype: Literal["float16", "float32"] = "float16"
     """Stored type of the image tokens."""
-    batch_size: int = 128
+    batch_size: PositiveInt = 128
     """Pictures in one pass of the tower."""
     pictures: Literal["exact", "fast"] = "exact"
     """exact: as Pillow decodes and resizes. fast: JPEGs by simplejpeg, three times faster, a byte in
     300 one step off; such features have a store of their own."""
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        check(self.batch_size >= 1, "batch_size", self.batch_size, "must be at least 1")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dico.config_schema import check
 from dico.images.frame import Frame
+from dico.ranges import Ranged
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -39,7 +40,7 @@ class Preprocessing(Protocol):
 
 
 @dataclass(frozen=True)
-class ClipPixels:
+class ClipPixels(Ranged):
     """How a picture becomes a CLIP's pixels, the size apart; the defaults are OpenAI's."""
 
     image_mean: tuple[float, ...] = CLIP_MEAN
@@ -50,7 +51,8 @@ class ClipPixels:
     """How a picture is resized: bicubic or bilinear."""
 
     def __post_init__(self) -> None:
-        """Checks ranges."""
+        """Checks ranges, and what a picture has three of."""
+        super().__post_init__()
         for name in ("image_mean", "image_std"):
             value = getattr(self, name)
             check(len(value) == 3, name, value, "must be three numbers")

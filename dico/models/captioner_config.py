@@ -5,49 +5,44 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from dico.config_schema import check
+from dico.ranges import FractionBelowOne, NonNegativeInt, PositiveFloat, PositiveInt, Ranged
 
 T = TypeVar("T", "CaptionerConfig", "HuggingFaceConfig")
 
 
 @dataclass(frozen=True)
-class CaptionerConfig:
+class CaptionerConfig(Ranged):
     """Sizes of a captioner; the defaults are the paper's, for CLIP ViT-L/14."""
 
-    feature_width: int = 1024
+    feature_width: PositiveInt = 1024
     """Width F of an image token (1024 for ViT-L/14)."""
-    num_image_positions: int = 512
+    num_image_positions: PositiveInt = 512
     """Rows of the encoder's table of positions: at least P (512 in the reference's BERT)."""
-    num_text_positions: int = 1024
+    num_text_positions: PositiveInt = 1024
     """Rows of the decoder's table of positions: at least T (1024 in the reference's GPT-2)."""
-    vocab_size: int = 49409
+    vocab_size: PositiveInt = 49409
     """Ids V, PAD included; BOS, EOS and PAD are the last three."""
-    width: int = 512
+    width: PositiveInt = 512
     """Width D of the encoder and the decoder."""
-    num_encoder_layers: int = 3
+    num_encoder_layers: NonNegativeInt = 3
     """Layers of the encoder; 0 leaves image tokens projected, with their positions."""
-    num_decoder_layers: int = 3
+    num_decoder_layers: PositiveInt = 3
     """Layers of the decoder."""
-    num_heads: int = 8
+    num_heads: PositiveInt = 8
     """Attention heads H of every layer."""
-    ffn_width: int = 2048
+    ffn_width: PositiveInt = 2048
     """Hidden width of every feed-forward network."""
-    dropout: float = 0.1
+    dropout: FractionBelowOne = 0.1
     """Share of activations and of attention dropped in training, 0 to 1."""
 
     def __post_init__(self) -> None:
-        """Checks ranges."""
-        for field in dataclasses.fields(CaptionerConfig):
-            value = getattr(self, field.name)
-            if field.name not in ("dropout", "num_encoder_layers"):
-                check(value > 0, field.name, value, "must be positive")
-        layers = self.num_encoder_layers
-        check(layers >= 0, "num_encoder_layers", layers, "must not be negative")
-        check(0 <= self.dropout < 1, "dropout", self.dropout, "must be from 0 to below 1")
+        """Checks ranges, and what relates settings."""
+        super().__post_init__()
         check(self.width % self.num_heads == 0, "width", self.width, "must hold whole heads")
 
 
 @dataclass(frozen=True)
-class HuggingFaceConfig:
+class HuggingFaceConfig(Ranged):
     """A captioner of the transformers library, and how much of it is trained."""
 
     checkpoint: str = ""
@@ -58,22 +53,15 @@ class HuggingFaceConfig:
     ``USER: <image> Describe the picture. ASSISTANT:``."""
     freeze_image_encoder: bool = False
     """Leaves the vision tower as it is when all weights are trained."""
-    lora_rank: int = 0
+    lora_rank: NonNegativeInt = 0
     """Rank of low-rank adapters, which alone are trained; 0 trains all weights."""
-    lora_alpha: float = 16.0
+    lora_alpha: PositiveFloat = 16.0
     """An adapter's output is scaled by this over its rank."""
-    lora_dropout: float = 0.0
+    lora_dropout: FractionBelowOne = 0.0
     """Share of an adapter's inputs dropped in training, 0 to 1."""
     lora_targets: tuple[str, ...] = ()
     """Names that adapted modules end in, such as ``q_proj``; all linear ones but the head if empty.
     Modules that share their weights with others are left out."""
-
-    def __post_init__(self) -> None:
-        """Checks ranges."""
-        check(self.lora_rank >= 0, "lora_rank", self.lora_rank, "must not be negative")
-        check(self.lora_alpha > 0, "lora_alpha", self.lora_alpha, "must be positive")
-        rate = self.lora_dropout
-        check(0 <= rate < 1, "lora_dropout", rate, "must be from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -88,9 +76,8 @@ class CaptionerSettings(HuggingFaceConfig, CaptionerConfig):
     ``checkpoint`` and sees the pictures' pixels."""
 
     def __post_init__(self) -> None:
-        """Checks ranges."""
-        CaptionerConfig.__post_init__(self)
-        HuggingFaceConfig.__post_init__(self)
+        """Checks ranges, and what relates settings."""
+        super().__post_init__()
         wanted = self.architecture == "huggingface"
         check(bool(self.checkpoint) >= wanted, "checkpoint", self.checkpoint, "must name a folder")
 

@@ -25,7 +25,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dico.config_schema import check, from_dict
+from dico.config_schema import from_dict
 from dico.errors import ConfigError, DataError
 from dico.images.frame import Frame, centre_square
 from dico.images.preprocessing import ClipPixels, normalise, preprocess
@@ -33,6 +33,7 @@ from dico.models.clip import ClipConfig, ClipModel
 from dico.models.empty import WithoutValues
 from dico.models.fit import require_fit
 from dico.models.tokenizer import Tokenizer
+from dico.ranges import PositiveFloat
 from dico.storage import verify_digests, write_digests
 from dico.storage.digests import read_digests
 
@@ -50,7 +51,7 @@ class EvaluatorConfig(ClipPixels):
     """Architecture of both sets of weights."""
     tower: ClipConfig | None = None
     """Architecture of the CLIP whose vision tower feeds the captioner, if it is a third one."""
-    w: float = 2.0
+    w: PositiveFloat = 2.0
     """Factor of the cosine in PAC-S (2.0 in the paper; some PAC-S++ code uses 2.5)."""
     prompt: str = "A photo depicts "
     """Written before a caption by the published scores (not by the reward)."""
@@ -58,11 +59,6 @@ class EvaluatorConfig(ClipPixels):
     """Pixels of the PAC-tuned weights, if they are not the base CLIP's."""
     tower_pixels: ClipPixels | None = None
     """Pixels of the third CLIP, if they are not the base CLIP's."""
-
-    def __post_init__(self) -> None:
-        """Checks ranges."""
-        super().__post_init__()
-        check(self.w > 0, "w", self.w, "must be positive")
 
     @property
     def image_size_px(self) -> int:

@@ -7,50 +7,44 @@ from typing import Any
 
 from dico.config_schema import check, from_dict
 from dico.errors import ConfigError
+from dico.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Ranged
 
 
 @dataclass(frozen=True)
-class ServingConfig:
+class ServingConfig(Ranged):
     """What a server admits, and how it gathers requests."""
 
-    max_batch: int = 16
+    max_batch: PositiveInt = 16
     """Most pictures captioned at once."""
-    max_wait_ms: float = 5.0
+    max_wait_ms: NonNegativeFloat = 5.0
     """Longest wait for others to share a batch with, once a picture is ready, milliseconds."""
-    max_queue: int = 256
+    max_queue: PositiveInt = 256
     """Most pictures under way, from the first byte of the request to the answer; more get 429."""
-    max_pictures: int = 16
+    max_pictures: PositiveInt = 16
     """Most pictures in one request."""
-    max_body_bytes: int = 20_000_000
+    max_body_bytes: PositiveInt = 20_000_000
     """Largest body of a request, bytes."""
     max_bytes_under_way: int = 500_000_000
     """Most bytes of all bodies held at once; more get 429."""
-    max_pixels: int = 50_000_000
+    max_pixels: PositiveInt = 50_000_000
     """Largest width x height of a picture."""
-    max_picture_seconds: float = 5.0
+    max_picture_seconds: PositiveFloat = 5.0
     """Deadline for decoding one picture, seconds; its decoder is replaced after that."""
-    max_body_seconds: float = 30.0
+    max_body_seconds: PositiveFloat = 30.0
     """Deadline for receiving a request's body, seconds."""
-    num_decoders: int = 2
+    num_decoders: PositiveInt = 2
     """Child processes that decode pictures."""
-    num_captions: int = 3
+    num_captions: PositiveInt = 3
     """Captions that /caption answers with, the likeliest first; at most the number of beams."""
-    linger_seconds: float = 1.0
+    linger_seconds: NonNegativeFloat = 1.0
     """After SIGTERM the server is not ready but still accepts for this long, so that whoever
     routes requests to it can notice."""
-    drain_seconds: float = 30.0
+    drain_seconds: NonNegativeFloat = 30.0
     """Longest wait for requests under way after that, seconds."""
 
     def __post_init__(self) -> None:
-        """Checks ranges."""
-        for name in ("max_batch", "max_queue", "max_pictures", "max_body_bytes", "max_pixels"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("num_decoders", "num_captions"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("max_wait_ms", "linger_seconds", "drain_seconds"):
-            check(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
-        for name in ("max_picture_seconds", "max_body_seconds"):
-            check(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
+        """Checks ranges, and what relates settings."""
+        super().__post_init__()
         fits = self.max_body_bytes <= self.max_bytes_under_way
         check(fits, "max_body_bytes", self.max_body_bytes, "must not exceed max_bytes_under_way")
         enough = self.max_pictures <= self.max_queue

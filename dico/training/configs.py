@@ -4,6 +4,15 @@ import dataclasses
 from typing import Literal
 
 from dico.config_schema import check
+from dico.ranges import (
+    Fraction,
+    FractionBelowOne,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Ranged,
+)
 from dico.training.resilience.limits import GuardConfig, RewardHackingConfig
 
 Schedule = Literal["constant", "cosine"]
@@ -12,101 +21,84 @@ Weighting = Literal["softmax", "uniform", "hardest"]
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluatorTrainingConfig:
+class EvaluatorTrainingConfig(Ranged):
     """Size of the evaluator and how it is trained. The defaults suit the small world."""
 
     weights: str = ""
     """Folder or s3:// prefix of an evaluator made before; then nothing is trained."""
-    image_size_px: int = 64
+    image_size_px: PositiveInt = 64
     """Side of the square that the vision tower sees, pixels."""
-    vision_layers: tuple[int, ...] = (1, 1, 1, 1)
+    vision_layers: tuple[PositiveInt, ...] = (1, 1, 1, 1)
     """Blocks of the vision tower: four numbers for the stages of CLIP's ResNet, which learns from
     few pictures, two or three for those of a plain tower of finer stride, or one number for a vision
     transformer."""
-    vision_width: int = 16
+    vision_width: PositiveInt = 16
     """Channels of the ResNet's first stage, or width of the transformer's image tokens."""
-    patch_size_px: int = 16
+    patch_size_px: PositiveInt = 16
     """Side of a transformer's patch, pixels."""
-    text_width: int = 128
+    text_width: PositiveInt = 128
     """Width of a text token."""
-    text_layers: int = 3
+    text_layers: PositiveInt = 3
     """Blocks of the text tower."""
-    head_width: int = 32
+    head_width: PositiveInt = 32
     """Width of one attention head in both towers."""
-    embed_dim: int = 128
+    embed_dim: PositiveInt = 128
     """Width E of the shared embedding."""
-    context_tokens: int = 40
+    context_tokens: PositiveInt = 40
     """Longest caption, tokens, BOS and EOS included."""
-    vocab_size: int = 512
+    vocab_size: PositiveInt = 512
     """Ids of the vocabulary that is learnt from the training captions; the captioner shares it."""
-    w: float = 2.0
+    w: PositiveFloat = 2.0
     """Factor of the cosine in PAC-S."""
     prompt: str = ""
     """Written before captions when scores are computed; this evaluator is trained without one."""
-    num_clip_steps: int = 150
+    num_clip_steps: NonNegativeInt = 150
     """Steps with CLIP's loss, from random weights."""
-    num_pac_steps: int = 250
+    num_pac_steps: NonNegativeInt = 250
     """Steps with PAC's loss, from the CLIP weights."""
-    batch_size: int = 128
+    batch_size: PositiveInt = 128
     """Pictures a step."""
-    learning_rate: float = 1e-3
+    learning_rate: PositiveFloat = 1e-3
     """Peak rate of AdamW in both stages."""
-    warmup_share: float = 0.1
+    warmup_share: Fraction = 0.1
     """Part of each stage that warms up; the rate then falls along a half cosine."""
-    weight_decay: float = 0.05
+    weight_decay: NonNegativeFloat = 0.05
     """AdamW's decay."""
-    max_gradient_norm: float = 0.0
+    max_gradient_norm: NonNegativeFloat = 0.0
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
-    lambda_visual: float = 0.5
+    lambda_visual: NonNegativeFloat = 0.5
     """Weight of the added positive picture (0.05 in the paper, which starts from a strong CLIP)."""
-    lambda_text: float = 0.5
+    lambda_text: NonNegativeFloat = 0.5
     """Weight of the added positive caption (0.1 in the paper)."""
-    negative_weight: float = 0.0
+    negative_weight: NonNegativeFloat = 0.0
     """Weight of captions edited so that they are false, mined from the training captions (NegCLIP,
     arXiv 2210.01936); 0 leaves PAC's objective as it is."""
-    caption_weight: float = 0.0
+    caption_weight: NonNegativeFloat = 0.0
     """Weight of the captions' cross-entropy by a decoder on the same tower, which becomes the
     generative evaluator (CoCa, arXiv 2205.01917, has 2); 0 trains none."""
-    caption_layers: int = 2
+    caption_layers: PositiveInt = 2
     """Layers of that decoder."""
-    captions_per_picture: int = 1
+    captions_per_picture: PositiveInt = 1
     """Human captions of a picture that it reads in a step, the added positive besides."""
-    blind_share: float = 0.1
+    blind_share: Fraction = 0.1
     """Share of pictures that it does not see, so that it knows captions' prior (classifier-free
     guidance, arXiv 2207.12598, leaves out 0.1 to 0.2)."""
-    alpha: float = 0.5
+    alpha: Fraction = 0.5
     """Share of the blind prior's log-probability that the generative score takes off, in [0, 1]."""
-    judge_share: float = 0.0
+    judge_share: FractionBelowOne = 0.0
     """Share of the training pictures, by a hash of their content, that only the independent
     evaluator sees; 0 shares all."""
-    checkpoint_every_steps: int = 50
+    checkpoint_every_steps: PositiveInt = 50
     """Steps between checkpoints."""
-    validate_every_steps: int = 50
+    validate_every_steps: PositiveInt = 50
     """Steps between measurements of retrieval on validation pictures."""
     guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
     """When a run goes back to its last checkpoint, or gives up."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
-        sizes = ("image_size_px", "vision_width", "patch_size_px", "text_width", "text_layers")
-        others = ("head_width", "embed_dim", "context_tokens", "vocab_size")
-        periods = ("batch_size", "checkpoint_every_steps", "validate_every_steps")
-        for name in (*sizes, *others, *periods):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        positive = self.vision_layers and min(self.vision_layers) >= 1
-        check(bool(positive), "vision_layers", self.vision_layers, "each must be at least 1")
-        check(self.weight_decay >= 0, "weight_decay", self.weight_decay, "must not be negative")
-        steps, weights = ("num_clip_steps", "num_pac_steps"), ("negative_weight", "caption_weight")
-        for name in (*steps, *weights, "lambda_visual", "lambda_text"):
-            check(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
-        for name in ("caption_layers", "captions_per_picture"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("blind_share", "alpha"):
-            check(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must be in [0, 1]")
-        share = self.judge_share
-        check(0 <= share < 1, "judge_share", share, "must be from 0 to below 1")
-        check(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be positive")
-        check(0 <= self.warmup_share <= 1, "warmup_share", self.warmup_share, "must be in [0, 1]")
+        """Checks ranges, and what relates settings."""
+        super().__post_init__()
+        check(bool(self.vision_layers), "vision_layers", self.vision_layers, "must not be empty")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,26 +110,26 @@ class JudgeConfig(EvaluatorTrainingConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class XEConfig:
+class XEConfig(Ranged):
     """How a captioner is pre-trained; the defaults are the paper's."""
 
-    num_steps: int = 10_000
+    num_steps: PositiveInt = 10_000
     """Optimiser steps."""
-    batch_size: int = 1024
+    batch_size: PositiveInt = 1024
     """Captions a step, over all ranks."""
-    captions_per_image: int = 1
+    captions_per_image: PositiveInt = 1
     """Captions of one picture in a step, sharing one encoder pass; divides ``batch_size``."""
-    micro_batch_size: int = 1024
+    micro_batch_size: PositiveInt = 1024
     """Captions in one forward pass of one rank; gradients of a step are accumulated over them."""
-    learning_rate: float = 2.5e-4
+    learning_rate: PositiveFloat = 2.5e-4
     """Peak rate of Adam."""
-    warmup_share: float = 0.05
+    warmup_share: Fraction = 0.05
     """Part of the run that warms up."""
     schedule: Schedule = "constant"
     """``constant`` or ``cosine`` after the warm-up."""
-    label_smoothing: float = 0.0
+    label_smoothing: FractionBelowOne = 0.0
     """Share of each target spread over the vocabulary, 0 to 1."""
-    max_gradient_norm: float = 0.0
+    max_gradient_norm: NonNegativeFloat = 0.0
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
     precision: Precision = "float32"
     """``float32`` or ``bfloat16`` for matrix products; losses are float32."""
@@ -146,48 +138,29 @@ class XEConfig:
     compile_blocks: bool = False
     """Compiles each layer by torch.compile: for long runs on GPUs, where it may help. Values, and
     DiCO's Delta at the first step, are then equal up to rounding."""
-    validate_every_steps: int = 1000
+    validate_every_steps: PositiveInt = 1000
     """Steps between validations; the best weights by CIDEr are kept."""
-    num_validation_images: int = 500
+    num_validation_images: PositiveInt = 500
     """Validation pictures captioned each time."""
-    checkpoint_every_steps: int = 500
+    checkpoint_every_steps: PositiveInt = 500
     """Steps between checkpoints."""
     guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
     """When a run goes back to its last checkpoint, or gives up."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
-        counts = ("num_steps", "batch_size", "captions_per_image", "micro_batch_size")
-        periods = ("validate_every_steps", "num_validation_images", "checkpoint_every_steps")
-        for name in (*counts, *periods):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        check(
-            not (self.activation_checkpointing and self.compile_blocks),
-            "compile_blocks",
-            self.compile_blocks,
-            "not together with activation_checkpointing",
-        )
-        check(self.learning_rate > 0, "learning_rate", self.learning_rate, "must be positive")
-        norm = self.max_gradient_norm
-        check(norm >= 0, "max_gradient_norm", norm, "must not be negative; 0 for no limit")
-        check(0 <= self.warmup_share <= 1, "warmup_share", self.warmup_share, "must be in [0, 1]")
-        check(
-            0 <= self.label_smoothing < 1,
-            "label_smoothing",
-            self.label_smoothing,
-            "must be in [0, 1)",
-        )
+        """Checks ranges, and what relates settings."""
+        super().__post_init__()
+        once = not (self.activation_checkpointing and self.compile_blocks)
+        constraint = "not together with activation_checkpointing"
+        check(once, "compile_blocks", self.compile_blocks, constraint)
+        constraint = f"must be a multiple of captions_per_image ({self.captions_per_image})"
         for name in ("batch_size", "micro_batch_size"):
-            check(
-                getattr(self, name) % self.captions_per_image == 0,
-                name,
-                getattr(self, name),
-                f"must be a multiple of captions_per_image ({self.captions_per_image})",
-            )
+            size = getattr(self, name)
+            check(size % self.captions_per_image == 0, name, size, constraint)
 
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneConfig:
+class FinetuneConfig(Ranged):
     """How a captioner is fine-tuned; the defaults are the paper's."""
 
     method: Literal["dico", "scst"] = "dico"
@@ -195,17 +168,17 @@ class FinetuneConfig:
     reward: str = "pac"
     """What candidates are judged by: ``pac``, ``ref-pac``, ``clip``, ``cider-d``, ... or a weighted
     sum such as ``0.7*pac+0.3*cider-d``; see `dico.rewards.build_reward`."""
-    num_steps: int = 250_000
+    num_steps: PositiveInt = 250_000
     """Optimiser steps at most."""
-    batch_size: int = 16
+    batch_size: PositiveInt = 16
     """Pictures a step, over all ranks."""
-    micro_batch_size: int = 16
+    micro_batch_size: PositiveInt = 16
     """Pictures in one pass of one rank; gradients of a step are accumulated over them."""
-    learning_rate: float = 1e-6
+    learning_rate: PositiveFloat = 1e-6
     """Rate of Adam, constant."""
-    beta: float = 0.2
+    beta: PositiveFloat = 0.2
     """Strength of the tie to the pre-trained model."""
-    tau: float = 300.0
+    tau: PositiveFloat = 300.0
     """How much more a larger gap of rewards counts among the losers (for 2 * cosine)."""
     weighting: Weighting = "softmax"
     """Weights of the losers: ``softmax``, ``uniform`` or ``hardest``."""
@@ -216,11 +189,11 @@ class FinetuneConfig:
     """``beam``: all beams of a search; ``sample``: drawn independently (for SCST)."""
     baseline: Literal["mean", "greedy", "none"] = "mean"
     """SCST's baseline: mean reward of the candidates, reward of the greedy caption, or none."""
-    max_gradient_norm: float = 0.0
+    max_gradient_norm: NonNegativeFloat = 0.0
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
     precision: Precision = "float32"
     """``float32`` or ``bfloat16`` for matrix products; scores and losses are float32."""
-    keep_reference_gigabytes: float = 0.0
+    keep_reference_gigabytes: NonNegativeFloat = 0.0
     """Main memory of each rank for what the reference model's encoder makes of pictures (526 kB
     each for ViT-L/14, 60 for COCO); pictures beyond it are encoded at each step. Each picture is
     then encoded by itself, so Delta at the first step is 0 up to rounding only; 0 keeps nothing."""
@@ -229,7 +202,7 @@ class FinetuneConfig:
     compile_blocks: bool = False
     """Compiles each layer by torch.compile: for long runs on GPUs, where it may help. Values, and
     DiCO's Delta at the first step, are then equal up to rounding."""
-    validate_every_steps: int = 1750
+    validate_every_steps: PositiveInt = 1750
     """Steps between validations (a quarter epoch of COCO)."""
     best_by: Literal["ref_pac_score", "cider", "cider_and_facts"] = "ref_pac_score"
     """Which validation score picks the weights that are kept. ``ref_pac_score`` is the paper's and
@@ -237,9 +210,9 @@ class FinetuneConfig:
     facts' precision and recall, each as a ratio to its start, do not."""
     patience: int = 0
     """Validations in a row without a better one that end the run; 0 runs all steps."""
-    num_validation_images: int = 500
+    num_validation_images: PositiveInt = 500
     """Validation pictures captioned each time."""
-    checkpoint_every_steps: int = 250
+    checkpoint_every_steps: PositiveInt = 250
     """Steps between checkpoints."""
     guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
     """When a run goes back to its last checkpoint, or gives up."""
@@ -247,22 +220,8 @@ class FinetuneConfig:
     """When a run stops, because the reward rises at the cost of the captions."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
-        for name in ("num_steps", "batch_size", "micro_batch_size", "validate_every_steps"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("num_validation_images", "checkpoint_every_steps"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        check(
-            not (self.activation_checkpointing and self.compile_blocks),
-            "compile_blocks",
-            self.compile_blocks,
-            "not together with activation_checkpointing",
-        )
-        for name in ("learning_rate", "beta", "tau"):
-            check(getattr(self, name) > 0, name, getattr(self, name), "must be positive")
-        norm = self.max_gradient_norm
-        check(norm >= 0, "max_gradient_norm", norm, "must not be negative; 0 for no limit")
-        for name in ("anchor", "patience"):
-            check(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
-        kept = self.keep_reference_gigabytes
-        check(kept >= 0, "keep_reference_gigabytes", kept, "must not be negative")
+        """Checks ranges, and what relates settings."""
+        super().__post_init__()
+        once = not (self.activation_checkpointing and self.compile_blocks)
+        constraint = "not together with activation_checkpointing"
+        check(once, "compile_blocks", self.compile_blocks, constraint)

@@ -5,17 +5,18 @@ from typing import Literal
 
 from dico.config_schema import check
 from dico.images.load import MAX_BYTES, MAX_PIXELS
+from dico.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, Ranged
 
 
 @dataclass(frozen=True)
-class ValidationConfig:
+class ValidationConfig(Ranged):
     """How a dataset is read, checked and judged."""
 
     format: str = ""
     """Name of the dataset's format (see docs/data.md); empty means by content."""
     mode: Literal["fail", "quarantine"] = "fail"
     """fail: any error fails the dataset. quarantine: set aside up to the budget and go on."""
-    quarantine_budget: float = 0.02
+    quarantine_budget: Fraction = 0.02
     """Largest share of pictures that may be set aside in quarantine mode, 0 to 1."""
     thresholds: str = ""
     """Path of a JSON file with allowed shares and own expectations; empty means the defaults."""
@@ -29,46 +30,33 @@ class ValidationConfig:
     cache: str = ""
     """Folder that keeps what was seen in pictures, for resuming and for the next run; empty means
     the report's folder."""
-    num_workers: int = 0
+    num_workers: NonNegativeInt = 0
     """Decoding processes; 0 means one per core."""
-    max_pixels: int = MAX_PIXELS
+    max_pixels: PositiveInt = MAX_PIXELS
     """Largest width x height of a picture."""
-    max_image_bytes: int = MAX_BYTES
+    max_image_bytes: PositiveInt = MAX_BYTES
     """Largest picture file, bytes."""
-    max_image_seconds: float = 5.0
+    max_image_seconds: PositiveFloat = 5.0
     """Deadline for decoding one picture, seconds."""
-    min_side_px: int = 32
+    min_side_px: PositiveInt = 32
     """Smallest width and height of a picture, pixels."""
-    min_captions: int = 1
+    min_captions: NonNegativeInt = 1
     """Fewest usable captions per picture."""
-    max_caption_chars: int = 1_000
+    max_caption_chars: PositiveInt = 1_000
     """Longest caption, characters."""
     near_duplicates: bool = True
     """Whether to look for nearly identical pictures."""
-    near_duplicate_likeness: float = 0.8
+    near_duplicate_likeness: Fraction = 0.8
     """Correlation of thumbnails from which two pictures count as nearly identical, 0 to 1."""
-    validation_share: float = 0.1
+    validation_share: Fraction = 0.1
     """Share of pictures for validation where the dataset has no splits, 0 to 1."""
-    test_share: float = 0.1
+    test_share: Fraction = 0.1
     """Share of pictures for test where the dataset has no splits, 0 to 1."""
-    max_examples: int = 8
+    max_examples: NonNegativeInt = 8
     """Examples of each finding shown in the report."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
-        for name in (
-            "quarantine_budget",
-            "near_duplicate_likeness",
-            "validation_share",
-            "test_share",
-        ):
-            value = getattr(self, name)
-            check(0.0 <= value <= 1.0, name, value, "must be from 0 to 1")
+        """Checks ranges, and what relates settings."""
+        super().__post_init__()
         share = self.validation_share + self.test_share
         check(share < 1.0, "test_share", share, "validation_share + test_share must be below 1")
-        for name in ("max_pixels", "max_image_bytes", "min_side_px", "max_caption_chars"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("num_workers", "min_captions", "max_examples"):
-            check(getattr(self, name) >= 0, name, getattr(self, name), "must be at least 0")
-        seconds = self.max_image_seconds
-        check(seconds > 0, "max_image_seconds", seconds, "must be above 0")

@@ -64,7 +64,7 @@ def test_overrides_replace_values():
         ("toy", 'xe.learning_rate="1e-5"', r"xe\.learning_rate: expected float, got '1e-5'"),
         ("toy", "xe.learning_rate=nan", r"xe\.learning_rate: expected a finite number, got nan"),
         ("toy", "finetune.tau=inf", r"finetune\.tau: expected a finite number, got inf"),
-        ("toy", "finetune.beta=-0.2", r"finetune\.beta: must be positive, got -0\.2"),
+        ("toy", "finetune.beta=-0.2", r"finetune\.beta: must be above 0, got -0\.2"),
         ("toy", "xe.num_steps=0", r"xe\.num_steps: must be at least 1, got 0"),
         ("toy", "xe.schedule=linear", r"xe\.schedule: expected one of constant, cosine, got"),
         ("toy", "evaluation.meteor=1", r"evaluation\.meteor: expected bool, got 1"),
@@ -83,7 +83,7 @@ def test_overrides_replace_values():
         (
             "toy",
             "finetune.reward_hacking.patience=-1",
-            r"finetune\.reward_hacking\.patience: must not be negative",
+            r"finetune\.reward_hacking\.patience: must be at least 0",
         ),
         (
             "toy",
@@ -93,7 +93,7 @@ def test_overrides_replace_values():
         (
             "toy",
             "decoding.diversity_penalty=-1",
-            r"decoding\.diversity_penalty: must be finite and not negative, got -1\.0",
+            r"decoding\.diversity_penalty: must be at least 0, got -1\.0",
         ),
         ("toy", "xe.batch_size=321", r"xe\.batch_size: must be a multiple of captions_per_image"),
         ("toy", "captioner.num_heads=5", r"captioner\.width: must hold whole heads, got 128"),

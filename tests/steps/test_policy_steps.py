@@ -133,5 +133,5 @@ def test_settings_of_the_captioner():
     assert settings["prompt"] == "a <image> b"
     with pytest.raises(ConfigError, match=r"captioner\.checkpoint: must name a folder"):
         resolve_config("toy", "captioner.architecture=huggingface")
-    with pytest.raises(ConfigError, match=r"captioner\.lora_rank: must not be negative, got -1"):
+    with pytest.raises(ConfigError, match=r"captioner\.lora_rank: must be at least 0, got -1"):
         resolve_config("toy", "captioner.lora_rank=-1")

@@ -8,15 +8,15 @@ import random
 import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from dico.config_schema import check
 from dico.data.toy.captions import write_caption, write_full_caption
 from dico.data.toy.facts import TOY_VOCABULARY, facts_of
 from dico.data.toy.render import render
 from dico.data.toy.scenes import sample_scene
 from dico.facts import FACTS_FILE, Scene, write_facts
 from dico.process.progress import progress
+from dico.ranges import PositiveInt, Range, Ranged
 
 DATASET_FILE = "dataset.jsonl"
 _RENDERED = re.compile(r"/datasets/toy-[0-9a-f]{16}/" + re.escape(DATASET_FILE) + "$")
@@ -33,29 +33,22 @@ def is_toy_dataset(place: str) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class ToyConfig:
+class ToyConfig(Ranged):
     """How large the small world is."""
 
-    num_train: int = 4000
+    num_train: PositiveInt = 4000
     """Training pictures; each has a second rendering and a paraphrase as added positives."""
-    num_validation: int = 200
+    num_validation: PositiveInt = 200
     """Validation pictures."""
-    num_test: int = 400
+    num_test: PositiveInt = 400
     """Test pictures."""
-    num_captions: int = 5
+    num_captions: PositiveInt = 5
     """Captions per picture."""
-    image_side_px: int = 64
+    image_side_px: Annotated[int, Range(low=16)] = 64
     """Side of the square pictures, pixels."""
-    seed: int = -1
+    seed: Annotated[int, Range(low=-1)] = -1
     """Seed of the scenes; -1 for the run's. With one of its own, runs of several seeds train on one
     dataset."""
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        for name in ("num_train", "num_validation", "num_test", "num_captions"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        check(self.image_side_px >= 16, "image_side_px", self.image_side_px, "must be at least 16")
-        check(self.seed >= -1, "seed", self.seed, "must be a seed, or -1 for the run's")
 
     def seed_of(self, run_seed: int) -> int:
         """The seed of the scenes in a run of ``run_seed``."""
