@@ -1,10 +1,19 @@
-"""Scores of candidates, on which a captioner is fine-tuned."""
+"""Scores of candidates, on which a captioner is fine-tuned.
 
-from dico.rewards.build import RewardContext, WeightedReward, build_reward
-from dico.rewards.cider import CiderReward
-from dico.rewards.clip import ClipReward, RefClipReward
-from dico.rewards.protocol import ImageEmbeddings, Reward
-from dico.rewards.retokenised import RetokenisedReward
+Checking a reward's name loads no torch; everything else is loaded when it is first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from dico.rewards.names import parse_reward
+
+if TYPE_CHECKING:
+    from dico.rewards.build import RewardContext, WeightedReward, build_reward
+    from dico.rewards.cider import CiderReward
+    from dico.rewards.clip import ClipReward, RefClipReward
+    from dico.rewards.protocol import ImageEmbeddings, Reward, RewardBatch
+    from dico.rewards.retokenised import RetokenisedReward
 
 __all__ = [
     "CiderReward",
@@ -13,7 +22,29 @@ __all__ = [
     "RefClipReward",
     "RetokenisedReward",
     "Reward",
+    "RewardBatch",
     "RewardContext",
     "WeightedReward",
     "build_reward",
+    "parse_reward",
 ]
+
+_MODULES = {
+    "CiderReward": "cider",
+    "ClipReward": "clip",
+    "ImageEmbeddings": "protocol",
+    "RefClipReward": "clip",
+    "RetokenisedReward": "retokenised",
+    "Reward": "protocol",
+    "RewardBatch": "protocol",
+    "RewardContext": "build",
+    "WeightedReward": "build",
+    "build_reward": "build",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Loads what is asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

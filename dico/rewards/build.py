@@ -1,22 +1,17 @@
 """Rewards by name, sums of them, and rewards of other packages."""
 
-import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 import torch
 from torch import Tensor
 
-from dico.errors import ConfigError
 from dico.models.evaluator import Evaluator, Weights
 from dico.models.tokenizer import Tokenizer
 from dico.rewards.cider import CiderReward
 from dico.rewards.clip import ClipReward, Form, RefClipReward
-from dico.rewards.protocol import ImageEmbeddings, Reward
-
-ENTRY_POINTS = "dico.rewards"
+from dico.rewards.names import offered, parse_reward
+from dico.rewards.protocol import Reward, RewardBatch
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ def _by_cosine(reward: type[ClipReward], weights: Weights, form: Form = "reward"
     return lambda context: reward(context.evaluator(weights), weights, form)
 
 
-BUILT_IN: dict[str, Factory] = {
+_BUILT_IN: dict[str, Factory] = {
     "pac": _by_cosine(ClipReward, "pac"),
     "pac-published": _by_cosine(ClipReward, "pac", "published"),
     "ref-pac": _by_cosine(RefClipReward, "pac"),
@@ -49,8 +44,6 @@ BUILT_IN: dict[str, Factory] = {
     "ref-clip-published": _by_cosine(RefClipReward, "clip", "published"),
     "cider-d": lambda context: CiderReward(context.corpus, context.tokenizer),
 }
-_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e-?[0-9]+)?"
-_TERM = re.compile(rf"\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>[\w.-]+)\s*")
 
 
 class WeightedReward:
@@ -59,58 +52,38 @@ class WeightedReward:
     def __init__(self, terms: Sequence[tuple[float, Reward]]) -> None:
         self.terms = tuple(terms)
 
-    def __call__(
-        self,
-        image_embeddings: ImageEmbeddings,
-        tokens: Tensor,
-        references: Sequence[Sequence[str]] | None = None,
-    ) -> Tensor:
+    def __call__(self, batch: RewardBatch) -> Tensor:
         """Scores (B, K), float32; see `Reward`."""
-        scores = [
-            weight * reward(image_embeddings, tokens, references) for weight, reward in self.terms
-        ]
-        return torch.stack(scores).sum(dim=0)
+        return torch.stack([weight * reward(batch) for weight, reward in self.terms]).sum(dim=0)
 
 
 def build_reward(expression: str, context: RewardContext) -> Reward:
     """The reward of a name, or a sum such as ``0.7*pac + 0.3*cider-d``.
 
-    Names are those of `BUILT_IN`, where ``-published`` has the prompt and is at least 0, and those
-    that installed packages offer under the entry-point group ``dico.rewards``: functions from a
-    `RewardContext` to a `Reward`. PAC-S++ is ``pac`` on an evaluator with its weights. Weights that
-    no named reward asks for are not loaded. Such a function, for a plain cosine::
+    Names are those of `dico.rewards.names.BUILT_IN`, where ``-published`` has the prompt and is at
+    least 0, and those that installed packages offer under the entry-point group ``dico.rewards``:
+    functions from a `RewardContext` to a `Reward`. PAC-S++ is ``pac`` on an evaluator with its
+    weights. Weights that no named reward asks for are not loaded. Such a function, for a plain
+    cosine::
 
         def cosine(context):
             embed = context.evaluator("clip").embed_candidates
 
-            def reward(image_embeddings, tokens, references=None):
-                return torch.einsum("bke,be->bk", embed(tokens), image_embeddings("clip"))
+            def reward(batch):
+                images = batch.image_embeddings("clip")
+                return torch.einsum("bke,be->bk", embed(batch.tokens), images)
 
             return reward
 
     Raises:
         ConfigError: an unknown name or not such a sum.
     """
-    terms = []
-    for part in expression.split("+"):
-        found = _TERM.fullmatch(part)
-        weight = float(found["weight"] or 1.0) if found else math.nan
-        if found is None or not math.isfinite(weight):
-            raise ConfigError(
-                f"reward: expected such as '0.7*pac + 0.3*cider-d', got {expression!r}"
-            )
-        terms.append((weight, _factory(found["name"])(context)))
+    terms = [(weight, _factory(name)(context)) for weight, name in parse_reward(expression)]
     if len(terms) == 1 and terms[0][0] == 1.0:
         return terms[0][1]
     return WeightedReward(terms)
 
 
 def _factory(name: str) -> Factory:
-    if name in BUILT_IN:
-        return BUILT_IN[name]
-    offered = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    if name not in offered:
-        known = ", ".join([*BUILT_IN, *sorted(offered)])
-        raise ConfigError(f"reward: unknown reward {name!r}; known are {known}")
-    factory: Factory = offered[name].load()
+    factory: Factory = _BUILT_IN[name] if name in _BUILT_IN else offered()[name].load()
     return factory

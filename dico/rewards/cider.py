@@ -16,7 +16,7 @@ from dico.errors import DataError
 from dico.metrics.cider import cider_d
 from dico.metrics.prepared import PreparedReferences
 from dico.models.tokenizer import Tokenizer
-from dico.rewards.protocol import ImageEmbeddings
+from dico.rewards.protocol import RewardBatch
 
 
 class CiderReward:
@@ -35,21 +35,17 @@ class CiderReward:
         self._corpus = PreparedReferences(corpus, with_eos=with_eos)
         self._tokenizer, self._with_eos = tokenizer, with_eos
 
-    def __call__(
-        self,
-        image_embeddings: ImageEmbeddings,  # noqa: ARG002
-        tokens: Tensor,
-        references: Sequence[Sequence[str]] | None = None,
-    ) -> Tensor:
+    def __call__(self, batch: RewardBatch) -> Tensor:
         """Scores (B, K), float32; see `Reward`."""
+        references = batch.references
         if references is None or not all(references):
             raise DataError("reward: CIDEr-D compares with references, and an image has none")
-        num_images, num_candidates, _ = tokens.shape
+        num_images, num_candidates, _ = batch.tokens.shape
         prepared = PreparedReferences(
             references, document_frequencies=self._corpus, with_eos=self._with_eos
         )
-        captions = self._tokenizer.decode_batch(tokens.flatten(0, 1))
+        captions = self._tokenizer.decode_batch(batch.tokens.flatten(0, 1))
         image = np.repeat(np.arange(num_images), num_candidates)
         scores = cider_d(prepared.prepare(captions, image), prepared).per_image
         rewards = torch.from_numpy(scores).float().view(num_images, num_candidates)
-        return rewards.to(tokens.device)
+        return rewards.to(batch.tokens.device)

@@ -16,7 +16,7 @@ from torch import Tensor
 from dico.errors import DataError
 from dico.metrics.clip_score import CLIP_W
 from dico.models.evaluator import Evaluator, Weights
-from dico.rewards.protocol import ImageEmbeddings
+from dico.rewards.protocol import ImageEmbeddings, RewardBatch
 
 Form = Literal["reward", "published"]
 MOST_KEPT_REFERENCES = 1 << 18
@@ -41,14 +41,9 @@ class ClipReward:
         self.w = CLIP_W if weights == "clip" else evaluator.config.w
 
     @torch.no_grad()
-    def __call__(
-        self,
-        image_embeddings: ImageEmbeddings,
-        tokens: Tensor,
-        references: Sequence[Sequence[str]] | None = None,  # noqa: ARG002
-    ) -> Tensor:
+    def __call__(self, batch: RewardBatch) -> Tensor:
         """Scores (B, K), float32; see `Reward`."""
-        return self._with_image(image_embeddings, self._texts(tokens))
+        return self._with_image(batch.image_embeddings, self._texts(batch.tokens))
 
     def _texts(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, K, E); without a prompt the ids go to the text tower as they are."""
@@ -77,19 +72,14 @@ class RefClipReward(ClipReward):
         self._kept: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def __call__(
-        self,
-        image_embeddings: ImageEmbeddings,
-        tokens: Tensor,
-        references: Sequence[Sequence[str]] | None = None,
-    ) -> Tensor:
+    def __call__(self, batch: RewardBatch) -> Tensor:
         """Scores (B, K), float32; see `Reward`."""
-        texts = self._texts(tokens)
-        with_image = self._with_image(image_embeddings, texts).clamp(min=0)
+        texts = self._texts(batch.tokens)  # (B, K, E)
+        with_image = self._with_image(batch.image_embeddings, texts).clamp(min=0)
         closest = torch.stack(
             [
                 (candidates @ self._embed(group).T).amax(dim=1)
-                for candidates, group in zip(texts, _checked(references), strict=True)
+                for candidates, group in zip(texts, _checked(batch.references), strict=True)
             ]
         ).clamp(min=0)
         both = with_image + closest

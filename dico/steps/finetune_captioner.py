@@ -118,4 +118,4 @@ def _reward(
     if policy.tokenizer == judge.tokenizer:
         return reward
     limit = judge.config.clip.text_cfg.context_length
-    return RetokenisedReward(reward, policy.tokenizer.decode_batch, judge.tokenizer, limit)
+    return RetokenisedReward(reward, judge.tokenizer, limit)

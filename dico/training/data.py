@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dico.data.manifest import Record
 from dico.errors import DataError
 from dico.features.store import FeatureStore
+from dico.images.load import load_image
 from dico.models.evaluator import Weights
 from dico.policy.captioning import stored_embeddings, stored_tokens
 from dico.training.pictures import PictureBank
@@ -60,6 +62,10 @@ class CaptioningData:
     def references(self, indices: Sequence[int]) -> list[tuple[str, ...]]:
         """Human captions of each picture."""
         return [self.records[i].captions for i in indices]
+
+    def load_images(self, indices: Sequence[int]) -> list[Image.Image]:
+        """The pictures themselves, decoded at each call."""
+        return [load_image(self.records[i].uri, self.records[i].sha256) for i in indices]
 
     def draw_captions(
         self, indices: Sequence[int], num_captions: int, rng: np.random.Generator

@@ -20,7 +20,7 @@ from dico.metrics import bad_endings, num_words, rep_n
 from dico.models.captioner import Captioner
 from dico.policy import Policy, ReferenceModel, policy_of
 from dico.process.progress import progress
-from dico.rewards import ImageEmbeddings, Reward
+from dico.rewards import Reward, RewardBatch
 from dico.training.blocks import compile_blocks, recomputing
 from dico.training.configs import FinetuneConfig
 from dico.training.data import CaptioningData
@@ -185,8 +185,6 @@ class _Step:
         Candidates (B, K, T) are found without gradient; the re-scoring has the only one.
         """
         config, seen = self.config, self.data.images(images)
-        embeddings = functools.cache(functools.partial(self.data.embeddings, images))
-        references = self.data.references(images)
         with self.world.autocast(config.precision):
             memory = self.policy.encode(seen)  # (B, ...), shared by search and scoring
             tokens = self._candidates(memory.detach(), step, part)
@@ -195,7 +193,8 @@ class _Step:
                 reference_logps = self.reference_model.score(reference_memory, tokens)
             logps = self.policy.score(memory, tokens)  # (B, K)
         with torch.no_grad():  # outside of autocast: tau magnifies what rounding does to rewards
-            rewards = self.reward(embeddings, tokens, references)  # (B, K)
+            batch = self._reward_batch(images, tokens)
+            rewards = self.reward(batch)  # (B, K)
         loss, metrics = dico_loss(
             logps, reference_logps, rewards, config.beta, config.tau, config.weighting
         )
@@ -203,10 +202,10 @@ class _Step:
             lengths = (tokens[:, :, 1:] != self.policy.pad_id).sum(dim=-1)
             loss = loss + config.anchor * winner_nll(logps, rewards, lengths)
         if config.method == "scst":
-            baseline = self._baseline(memory.detach(), embeddings, references, rewards)
+            baseline = self._baseline(memory.detach(), batch, rewards)
             loss = scst_loss(logps, rewards, baseline)
             metrics["kl"] = kl_estimate(logps.detach() - reference_logps)
-        texts = self.policy.tokenizer.decode_batch(tokens.flatten(0, 1))
+        texts = [text for group in batch.texts for text in group]
         for name, score in (
             ("num_words", num_words(texts)),
             ("rep_2", rep_n(texts, 2)),
@@ -232,13 +231,18 @@ class _Step:
         generator.manual_seed(step_seed(self.seed, step, f"sample/{part}"))
         return self.policy.sample(memory, self.decoding, generator).tokens
 
-    def _baseline(
-        self,
-        memory: Tensor,
-        embeddings: ImageEmbeddings,
-        references: list[tuple[str, ...]],
-        rewards: Tensor,
-    ) -> Tensor | None:
+    def _reward_batch(self, images: list[int], tokens: Tensor) -> RewardBatch:
+        """What rewards may look at; images and embeddings are read where they are asked for."""
+        return RewardBatch(
+            tokens,
+            self.policy.tokenizer.decode_batch,
+            functools.cache(functools.partial(self.data.embeddings, images)),
+            self.data.references(images),
+            self.data.keys(images),
+            functools.cache(functools.partial(self.data.load_images, images)),
+        )
+
+    def _baseline(self, memory: Tensor, batch: RewardBatch, rewards: Tensor) -> Tensor | None:
         """SCST's baseline, (B, 1)."""
         if self.config.baseline == "none":
             return None
@@ -246,4 +250,5 @@ class _Step:
             return mean_baseline(rewards)
         with self.world.autocast(self.config.precision):
             tokens = self.policy.greedy(memory, self.decoding).tokens
-        return self.reward(embeddings, tokens, references)
+        greedy = dataclasses.replace(batch, tokens=tokens)
+        return self.reward(greedy)

@@ -1,7 +1,5 @@
 """Rewards against the published scores, naive ones, the padded form and pycocoevalcap's CIDEr-D."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,14 @@ from dico.metrics.prepared import PreparedReferences
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
 from dico.models.tokenizer import Tokenizer
-from dico.rewards import CiderReward, ClipReward, ImageEmbeddings, RewardContext, build_reward
+from dico.rewards import (
+    CiderReward,
+    ClipReward,
+    ImageEmbeddings,
+    RewardBatch,
+    RewardContext,
+    build_reward,
+)
 
 REFERENCES = [
     ["a red circle left of a blue square", "a red circle"],
@@ -64,13 +69,18 @@ def context(evaluators) -> RewardContext:
     return RewardContext(evaluators.__getitem__, TOKENIZER, REFERENCES)
 
 
+def batch(image_embeddings, references=None) -> RewardBatch:
+    """The captions above, as candidates of two images."""
+    return RewardBatch(TOKENS, TOKENIZER.decode_batch, image_embeddings, references)
+
+
 WEIGHTS = [("pac", 2.0), ("clip", 2.5)]
 """Names of rewards, which are those of the weights, with their w."""
 
 
 @pytest.mark.parametrize(("name", "w"), WEIGHTS)
 def test_the_reward_form_has_no_prompt_and_no_floor(context, evaluators, embeddings, name, w):
-    rewards = build_reward(name, context)(embeddings.__getitem__, TOKENS)
+    rewards = build_reward(name, context)(batch(embeddings.__getitem__))
     assert rewards.shape == (2, 3)
     assert rewards.dtype == torch.float32
     for b in range(2):
@@ -78,7 +88,7 @@ def test_the_reward_form_has_no_prompt_and_no_floor(context, evaluators, embeddi
             text = evaluators[name].embed_texts([CAPTIONS[b][k]])[0]
             expected = w * (text @ embeddings[name][b]).item()
             assert rewards[b, k].item() == pytest.approx(expected, abs=1e-6)
-    opposite = build_reward(name, context)(lambda weights: -embeddings[weights], TOKENS)
+    opposite = build_reward(name, context)(batch(lambda weights: -embeddings[weights]))
     torch.testing.assert_close(opposite, -rewards)
 
 
@@ -88,7 +98,7 @@ def test_the_published_forms_equal_the_metrics(context, evaluators, embeddings, 
     texts = evaluators[name].embed_texts(flat, "A photo depicts ").double().numpy()
     repeated = embeddings[name].repeat_interleave(3, 0).double().numpy()
     expected = clip_score(repeated, texts, w=w).per_image
-    rewards = build_reward(f"{name}-published", context)(embeddings.__getitem__, TOKENS)
+    rewards = build_reward(f"{name}-published", context)(batch(embeddings.__getitem__))
     assert rewards.flatten().tolist() == pytest.approx(expected.tolist(), abs=1e-6)
 
     groups = [group for group in REFERENCES for _ in range(3)]
@@ -97,7 +107,7 @@ def test_the_published_forms_equal_the_metrics(context, evaluators, embeddings, 
     expected = ref_clip_score(repeated, texts, prompted.double().numpy(), sizes, w=w).per_image
     reward = build_reward(f"ref-{name}-published", context)
     for _ in range(2):
-        rewards = reward(embeddings.__getitem__, TOKENS, REFERENCES)
+        rewards = reward(batch(embeddings.__getitem__, REFERENCES))
         assert rewards.flatten().tolist() == pytest.approx(expected.tolist(), abs=1e-6)
 
 
@@ -134,7 +144,7 @@ def test_the_reward_form_with_references_is_a_harmonic_mean(
     expected = harmonic_mean(score, closest)
     assert (expected > 0).any()
     assert (score < 0).any(), "nothing tests the floor"
-    rewards = build_reward(f"ref-{name}", context)(embeddings.__getitem__, TOKENS, REFERENCES)
+    rewards = build_reward(f"ref-{name}", context)(batch(embeddings.__getitem__, REFERENCES))
     np.testing.assert_allclose(rewards.double().numpy(), expected, atol=1e-6)
 
 
@@ -146,10 +156,10 @@ def test_the_published_forms_equal_naive_ones_of_padded_texts(
     score, closest = naive_scores(
         evaluators[name], embeddings[name], w, "A photo depicts ", num_places=77
     )
-    rewards = build_reward(f"{name}-published", context)(embeddings.__getitem__, TOKENS)
+    rewards = build_reward(f"{name}-published", context)(batch(embeddings.__getitem__))
     np.testing.assert_allclose(rewards.double().numpy(), np.maximum(score, 0), atol=1e-6)
     reward = build_reward(f"ref-{name}-published", context)
-    rewards = reward(embeddings.__getitem__, TOKENS, REFERENCES)
+    rewards = reward(batch(embeddings.__getitem__, REFERENCES))
     expected = harmonic_mean(score, closest)
     np.testing.assert_allclose(rewards.double().numpy(), expected, atol=1e-6)
     unprompted, _ = naive_scores(evaluators[name], embeddings[name], w)
@@ -160,29 +170,29 @@ def test_shared_prefixes_equal_texts_padded_to_the_context(evaluators, embedding
     padded = F.pad(TOKENS, (0, 77 - TOKENS.shape[2]), value=TOKENIZER.pad_id)
     texts = evaluators["pac"].embed_tokens(padded)
     expected = 2.0 * torch.einsum("bke,be->bk", texts, embeddings["pac"])
-    rewards = ClipReward(evaluators["pac"])(embeddings.__getitem__, TOKENS)
+    rewards = ClipReward(evaluators["pac"])(batch(embeddings.__getitem__))
     torch.testing.assert_close(rewards, expected, atol=1e-6, rtol=0)
 
 
 def test_cider_d_counts_the_end_as_a_word(images):
     """A caption that stops in mid-sentence matches fewer n-grams than one that ends."""
-    rewards = CiderReward(REFERENCES, TOKENIZER)(images, TOKENS, REFERENCES)
+    rewards = CiderReward(REFERENCES, TOKENIZER)(batch(images, REFERENCES))
     prepared = PreparedReferences(REFERENCES, with_eos=True)
     for k in range(3):
         expected = cider_d([row[k] for row in CAPTIONS], prepared).per_image
         assert rewards[:, k].tolist() == pytest.approx(expected.tolist(), rel=1e-6)
-    plain = CiderReward(REFERENCES, TOKENIZER, with_eos=False)(images, TOKENS, REFERENCES)
+    plain = CiderReward(REFERENCES, TOKENIZER, with_eos=False)(batch(images, REFERENCES))
     assert not torch.allclose(rewards, plain, atol=1e-3)
 
 
 def test_sums_are_sums(context, images):
     total = build_reward("0.5*pac + 2 * cider-d + -.25e0*clip", context)
     parts = {
-        name: build_reward(name, context)(images, TOKENS, REFERENCES)
+        name: build_reward(name, context)(batch(images, REFERENCES))
         for name in ("pac", "clip", "cider-d")
     }
     expected = 0.5 * parts["pac"] + 2 * parts["cider-d"] - 0.25 * parts["clip"]
-    torch.testing.assert_close(total(images, TOKENS, REFERENCES), expected)
+    torch.testing.assert_close(total(batch(images, REFERENCES)), expected)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +216,7 @@ def test_only_what_is_named_is_loaded_and_read(evaluators, embeddings, expressio
         return embeddings[weights]
 
     reward = build_reward(expression, RewardContext(load, TOKENIZER, REFERENCES))
-    reward(look_up, TOKENS, REFERENCES)
+    reward(batch(look_up, REFERENCES))
     assert (loaded, read) == (expected, expected)
 
 
@@ -236,30 +246,4 @@ def test_references_are_asked_for(context, images, name):
     reward = build_reward(name, context)
     for references in (None, [REFERENCES[0], []]):
         with pytest.raises(DataError, match="references"):
-            reward(images, TOKENS, references)
-
-
-def test_rewards_of_other_packages(context, images, tmp_path, monkeypatch):
-    """A distribution that names entry points, found as any installed one."""
-    info = tmp_path / "theirs-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[dico.rewards]\nlongest = their_rewards:longest\nnearest = their_rewards:nearest\n"
-    )
-    (tmp_path / "their_rewards.py").write_text(
-        "def longest(context):\n"
-        "    pad = context.tokenizer.pad_id\n"
-        "    return lambda images, tokens, references=None: (tokens != pad).sum(-1).float()\n"
-        "def nearest(context):\n"
-        "    embed = context.evaluator('clip').embed_candidates\n"
-        "    def reward(images, tokens, references=None):\n"
-        "        return (embed(tokens) * images('clip')[:, None]).sum(-1)\n"
-        "    return reward\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    longest = build_reward("longest", context)(images, TOKENS)
-    assert longest.tolist() == (TOKENIZER.pad_id != TOKENS).sum(-1).tolist()
-    nearest = build_reward("2.5*nearest", context)(images, TOKENS)
-    torch.testing.assert_close(nearest, build_reward("clip", context)(images, TOKENS))
-    sys.modules.pop("their_rewards")
+            reward(batch(images, references))

@@ -85,17 +85,17 @@ def test_bfloat16_leaves_losses_and_gradients_in_float32(world):
 def test_bfloat16_leaves_rewards_and_logps_in_float32(world):
     judge, seen = tiny.reward(world), []
 
-    def reward(embeddings, tokens, references=None):
+    def reward(batch):
         assert not torch.is_autocast_enabled("cpu")
-        scores = judge(embeddings, tokens, references)
-        seen.append((embeddings, tokens, scores))
+        scores = judge(batch)
+        seen.append((batch, scores))
         return scores
 
     metrics, gradients = dico_step(world, precision="bfloat16", reward=reward)
     assert gradients.dtype == torch.float32
-    assert all(scores.dtype == torch.float32 for *_, scores in seen)
-    exact = [judge(embeddings, tokens) for embeddings, tokens, _ in seen]
-    assert all(torch.equal(e, scores) for e, (*_, scores) in zip(exact, seen, strict=True))
+    assert all(scores.dtype == torch.float32 for _, scores in seen)
+    exact = [judge(batch) for batch, _ in seen]
+    assert all(torch.equal(e, scores) for e, (_, scores) in zip(exact, seen, strict=True))
     assert metrics["reward"] == pytest.approx(torch.cat(exact).mean().item(), abs=1e-6)
     # What was computed without gradient, in the search, must not stand in for what has one.
     _, in_float32 = dico_step(world)

@@ -1,7 +1,6 @@
 """DiCO and SCST on the very small world."""
 
 import dataclasses
-from functools import partial
 
 import pytest
 import torch
@@ -113,7 +112,7 @@ def test_gradient_is_that_of_equation_6_over_single_captions(world):
     policy.zero_grad()
     memory = policy.encode(data.tokens(images.tolist()))
     tokens = beam_search(policy, memory.detach(), tiny.SEARCH).tokens
-    rewards = tiny.reward(world)(partial(data.embeddings, images.tolist()), tokens)
+    rewards = tiny.reward(world)(tiny.reward_batch(data, images.tolist(), tokens))
     with torch.no_grad():
         other = reference_model.encode(data.tokens(images.tolist()))
         reference_logps = score_captions(reference_model, other, tokens)
@@ -187,7 +186,7 @@ def test_scst_with_a_mean_baseline_is_equation_2(world):
     loss = step_of(world, policy, method="scst")(torch.arange(8).numpy(), 0)["loss"]
     memory = policy.encode(data.tokens(images))
     tokens = beam_search(policy, memory.detach(), tiny.SEARCH).tokens
-    rewards = tiny.reward(world)(partial(data.embeddings, images), tokens)
+    rewards = tiny.reward(world)(tiny.reward_batch(data, images, tokens))
     logps = score_captions(policy, memory, tokens)
     naive = sum(
         -(rewards[i, k] - rewards[i].mean()) * logps[i, k] for i in range(8) for k in range(3)
@@ -216,8 +215,8 @@ def test_keeping_the_last_weights(world, tmp_path):
 def test_no_update_after_a_loss_that_is_not_finite(world, tmp_path):
     captioner = start(world)
 
-    def broken(image_embeddings, tokens, references=None):
-        return torch.full(tokens.shape[:2], torch.nan)
+    def broken(batch):
+        return torch.full(batch.tokens.shape[:2], torch.nan)
 
     before = {name: value.clone() for name, value in captioner.state_dict().items()}
     with pytest.raises(NonFiniteError, match=r"step 0: .*not updated"):

@@ -68,11 +68,10 @@ def train_xe(world, policy, folder, **changes):
 
 def train_dico(world, policy, folder, **changes):
     judge = tiny.evaluator(world)
-    decode = policy.tokenizer.decode_batch
     return finetune(
         policy,
         data(world, policy),
-        RetokenisedReward(tiny.reward(world), decode, judge.tokenizer, 16),
+        RetokenisedReward(tiny.reward(world), judge.tokenizer, 16),
         tiny.validator(world, judged=True),
         dataclasses.replace(DICO, **changes),
         tiny.SEARCH,

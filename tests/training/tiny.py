@@ -1,6 +1,7 @@
 """A very small world for tests of training: rendered pictures, a random evaluator, features."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from dico.models.captioner_config import CaptionerConfig
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
 from dico.models.tokenizer import Tokenizer
-from dico.rewards import ClipReward
+from dico.rewards import ClipReward, RewardBatch
 from dico.steps.extract_features import extract_features
 from dico.storage import open_store, sha256_file
 from dico.training.configs import FinetuneConfig, XEConfig
@@ -99,6 +100,11 @@ def evaluator(world: Path) -> Evaluator:
 
 def reward(world: Path) -> ClipReward:
     return ClipReward(evaluator(world))
+
+
+def reward_batch(data: CaptioningData, images: list[int], tokens: torch.Tensor) -> RewardBatch:
+    """Candidates of ``images`` for a reward that reads ids and embeddings, not texts."""
+    return RewardBatch(tokens, lambda ids: [], partial(data.embeddings, images))
 
 
 def validator(world: Path, judged: bool = False) -> Validator:
