@@ -20,6 +20,7 @@ VERBS = {
     "schedule": ("dico.cli.cluster", "Run a compiled pipeline again and again on a cluster."),
     "runs": ("dico.cli.cluster", "List the latest runs of a Kubeflow cluster."),
     "caption": ("dico.cli.caption", "Caption pictures with a registered model."),
+    "settings": ("dico.cli.settings", "List every setting of a preset: value, default, range."),
     "validate": ("dico.cli.validate", "Check a dataset, and say all that is wrong with it."),
     "data": ("dico.cli.data", "Look at datasets, manifests and stored features."),
     "train": ("dico.cli.train", "Train one stage: evaluator, xe or dico."),

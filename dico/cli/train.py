@@ -1,17 +1,24 @@
 """``dico train``: one stage of training, the same functions that the pipeline's steps call."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from dico.steps.resolve_config import ResolvedConfig
 
 app = typer.Typer(no_args_is_help=True)
 
 Manifest = Annotated[Path, typer.Option(help="Manifest of the dataset, Parquet.")]
-Features = Annotated[Path, typer.Option(help="Pointer to the stored features, JSON.")]
-Output = Annotated[Path, typer.Option(help="Folder of the trained model.")]
+Features = Annotated[
+    Path, typer.Option(help="Folder that extract_features wrote: the pointer to stored features.")
+]
+Output = Annotated[Path, typer.Option(help="Folder to write the trained model into.")]
 Store = Annotated[str, typer.Option(help="Folder or s3:// prefix that holds checkpoints.")]
-Preset = Annotated[str, typer.Option(help="Preset of settings, such as toy or photos.")]
+Preset = Annotated[
+    str, typer.Option(help="Preset such as toy or photos, or a TOML file that extends one.")
+]
 Overrides = Annotated[
     str, typer.Option(help='Settings to change, such as "xe.num_steps=200 finetune.beta=0.1".')
 ]
@@ -32,9 +39,7 @@ def evaluator(
     run_key: RunKey = "",
 ) -> None:
     """Train the evaluator by positive-augmented contrastive learning."""
-    from dico.steps.resolve_config import resolve_config
-
-    config = resolve_config(preset=preset, overrides=overrides)
+    config = _resolve(preset, overrides)
 
     from dico.steps.train_evaluator import train_evaluator
 
@@ -60,9 +65,7 @@ def xe(
     run_key: RunKey = "",
 ) -> None:
     """Train a captioner by cross-entropy on human captions."""
-    from dico.steps.resolve_config import resolve_config
-
-    config = resolve_config(preset=preset, overrides=overrides)
+    config = _resolve(preset, overrides)
 
     from dico.steps.pretrain_captioner import pretrain_captioner
 
@@ -93,9 +96,7 @@ def dico(
     run_key: RunKey = "",
 ) -> None:
     """Fine-tune a captioner by Direct CLIP-based Optimization."""
-    from dico.steps.resolve_config import resolve_config
-
-    config = resolve_config(preset=preset, overrides=overrides)
+    config = _resolve(preset, overrides)
 
     from dico.steps.finetune_captioner import finetune_captioner
 
@@ -111,3 +112,15 @@ def dico(
         store=store,
         output_captioner=str(output),
     )
+
+
+def _resolve(preset: str, overrides: str) -> "ResolvedConfig":
+    """Settings of every section as JSON, with the names of plug-ins checked."""
+    from dico.presets.config import resolve
+    from dico.presets.own_file import unfold
+    from dico.presets.plugins import check_plugins
+    from dico.steps.resolve_config import resolve_config
+
+    chosen = unfold(preset, overrides)
+    check_plugins(resolve(*chosen))
+    return resolve_config(*chosen)

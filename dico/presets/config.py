@@ -7,6 +7,7 @@ section's defaults. Overrides are ``section.setting=value`` with TOML values; ba
 import dataclasses
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dico.evaluation.evaluate import EvaluationConfig
 from dico.evaluation.gate import GateConfig
 from dico.features.extract import FeaturesConfig
 from dico.models.captioner_config import CaptionerSettings
+from dico.presets.own_file import is_own_file, read_own_file
 from dico.training.configs import EvaluatorTrainingConfig, FinetuneConfig, XEConfig
 from dico.validation.config import ValidationConfig
 
@@ -60,20 +62,39 @@ def resolve(preset: str, overrides: str = "") -> Config:
     """The settings of ``preset`` with ``overrides`` applied.
 
     Args:
-        preset: name of a preset.
+        preset: name of a preset, or a TOML file that extends one.
         overrides: ``section.setting=value`` separated by white space, such as
             ``xe.num_steps=200 finetune.beta=0.1``; a value with spaces is in double quotes.
 
     Raises:
         ConfigError: unknown preset, section or setting, wrong type or value out of range.
     """
-    if preset not in presets():
-        raise ConfigError(f"preset: {preset!r} is unknown; presets are {', '.join(presets())}")
-    settings = tomllib.loads((PRESETS_FOLDER / f"{preset}.toml").read_text(encoding="utf-8"))
+    merged: dict[str, Any] = {}
+    for source, settings in layers(preset, overrides):
+        _merge(merged, settings, source)
+    return from_dict(Config, merged, "")
+
+
+def layers(preset: str, overrides: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """What the preset, the files that extend it and the overrides each set, later ones winning.
+
+    Returns:
+        The preset's or the file's name, or ``overrides``, and its tables.
+
+    Raises:
+        ConfigError: unknown preset, a file that is none, or overrides that are none.
+    """
+    base, own = read_own_file(preset) if is_own_file(preset) else (preset, [])
+    if base not in presets():
+        raise ConfigError(
+            f"preset: {base!r} is unknown; presets are {', '.join(presets())}, or a file ./mine.toml"
+        )
+    shipped = tomllib.loads((PRESETS_FOLDER / f"{base}.toml").read_text(encoding="utf-8"))
+    changed: dict[str, Any] = {}
     for override in re.findall(_OVERRIDE, overrides):
         path, value = _parse_override(override)
-        _put(settings, path, value)
-    return from_dict(Config, settings, "")
+        _put(changed, path, value)
+    return [(base, shipped), *own, ("overrides", changed)]
 
 
 def _parse_override(text: str) -> tuple[list[str], Any]:
@@ -85,6 +106,19 @@ def _parse_override(text: str) -> tuple[list[str], Any]:
         return path, tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):  # not TOML, a number of thousands of digits, too deep
         return path, value
+
+
+def _merge(into: dict[str, Any], settings: Mapping[str, Any], source: str, path: str = "") -> None:
+    """Sets each value of ``settings``, table by table."""
+    for name, value in settings.items():
+        if not isinstance(value, Mapping):
+            into[name] = value
+            continue
+        table = into.setdefault(name, {})
+        if not isinstance(table, dict):
+            below = next(iter(value), "")
+            raise ConfigError(f"{source}: {path}{name}.{below}: {name} has no settings of its own")
+        _merge(table, value, source, f"{path}{name}.")
 
 
 def _put(settings: dict[str, Any], path: list[str], value: Any) -> None:

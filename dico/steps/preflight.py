@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from dico.errors import ConfigError
 from dico.preflight import Finding, check_dataset, check_place, require
 from dico.presets.config import resolve
+from dico.presets.plugins import check_plugins
 from dico.storage.places import default_place
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|[KMGT]i?)?")
@@ -77,7 +78,7 @@ def preflight(
         PreflightError: a place or the dataset cannot be used.
     """
     if preset:
-        resolve(preset, overrides)
+        check_plugins(resolve(preset, overrides))
     limits = _limits(gpu_type, gpus, num_nodes, cpu, memory)
     places = {
         "store": default_place(store, "store"),

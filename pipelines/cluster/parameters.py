@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import UsageError
+from dico_pipelines.presets import settle
 from dico_pipelines.local.specification import Specification, parse_arguments, read_specification
 
 PLACES = ("dataset", "images", "pictures", "destination", "store", "registry")
@@ -22,10 +23,8 @@ def read_values(pipeline: Path, arguments: list[str]) -> tuple[Specification, di
     specification = read_specification(pipeline)
     every = parse_arguments(specification, arguments)
     values = {key: every[key] for key in (text.partition("=")[0] for text in arguments)}
-    if "preset" in every:
-        from dico.steps.resolve_config import resolve_config
-
-        resolve_config(preset=every["preset"], overrides=every.get("overrides", ""))
+    settled = settle(every)
+    values |= {key: value for key, value in settled.items() if value != every[key]}
     for key in PLACES:
         _require_shared(key, str(every.get(key, "")))
     return specification, values

@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 
 import dico
 from dico.errors import DicoError, TryAgainError, UsageError
+from dico.presets.config import resolve
+from dico.presets.plugins import check_plugins
 from dico.process.progress import format_seconds
 from dico.process.provenance import code_digest
 from dico.process.signals import on_sigterm
@@ -27,6 +29,7 @@ from dico_pipelines.local.containers import RUN_ARGUMENTS, Containers, find_engi
 from dico_pipelines.local.run_folder import RunFolder, new_name
 from dico_pipelines.local.screen import WIDTH_OF_LOGS, Screen
 from dico_pipelines.local.specification import Specification, parse_arguments, read_specification
+from dico_pipelines.presets import settle
 from dico_pipelines.local.subprocesses import Step, environment, steps_as_processes
 
 _EXIT_CODES = {2, 65, 70, 74, 75, 77, 130}
@@ -64,7 +67,7 @@ def run(
         StepFailedError: a step failed; the folder holds what was made before.
     """
     specification = read_specification(pipeline)
-    values = prepare(parse_arguments(specification, arguments), runs)
+    values = prepare(parse_arguments(specification, arguments), runs, containers)
     _require_kfp()
     how = None
     if containers:
@@ -77,16 +80,15 @@ def run(
     return folder.path
 
 
-def prepare(values: dict[str, Any], runs: Path) -> dict[str, Any]:
+def prepare(values: dict[str, Any], runs: Path, containers: bool = False) -> dict[str, Any]:
     """Checks what can be checked at once, and makes local paths absolute.
 
-    Paths reach the steps' cache keys, so one dataset must have one name.
+    Paths reach the steps' cache keys, so one dataset must have one name. Plug-ins are looked for
+    where the steps run: here, or in containers by their first step.
     """
-    if "preset" in values:
-        from dico.steps.resolve_config import resolve_config
-
-        resolve_config(preset=values["preset"], overrides=values.get("overrides", ""))
-    prepared = dict(values)
+    prepared = settle(values)
+    if "preset" in prepared and not containers:
+        check_plugins(resolve(prepared["preset"], prepared.get("overrides", "")))
     for key in ("dataset", "images", "pictures", "destination"):
         if prepared.get(key):
             prepared[key] = ",".join(map(_absolute, prepared[key].split(",")))
