@@ -64,7 +64,8 @@ class Ranged:
         Raises:
             ConfigError: a value is out of its range.
         """
-        for name, bounds in _ranges(type(self)):
+        kind: Any = type(self)  # a class is hashable, which its type does not say
+        for name, bounds in _ranges(kind):
             for value in _numbers(getattr(self, name)):
                 check(bounds.holds(value), name, value, f"must be {bounds}")
 
@@ -78,7 +79,7 @@ def range_of(hint: Any) -> Range | None:
 
 
 @functools.cache
-def _ranges(cls: type) -> tuple[tuple[str, Range], ...]:
+def _ranges(cls: Any) -> tuple[tuple[str, Range], ...]:
     hints = typing.get_type_hints(cls, include_extras=True)
     names = (field.name for field in dataclasses.fields(cls))
     found = ((name, range_of(hints[name])) for name in names)

@@ -3,9 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from dico.presets.config import resolve
-from dico.presets.own_file import is_own_file, unfold
-
 
 def settle(values: dict[str, Any]) -> dict[str, Any]:
     """Parameters with settings that are checked, and that hold what a file of presets says.
@@ -17,6 +14,9 @@ def settle(values: dict[str, Any]) -> dict[str, Any]:
     """
     if "preset" not in values:
         return values
+    from dico.presets.config import resolve
+    from dico.presets.own_file import is_own_file, unfold
+
     preset, overrides = values["preset"], values.get("overrides", "")
     resolve(preset, overrides)
     if not is_own_file(preset):

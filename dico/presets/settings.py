@@ -108,8 +108,9 @@ def field_texts(cls: type) -> Mapping[str, str]:
 
 def _texts(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
     for field, below in itertools.pairwise(body):
-        named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if named and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             yield field.target.id, " ".join(str(below.value.value).split())
 
 

@@ -65,7 +65,7 @@ class CaptioningData:
 
     def load_images(self, indices: Sequence[int]) -> list[Image.Image]:
         """The pictures themselves, decoded at each call."""
-        return [load_image(self.records[i].uri, self.records[i].sha256) for i in indices]
+        return [load_image(self.records[i].uri) for i in indices]
 
     def draw_captions(
         self, indices: Sequence[int], num_captions: int, rng: np.random.Generator

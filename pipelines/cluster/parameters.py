@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import UsageError
-from dico_pipelines.presets import settle
 from dico_pipelines.local.specification import Specification, parse_arguments, read_specification
+from dico_pipelines.presets import settle
 
 PLACES = ("dataset", "images", "pictures", "destination", "store", "registry")
 """Parameters that name a place, which pods must reach."""

@@ -17,8 +17,6 @@ from typing import Any, NoReturn
 
 import dico
 from dico.errors import DicoError, TryAgainError, UsageError
-from dico.presets.config import resolve
-from dico.presets.plugins import check_plugins
 from dico.process.progress import format_seconds
 from dico.process.provenance import code_digest
 from dico.process.signals import on_sigterm
@@ -29,8 +27,8 @@ from dico_pipelines.local.containers import RUN_ARGUMENTS, Containers, find_engi
 from dico_pipelines.local.run_folder import RunFolder, new_name
 from dico_pipelines.local.screen import WIDTH_OF_LOGS, Screen
 from dico_pipelines.local.specification import Specification, parse_arguments, read_specification
-from dico_pipelines.presets import settle
 from dico_pipelines.local.subprocesses import Step, environment, steps_as_processes
+from dico_pipelines.presets import settle
 
 _EXIT_CODES = {2, 65, 70, 74, 75, 77, 130}
 
@@ -88,6 +86,9 @@ def prepare(values: dict[str, Any], runs: Path, containers: bool = False) -> dic
     """
     prepared = settle(values)
     if "preset" in prepared and not containers:
+        from dico.presets.config import resolve
+        from dico.presets.plugins import check_plugins
+
         check_plugins(resolve(prepared["preset"], prepared.get("overrides", "")))
     for key in ("dataset", "images", "pictures", "destination"):
         if prepared.get(key):
