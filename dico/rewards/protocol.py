@@ -25,6 +25,10 @@ def _no_images() -> "list[Image.Image]":
     raise DataError("reward: looks at images, and none were given")
 
 
+def _no_tokens() -> Tensor:
+    raise DataError("reward: looks at image tokens, and none were given")
+
+
 @dataclass(frozen=True)
 class RewardBatch:
     """K candidates of each of B images; what costs time is made only when it is asked for."""
@@ -46,6 +50,9 @@ class RewardBatch:
 
     images: "Callable[[], list[Image.Image]]" = _no_images
     """Reads and decodes the images, RGB."""
+
+    image_tokens: Callable[[], Tensor] = _no_tokens
+    """Reads the stored image tokens (B, P, F), float32."""
 
     @property
     def num_candidates(self) -> int:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from dico.data.manifest import Record
 from dico.errors import DataError
-from dico.models.captioner import Captioner, CaptionerConfig
+from dico.models.captioner import Captioner
+from dico.models.captioner_config import CaptionerConfig
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig
 from dico.models.generative import GenerativeEvaluator

@@ -240,6 +240,7 @@ class _Step:
             self.data.references(images),
             self.data.keys(images),
             functools.cache(functools.partial(self.data.load_images, images)),
+            functools.cache(functools.partial(self.data.tokens, images)),
         )
 
     def _baseline(self, memory: Tensor, batch: RewardBatch, rewards: Tensor) -> Tensor | None:

@@ -14,7 +14,7 @@ _DIGITS = 8
 
 def for_judge(sha256: str, share: float) -> bool:
     """Whether the picture of this digest is the judge's alone, if ``share`` of all pictures are."""
-    return int(sha256[:_DIGITS], 16) < share * 16**_DIGITS
+    return int(sha256[:_DIGITS], 16) < share * float(16**_DIGITS)
 
 
 def judges_part(records: Sequence[Record], share: float) -> list[Record]:

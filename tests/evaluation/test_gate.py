@@ -202,5 +202,5 @@ def test_decision_is_saved_as_json(tmp_path):
 
 
 def test_limits_are_checked():
-    with pytest.raises(ConfigError, match=r"max_cider_drop: in \[0, 1\], got 2"):
+    with pytest.raises(ConfigError, match=r"max_cider_drop: must be from 0 to 1, got 2"):
         GateConfig(max_cider_drop=2)
