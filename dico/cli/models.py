@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dico.cli.caption import REGISTRY_VARIABLE
+from dico.metrics.catalogue import label_of
 
 if TYPE_CHECKING:
     from dico.registry import Registry, Version
@@ -38,7 +39,8 @@ def list_models(name: Name = "", registry: Uri = DEFAULT) -> None:
     if not names:
         print(f"{opened.uri}: no registered model")
         return
-    rows = [["model", "version", "", "registered", *_SHOWN_SCORES, "dataset", "digest"]]
+    shown = map(label_of, _SHOWN_SCORES)
+    rows = [["model", "version", "", "registered", *shown, "dataset", "digest"]]
     for model in names:
         champion = opened.champion(model)
         for version in opened.versions(model):

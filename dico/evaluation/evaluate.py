@@ -33,6 +33,7 @@ from dico.evaluation.scores import (
     score_text,
     weight_of,
 )
+from dico.evaluation.systems import HUMAN
 from dico.facts import Scene, Vocabulary
 from dico.metrics import (
     PreparedReferences,
@@ -50,7 +51,6 @@ from dico.ranges import NonNegativeInt, Range, Ranged
 from dico.storage import atomic_write
 
 __all__ = [
-    "HUMAN",
     "PROMPT",
     "Evaluation",
     "EvaluationConfig",
@@ -60,7 +60,6 @@ __all__ = [
 
 T = TypeVar("T")
 FORMAT = 1
-HUMAN = "human"
 METRICS_FILE = "metrics.json"
 PER_IMAGE_FILE = "per_image.parquet"
 

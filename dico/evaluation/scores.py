@@ -129,8 +129,9 @@ def score_text(
     scored = SystemScores(captions, grouped, texts)
     scored.add_counts(bleu_statistics(prepared, references).table(), _bleu_scores)
     scored.add("rouge_l", rouge_l(prepared, references))
-    scored.add("cider", cider(prepared, references))
-    scored.add("cider_d", cider(prepared, references))
+    consensus = cider(prepared, references)  # CIDEr-D; what coco-caption calls CIDEr is the same
+    scored.add("cider", consensus)
+    scored.add("cider_d", consensus)
     for n in range(1, 5):
         scored.add(f"rep_{n}", rep_n(texts, n))
     for n in range(1, 5):

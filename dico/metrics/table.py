@@ -3,17 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-LOWER_IS_BETTER = frozenset(
-    [f"rep_{n}{form}" for n in range(1, 5) for form in ("", "_share")]
-    + ["bad_endings", "chair_i", "chair_s", "self_bleu"]
-)
-_ERRORS = "wrong_"
+from dico.metrics.catalogue import verdict_of
+
 _GAP = "  "
-
-
-def lower_is_better(key: str) -> bool:
-    """Whether a lower score is the better one; errors of any kind of statement are such."""
-    return key in LOWER_IS_BETTER or key.startswith(_ERRORS)
 
 
 def render_table(metrics: Mapping[str, Any]) -> str:
@@ -51,9 +43,7 @@ def _differences(metrics: Mapping[str, Any]) -> list[str]:
             continue
         rows = [[pair, "difference", "interval", "p", ""]]
         for key, d in own.items():
-            real = d["low"] > 0 or d["high"] < 0
-            better = (d["difference"] > 0) != lower_is_better(key)
-            verdict = ("better" if better else "worse") if real and key != "num_words" else ""
+            verdict = verdict_of(key, d["low"], d["high"]).replace("even", "")
             bounds = f"[{_number(d['low'])}, {_number(d['high'])}]"
             p_value = f"{d['p_value']:.3f}"
             rows.append([key, f"{d['difference']:+.4f}", bounds, p_value, verdict])

@@ -7,10 +7,9 @@ that the gate judged; nothing is written by hand.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_KEYS = (
-    "pac_score", "ref_pac_score", "clip_score", "cider", "bleu_4", "rouge_l", "meteor",
-    "recall_at_1", "rep_2_share", "bad_endings", "num_words",
-)  # fmt: skip
+from dico.evaluation.systems import label_of_system
+from dico.metrics.catalogue import summary_of
+
 _LIMITS = """## Use and limits
 
 Made to caption pictures like those it was trained on. It was tuned to score well by the evaluator
@@ -61,9 +60,9 @@ def model_card(
 
 def _scores(metrics: Mapping[str, Any]) -> str:
     systems = metrics["systems"]
-    keys = [key for key in _KEYS if any(key in own for own in systems.values())]
-    rows = [[key, *(_score(metrics, system, key) for system in systems)] for key in keys]
-    return _table(["metric", *systems], rows)
+    shown = summary_of({key for own in systems.values() for key in own})
+    rows = [[m.label, *(_score(metrics, system, m.key) for system in systems)] for m in shown]
+    return _table(["metric", *map(label_of_system, systems)], rows)
 
 
 def _score(metrics: Mapping[str, Any], system: str, key: str) -> str:

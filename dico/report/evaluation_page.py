@@ -15,22 +15,14 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from dico.evaluation.evaluate import HUMAN, Evaluation
-from dico.metrics.table import lower_is_better
+from dico.evaluation.evaluate import Evaluation
+from dico.evaluation.systems import HUMAN
+from dico.metrics.catalogue import label_of, metric_of, verdict_of
 from dico.storage import atomic_write
 
 _TEMPLATE = "evaluation_page.html"
 _MAIN_KEYS = ("ref_pac_score", "pac_score", "ref_clip_score", "clip_score", "cider")
 _CHART_KEYS = ("pac_score", "clip_score", "cider", "bleu_4", "rouge_l", "meteor", "num_words")
-_LABELS = {
-    "rouge_l": "ROUGE-L", "cider": "CIDEr", "cider_d": "CIDEr-D", "meteor": "METEOR",
-    "spice": "SPICE", "bert_score": "BERTScore", "clip_score": "CLIP-S", "pac_score": "PAC-S",
-    "ref_clip_score": "RefCLIP-S", "ref_pac_score": "RefPAC-S", "mrr": "MRR",
-    "num_words": "Words", "vocabulary_size": "Vocabulary", "chair_i": "CHAIR-i",
-    "chair_s": "CHAIR-s", "chair_recall": "CHAIR recall", "self_bleu": "Self-BLEU",
-    "facts_precision": "True statements", "facts_recall": "Facts named", "wholly_true": "Wholly true",
-}  # fmt: skip
-_NUMBERED = {"bleu": "BLEU-{}", "rep": "Rep-{}", "recall": "R@{}", "div": "Div-{}"}
 _NUM_SHOWN = 6
 _NUM_BINS = 24
 _THUMBNAIL_PX = 240
@@ -111,18 +103,6 @@ def write_page(
         temporary.write_text(html, encoding="utf-8")
 
 
-def label_of(key: str) -> str:
-    """A metric's name as people write it."""
-    if key in _LABELS:
-        return _LABELS[key]
-    first, *rest = key.split("_")
-    number = next((word for word in rest if word.isdigit()), "")
-    if number:
-        share = ", share" if "share" in rest else ""
-        return _NUMBERED.get(first, f"{first.capitalize()}-{{}}").format(number) + share
-    return " ".join([first.capitalize(), *rest])
-
-
 class _Page:
     """What the template asks for."""
 
@@ -154,7 +134,7 @@ class _Page:
                     f"{d['difference']:+.4f}",
                     f"[{d['low']:+.4f}, {d['high']:+.4f}]",
                     f"{d['p_value']:.3f}",
-                    _verdict(key, d["difference"]),
+                    verdict_of(key, d["low"], d["high"]).replace("even", ""),
                 )
                 for key, d in real.items()
             ]
@@ -227,16 +207,7 @@ class _Page:
 
 
 def _arrow(key: str) -> str:
-    if key in ("num_words", "vocabulary_size"):
-        return ""
-    return "↓" if lower_is_better(key) else "↑"
-
-
-def _verdict(key: str, difference: float) -> str:
-    arrow = _arrow(key)
-    if not arrow:
-        return ""
-    return "better" if (difference > 0) == (arrow == "↑") else "worse"
+    return {True: "↑", False: "↓", None: ""}[metric_of(key).higher_is_better]
 
 
 def _spread(values: Sequence[np.ndarray[Any, np.dtype[np.float64]]]) -> Markup:

@@ -12,21 +12,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from dico.data.manifest import iter_manifest
 from dico.data.toy import is_toy_dataset
 from dico.errors import DataError
+from dico.evaluation.systems import BASELINE, CANDIDATE, SYSTEM_LABELS
+from dico.metrics.catalogue import label_of
 from dico.process.progress import format_seconds
 from dico.report.histories import EVALUATOR_CHARTS, FINETUNE_CHARTS, XE_CHARTS, read_stage
 from dico.report.pictures import select_pictures
-from dico.report.summary import (
-    BASELINE,
-    CANDIDATE,
-    SYSTEM_LABELS,
-    MetricTable,
-    read_metrics,
-    tabulate,
-)
+from dico.report.summary import MetricTable, read_metrics, tabulate
 from dico.storage import atomic_write
 
 _TILES = ("wholly_true", "pac_score", "cider", "recall_at_1", "rep_2")
-_SHOWN_SCORES = (("pac_score", "PAC-S"), ("cider", "CIDEr"))
+_SHOWN_SCORES = ("pac_score", "cider")
 _FIELD_LABELS = {
     "preset": "Preset",
     "overrides": "Overrides",
@@ -100,7 +95,7 @@ def write_report(
             ],
             pictures=select_pictures(evaluation, manifest, "pac_score"),
             num_pictures=metrics["num_images"],
-            shown_scores=_SHOWN_SCORES,
+            shown_scores=[(key, label_of(key)) for key in _SHOWN_SCORES],
             labels=SYSTEM_LABELS,
             facts=_facts(lineage, manifest),
         )

@@ -11,8 +11,8 @@ from PIL import Image
 
 from dico.data.manifest import Record, read_manifest
 from dico.errors import DataError
+from dico.evaluation.systems import BASELINE, CANDIDATE, CHAMPION
 from dico.images.load import load_image
-from dico.report.summary import BASELINE, CANDIDATE, CHAMPION
 
 THUMBNAIL_PX = 288
 SMALL_PX = 128

@@ -8,51 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import DataError
+from dico.evaluation.systems import BASELINE, CANDIDATE, CHAMPION, SYSTEM_LABELS, label_of_system
+from dico.metrics.catalogue import Metric, summary_of, verdict_of
 
-CANDIDATE, BASELINE, CHAMPION, HUMAN = "dico", "xe", "champion", "human"
-_ERRORS = "wrong_"
 _EVALUATOR_SCORES = {"clip": "CLIP-S", "pac": "PAC-S"}
-SYSTEM_LABELS = {HUMAN: "Human", BASELINE: "XE", CANDIDATE: "DiCO", CHAMPION: "Champion"}
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """How one metric is shown."""
-
-    key: str
-    """Its key in metrics.json."""
-
-    label: str
-    """Its name in tables."""
-
-    explanation: str
-    """What it says, in a few words."""
-
-    higher_is_better: bool | None = True
-    """None where neither direction is better."""
-
-    digits: int = 3
-    """Decimals shown."""
-
-
-METRICS = (
-    Metric("wholly_true", "Wholly true", "captions that state nothing false, by the scene's facts"),
-    Metric("facts_precision", "True statements", "statements that are true of the scene"),
-    Metric("facts_recall", "Facts named", "facts of the scene that the caption names"),
-    Metric(
-        "pac_score", "PAC-S", "picture against caption, by the evaluator trained on this domain"
-    ),
-    Metric("ref_pac_score", "RefPAC-S", "PAC-S and closeness to the human captions"),
-    Metric("clip_score", "CLIP-S", "picture against caption, by CLIP before tuning"),
-    Metric("cider", "CIDEr", "n-grams shared with the human captions, rare ones counting more"),
-    Metric("bleu_4", "BLEU-4", "runs of four words shared with a human caption"),
-    Metric("meteor", "METEOR", "words matched with a human caption, up to stems and synonyms"),
-    Metric("rouge_l", "ROUGE-L", "longest common subsequence with a human caption"),
-    Metric("recall_at_1", "R@1", "how often the caption finds its own picture first"),
-    Metric("rep_2", "Rep-2", "repeated bigrams per caption", higher_is_better=False),
-    Metric("bad_endings", "Bad endings", "share of captions broken off at the end", False),
-    Metric("num_words", "Words", "words per caption", higher_is_better=None, digits=1),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,26 +91,15 @@ def tabulate(metrics: Mapping[str, Any]) -> MetricTable:
         for other in (BASELINE, CHAMPION)
         if f"{CANDIDATE} - {other}" in metrics["differences"]
     ]
+    keys = {key for name in systems for key in metrics["systems"][name]}
     rows = []
-    for metric in (*METRICS, *_errors(metrics)):
-        if not any(metric.key in metrics["systems"][name] for name in systems):
-            continue
+    for metric in summary_of(keys):
         cells = [_score(metrics, name, metric) for name in systems]
         cells += [_difference(metrics, f"{one} - {other}", metric) for one, other in pairs]
         rows.append(Row(metric, tuple(cells)))
-    columns = [SYSTEM_LABELS.get(name, name) for name in systems]
+    columns = [label_of_system(name) for name in systems]
     columns += [f"{SYSTEM_LABELS[one]} − {SYSTEM_LABELS[other]}" for one, other in pairs]
     return MetricTable(tuple(columns), tuple(rows), _notes(metrics))
-
-
-def _errors(metrics: Mapping[str, Any]) -> list[Metric]:
-    """The share of false statements by kind; which kinds there are, the dataset's facts say."""
-    keys = dict.fromkeys(key for own in metrics["systems"].values() for key in own)
-    kinds = [key.removeprefix(_ERRORS) for key in keys if key.startswith(_ERRORS)]
-    return [
-        Metric(f"{_ERRORS}{kind}", f"Wrong {kind}", f"statements of {kind} that are false", False)
-        for kind in kinds
-    ]
 
 
 def _score(metrics: Mapping[str, Any], system: str, metric: Metric) -> Cell:
@@ -168,11 +116,8 @@ def _difference(metrics: Mapping[str, Any], pair: str, metric: Metric) -> Cell:
     if found is None:
         return Cell("–")
     digits, low, high = metric.digits, found["low"], found["high"]
-    verdict = "even"
-    if metric.higher_is_better is not None and not low <= 0 <= high:
-        verdict = "better" if (low > 0) == metric.higher_is_better else "worse"
     interval = f"[{low:+.{digits}f}, {high:+.{digits}f}]"
-    return Cell(f"{found['difference']:+.{digits}f}", interval, verdict)
+    return Cell(f"{found['difference']:+.{digits}f}", interval, verdict_of(metric.key, low, high))
 
 
 def _notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def test_list(registry, capsys):
     lines = out.splitlines()
     assert code == 0
     assert lines[0].split() == [
-        *("model", "version", "registered", "pac_score", "cider", "recall_at_1"),
+        *("model", "version", "registered", "PAC-S", "CIDEr", "R@1"),
         *("dataset", "digest"),
     ]
     assert [line.split()[:3] for line in lines[2:3]] == [["toy", "2", "*"]]

@@ -7,7 +7,8 @@ from dico.errors import DataError
 from dico.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate
 from dico.evaluation.files import read_captions, read_references
 from dico.metrics import bleu, cider
-from dico.report.evaluation_page import label_of, write_page
+from dico.metrics.catalogue import label_of
+from dico.report.evaluation_page import write_page
 
 SUBJECTS = ["a dog", "two cats", "the red bus", "a man in a hat", "some birds", "an old boat"]
 ENDS = ["runs on the beach", "near a tall tree", "in the rain", "under a bridge", "at night"]

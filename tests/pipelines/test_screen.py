@@ -5,14 +5,15 @@ import io
 import pytest
 from rich.console import Console
 
-from dico.report.summary import METRICS, Cell, MetricTable, Row
+from dico.metrics.catalogue import metric_of
+from dico.report.summary import Cell, MetricTable, Row
 from dico_pipelines.local.screen import Screen
 
 TABLE = MetricTable(
     columns=("XE", "DiCO", "DiCO − XE"),
     rows=(
         Row(
-            METRICS[0],
+            metric_of("pac_score"),
             (
                 Cell("1.190", "[1.150, 1.230]"),
                 Cell("1.470", "[1.430, 1.510]"),

@@ -19,9 +19,9 @@ def test_card_has_scores_lineage_and_licences():
     )
     assert card.startswith("# toy\n")
     assert "**Passed the quality gate**: no champion yet." in card
-    assert "| metric | dico | xe |" in card
-    assert "| cider | 1.5000 [1.2500, 1.7500] | 1.2500 |" in card
-    assert "| pac_score | 1.2500 |  |" in card
+    assert "| metric | DiCO | XE |" in card
+    assert "| CIDEr | 1.5000 [1.2500, 1.7500] | 1.2500 |" in card
+    assert "| PAC-S | 1.2500 |  |" in card
     assert "| dataset | a\\|b.json |" in card
     assert "| fingerprint | f00d |" in card
     assert "<script" not in card
