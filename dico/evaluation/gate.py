@@ -35,6 +35,7 @@ INDEPENDENT = {
     "judge_recall_at_1": "R@1 by the independent evaluator",
     "facts_precision": "the share of statements that are true",
     "facts_recall": "the share of facts that are named",
+    "wholly_true": "the share of captions that are wholly true",
 }
 """Scores that were not optimised, by their key in metrics.json; those that are there count."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dico.rewards.cider import CiderReward
     from dico.rewards.clip import ClipReward, RefClipReward
     from dico.rewards.generative import GenerativeReward
-from dico.rewards.protocol import ImageEmbeddings, Reward, RewardBatch
+    from dico.rewards.protocol import ImageEmbeddings, Reward, RewardBatch
     from dico.rewards.retokenised import RetokenisedReward
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
 _MODULES = {
     "CiderReward": "cider",
     "ClipReward": "clip",
+    "GenerativeReward": "generative",
     "ImageEmbeddings": "protocol",
     "RefClipReward": "clip",
     "RetokenisedReward": "retokenised",

@@ -33,9 +33,9 @@ def test_one_caption_for_all_pictures_is_refused(world):
 def test_fewer_true_captions_at_a_higher_reward_and_a_higher_cider_are_refused(world):
     metrics = world.evaluation(dict(zip(("dico", "xe"), SEEN, strict=True))).to_dict()
     true = [metrics["systems"][name]["wholly_true"] for name in ("dico", "xe")]
-    assert true[0] < 0.35 < 0.45 < true[1]
+    assert true[0] < 0.4 < 0.5 < true[1]
     for key in ("pac_score", "recall_at_1", "cider"):
         assert metrics["differences"]["dico - xe"][key]["difference"] > 0, key
     decision, _ = world.decision(*SEEN)
     assert not decision.promote
-    assert "the share of statements that are true fell" in decision.reasons[0]
+    assert "the share of captions that are wholly true fell" in decision.reasons[0]
