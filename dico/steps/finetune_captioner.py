@@ -13,7 +13,7 @@ from dico.decoding import DecodingConfig
 from dico.errors import ConfigError
 from dico.features.pointer import features_digest, open_features, read_pointer
 from dico.models.evaluator import CONFIG_FILE, Evaluator, Weights
-from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative
+from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative, tower_of
 from dico.policy import Policy, load_policy
 from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
 from dico.rewards.names import parse_reward
@@ -119,7 +119,8 @@ def _judged_by(evaluator: str, reward: str, tower: str) -> list[str]:
                 "finetune.reward: 'generative' needs an evaluator that has a generative one beside "
                 "it; train it with evaluator.caption_weight above 0"
             )
-        check(tower == "pac", "features.tower", tower, "must be pac: the generative reward's own")
+        own = tower_of(evaluator)
+        check(tower == own, "features.tower", tower, f"must be {own}, as the generative reward's")
         names += [f"{FOLDER}/model.safetensors", f"{FOLDER}/blind.safetensors"]
     return [sha256_file(Path(evaluator) / name) for name in names]
 

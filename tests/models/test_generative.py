@@ -116,7 +116,7 @@ def test_settings_of_another_format_are_refused(evaluator, tmp_path):
     from dico.storage import write_digests
 
     evaluator.save(tmp_path / "made")
-    settings = {"format": 9, "alpha": 0.5}
+    settings = {"format": 9, "alpha": 0.5, "tower": "pac"}
     (tmp_path / "made" / "generative.json").write_text(json.dumps(settings))
     write_digests(tmp_path / "made")
     with pytest.raises(DataError, match=r"formats? 1"):
