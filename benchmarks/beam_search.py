@@ -20,7 +20,7 @@ from measure import alternate, gemm_peak_flops, has_bfloat16, table, write
 from dico.decoding import Candidates, DecodingConfig, beam_search
 from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.torchvision_compat import ensure_torchvision_imports
-from dico.models.weights.huggingface import captioner_to_huggingface, huggingface_config
+from dico.weights.huggingface import captioner_to_huggingface, huggingface_config
 
 SIZES = CaptionerConfig()
 NUM_IMAGE_TOKENS = 257

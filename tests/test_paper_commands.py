@@ -12,7 +12,6 @@ import pytest
 from typer.main import get_command
 
 from dico.cli import build_app
-from dico.models.weights.__main__ import main as import_weights
 
 PAGE = (Path(__file__).parents[1] / "docs" / "paper.md").read_text(encoding="utf-8")
 
@@ -31,7 +30,7 @@ def starting(*words: str) -> list[list[str]]:
 
 
 def test_every_command_is_of_a_kind_that_is_looked_at():
-    known = [*starting("dico"), *starting("python", "-m"), *starting("python", "-c")]
+    known = [*starting("dico"), *starting("python", "-c")]
     assert sorted(known) == sorted(commands())
     assert len(known) > 10
 
@@ -43,15 +42,6 @@ def test_verbs_take_their_options(command):
     while isinstance(parser, click.Group):
         _, parser, rest = parser.resolve_command(context, rest)
     parser.make_context("dico", list(rest))
-
-
-@pytest.mark.parametrize("command", starting("python", "-m"), ids=" ".join)
-def test_imports_take_their_options(command, monkeypatch, tmp_path, capsys):
-    assert command[2] == "dico.models.weights"
-    monkeypatch.chdir(tmp_path)  # where none of the files is
-    named = [word.replace(":", "-nowhere:") for word in command[3:]]  # nor any of the names
-    assert import_weights(named) in (2, 65)
-    assert re.search("no such file|knows no model", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("command", starting("python", "-c"), ids=lambda command: command[2])

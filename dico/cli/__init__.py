@@ -27,6 +27,7 @@ VERBS = {
     "evaluate": ("dico.cli.evaluate", "Score captions against references."),
     "toy": ("dico.cli.toy", "Write the small world as a dataset to look at or to train on."),
     "serve": ("dico.cli.serve", "Caption pictures over HTTP with a registered model."),
+    "weights": ("dico.cli.weights", "Fetch, pack and list published weights; make evaluators."),
     "models": ("dico.cli.models", "List, show, promote, roll back and verify registered models."),
     "rebuild": ("dico.cli.rebuild", "Train a registered version again, to the same weights."),
     "keys": ("dico.cli.keys", "Make keys, and sign or verify a registered version's folder."),

@@ -58,7 +58,7 @@ class Towers:
         from dico.models.evaluator import Evaluator
 
         clip = Evaluator.load(folder, "clip", device)
-        pac = Evaluator.load(folder, "pac", device)
+        pac = Evaluator.load(folder, "pac", device) if clip.config.tuned else clip
         known = {"clip": clip, "pac": pac}
         tower = known.get(config.tower) or Evaluator.load(folder, config.tower, device)
         return cls(tower, clip, pac)
@@ -66,7 +66,7 @@ class Towers:
 
 def feature_spec(towers: Towers, config: FeaturesConfig) -> FeatureSpec:
     """What a row of the store is: tokens (P, F) of the tower, and both embeddings (E,)."""
-    vision = towers.tower.config.clip.vision_cfg
+    vision = towers.tower.config.clip
     digests = (towers.tower.digest, towers.clip.digest, towers.pac.digest)
     return FeatureSpec(
         tower_digest=" ".join(digests) + (" fast" if config.pictures == "fast" else ""),
@@ -129,9 +129,13 @@ def _features(
 
 def _fast_pixels(data: bytes, uri: str, model: Evaluator) -> Tensor:
     from dico.images.fast_square import fast_square
+    from dico.images.frame import centre_square
 
     config = model.config
-    square = fast_square(data, uri, config.image_size_px, config.interpolation)
+    is_plain = config.frame == centre_square(config.image_size_px, config.interpolation)
+    square = (
+        fast_square(data, uri, config.image_size_px, config.interpolation) if is_plain else None
+    )
     if square is None:
         return model.preprocess(load_image_bytes(data, uri))
     return model.normalise(square)

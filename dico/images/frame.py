@@ -50,12 +50,17 @@ class Frame:
         return round(excess / 2) if self.rounds else excess // 2
 
 
-def centre_square(size_px: int, interpolation: str) -> Frame:
+def centre_square(
+    size_px: int, interpolation: str, shortest_px: int = 0, rounds: bool = True
+) -> Frame:
     """The centre square of ``size_px``: equal to torchvision's Resize and CenterCrop on PIL images.
 
     Args:
         size_px: side of the square.
-        interpolation: bicubic or bilinear.
+        interpolation: bicubic, bilinear or lanczos.
+        shortest_px: what the short side is resized to; 0 for ``size_px``.
+        rounds: see `Frame.rounds`.
     """
     method = Image.Resampling[interpolation.upper()]
-    return Frame(int(method), shortest_px=size_px, crop=(size_px, size_px), rounds=True)
+    shortest = shortest_px or size_px
+    return Frame(int(method), shortest_px=shortest, crop=(size_px, size_px), rounds=rounds)

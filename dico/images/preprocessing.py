@@ -12,12 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from dico.config_schema import check
-from dico.images.frame import Frame
-from dico.ranges import Ranged
+from dico.images.frame import Frame, centre_square
+from dico.ranges import NonNegativeInt, Ranged
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-INTERPOLATIONS = ("bicubic", "bilinear")
+RESIZES = ("shortest", "squash")
+INTERPOLATIONS = ("bicubic", "bilinear", "lanczos")
 
 
 class Preprocessing(Protocol):
@@ -48,7 +49,14 @@ class ClipPixels(Ranged):
     image_std: tuple[float, ...] = CLIP_STD
     """Standard deviation of the three channels, on the 0..1 scale."""
     interpolation: str = "bicubic"
-    """How a picture is resized: bicubic or bilinear."""
+    """How a picture is resized: bicubic, bilinear or lanczos."""
+    resize: str = "shortest"
+    """``shortest``: its short side, keeping proportions, and the middle is cut out; ``squash``: both
+    sides, as SigLIP does."""
+    shortest_px: NonNegativeInt = 0
+    """What the short side is resized to before the cut; 0 for the size of the cut."""
+    rounds: bool = True
+    """Whether the cut's corner is rounded, as by torchvision, or truncated, as by transformers."""
 
     def __post_init__(self) -> None:
         """Checks ranges, and what a picture has three of."""
@@ -59,6 +67,14 @@ class ClipPixels(Ranged):
         check(min(self.image_std) > 0, "image_std", self.image_std, "must be positive")
         known = self.interpolation in INTERPOLATIONS
         check(known, "interpolation", self.interpolation, f"one of {INTERPOLATIONS}")
+        check(self.resize in RESIZES, "resize", self.resize, f"one of {RESIZES}")
+
+    def square(self, size_px: int) -> Frame:
+        """The square of ``size_px`` that is seen of a picture."""
+        if self.resize == "squash":
+            filter_number = int(Image.Resampling[self.interpolation.upper()])
+            return Frame(filter_number, size=(size_px, size_px))
+        return centre_square(size_px, self.interpolation, self.shortest_px, self.rounds)
 
 
 def preprocess(picture: Image.Image, config: Preprocessing) -> Tensor:

@@ -110,6 +110,26 @@ class ClipConfig:
     quick_gelu: bool = False
     """x * sigmoid(1.702 x) for GELU: OpenAI's weights need it."""
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square that it sees, pixels."""
+        return self.vision_cfg.image_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Image tokens P."""
+        return self.vision_cfg.num_tokens
+
+    @property
+    def token_width(self) -> int:
+        """Width of an image token."""
+        return self.vision_cfg.token_width
+
+    @property
+    def context_length(self) -> int:
+        """Longest text, tokens."""
+        return self.text_cfg.context_length
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "ClipConfig":
         """Reads open_clip's JSON.
@@ -184,6 +204,22 @@ class ClipModel(nn.Module):
         """Embeddings (B, E) of length 1, of what `encode_image_tokens` gave."""
         pooled: Tensor = self.visual.pool(tokens)  # type: ignore[operator]
         return F.normalize(pooled, dim=-1)
+
+    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Image tokens (B, P, D) and embeddings (B, E) of length 1, in one pass."""
+        tokens = self.encode_image_tokens(pixels)
+        return tokens, self.embed_image_tokens(tokens)
+
+    def projections(self) -> list[nn.Parameter]:
+        """The last maps into the shared space, which PAC-S trains and nothing else."""
+        visual: Any = self.visual
+        last = getattr(visual, "attnpool", None)
+        image = [visual.proj] if last is None else list(last.c_proj.parameters())
+        return [*image, self.text_projection]
+
+    def drop_vision(self) -> None:
+        """Frees the vision tower, where embeddings of images are stored."""
+        del self.visual
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Embeddings (N, E) of length 1.

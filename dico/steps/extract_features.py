@@ -35,4 +35,4 @@ def extract_features(
     with FeatureWriter.open(uri, spec) as writer:
         extract(read_manifest(manifest), towers, writer, settings)
         digest = writer.close()
-    write_pointer(Path(output_features), uri, digest, settings.tower, towers.pac.tokenizer)
+    write_pointer(Path(output_features), uri, digest, settings.tower, towers.pac.vocabulary)

@@ -87,6 +87,7 @@ def train_evaluator(
     tokenizer = Tokenizer.train(texts, config.vocab_size)
     torch.manual_seed(step_seed(seed, 0, "evaluator"))
     model_config = evaluator_config(config, tokenizer.vocab_size)
+    assert isinstance(model_config.clip, ClipConfig)
     model = ClipModel(model_config.clip).to(device)
     generative = generative_evaluator(config, model_config.clip, tokenizer, device)
     evaluator = Evaluator(model_config, model, tokenizer)
@@ -166,7 +167,8 @@ class _Trainer:
     ) -> None:
         self.train, self.validation = train, validation
         self.evaluator, self.config, self.seed = evaluator, config, seed
-        self.model, self.generative, self.checkpoints = evaluator.model, generative, checkpoints
+        self.model: ClipModel = evaluator.model
+        self.generative, self.checkpoints = generative, checkpoints
         self.trained: nn.Module = self.model
         if generative is not None:
             self.trained = nn.ModuleDict({_DUAL[:-1]: self.model, "generative": generative})
@@ -302,7 +304,7 @@ class _Trainer:
     def _encode(self, captions: Sequence[Sequence[str]]) -> Tensor:
         """Ids (B, K, T) of K captions of each picture."""
         flat = [caption for group in captions for caption in group]
-        tokens = self.evaluator.tokenizer.encode_batch(flat, self.config.context_tokens)
+        tokens: Tensor = self.evaluator.tokenizer.encode_batch(flat, self.config.context_tokens)
         return tokens.view(len(captions), -1, tokens.shape[-1]).to(self.evaluator.device)
 
     def _embed_texts(self, captions: Sequence[Sequence[str]]) -> Tensor:

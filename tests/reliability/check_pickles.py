@@ -17,11 +17,11 @@ from dico.models.captioner import Captioner
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.evaluator import Evaluator
 from dico.models.tokenizer import Tokenizer
-from dico.models.weights.clip import import_clip, load_open_clip
-from dico.models.weights.files import read_tensors
-from dico.models.weights.huggingface import import_dico
 from dico.registry import open_registry
 from dico.storage import write_digests
+from dico.weights.clip import import_clip, load_open_clip
+from dico.weights.files import read_tensors
+from dico.weights.huggingface import import_dico
 from tests.policy.families import git, write_checkpoint
 from tests.reliability.pickles import CONTAINERS, payloads
 from tests.reliability.result import CONTROL, Result

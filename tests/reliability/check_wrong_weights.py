@@ -15,10 +15,10 @@ from dico.errors import DataError, DicoError
 from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.clip import ClipModel
 from dico.models.evaluator import Evaluator, EvaluatorConfig
-from dico.models.weights.clip import import_clip
-from dico.models.weights.huggingface import _names, export_dico, import_dico
 from dico.storage import write_digests
 from dico.training.resilience.state import TrainingState
+from dico.weights.clip import import_clip
+from dico.weights.huggingface import _names, export_dico, import_dico
 from tests.reliability.result import CONTROL, Result
 from tests.serving.tiny import make_version
 from tests.training import tiny

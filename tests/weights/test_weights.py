@@ -7,10 +7,10 @@ import torch
 
 from dico.errors import ConfigError, DataError, StorageError
 from dico.models.clip import ClipConfig
-from dico.models.weights.clip import import_clip, load_open_clip, merge_lora
-from dico.models.weights.files import read_tensors
-from dico.models.weights.huggingface import import_dico
 from dico.storage import sha256_file
+from dico.weights.clip import import_clip, load_open_clip, merge_lora
+from dico.weights.files import read_tensors
+from dico.weights.huggingface import import_dico
 from tests.models.clips import CLIP_DATA, RESNET_DATA, assert_features_alike, filled, rival_clip
 
 

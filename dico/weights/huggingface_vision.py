@@ -4,7 +4,7 @@ from typing import Any
 
 from dico.errors import ConfigError
 from dico.models.clip import ClipConfig
-from dico.models.weights.files import Tensors
+from dico.weights.files import Tensors
 
 _VISION = {
     "visual.class_embedding": "embeddings.class_embedding",

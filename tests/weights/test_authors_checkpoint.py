@@ -11,9 +11,11 @@ from dico.errors import ConfigError, DataError, DigestError
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.clip import ClipConfig, ClipModel
-from dico.models.weights.files import read_tensors
-from dico.models.weights.huggingface import export_dico, import_dico
+from dico.models.tokenizer import Tokenizer
+from dico.weights.files import read_tensors
+from dico.weights.huggingface import export_dico, import_dico
 from tests.models.clips import CLIP_DATA, RESNET_DATA, perturb, rival_clip
+from tests.weights.command import main
 
 SIZES = {"width": 32, "layers": 2, "heads": 4, "vocab_size": 40, "feature_width": 64}
 
@@ -246,11 +248,9 @@ def test_a_config_of_something_else_ends_in_one_line(tmp_path, config):
 
 
 def test_the_import_command_reads_a_checkpoint(tmp_path, capsys, monkeypatch):
-    from dico.models.weights import __main__ as command
-
     checkpoint(tmp_path, rival_captioner(), "pytorch_model.bin")
-    assert command.main(["captioner", str(tmp_path), str(tmp_path / "out")]) == 65
+    assert main(["captioner", tmp_path, tmp_path / "out"]) == 65
     assert "one vocabulary" in capsys.readouterr().err
-    monkeypatch.setattr(command.Tokenizer, "clip", lambda: None)
-    assert command.main(["captioner", str(tmp_path), str(tmp_path / "out")]) == 0
+    monkeypatch.setattr(Tokenizer, "clip", lambda: None)
+    assert main(["captioner", tmp_path, tmp_path / "out"]) == 0
     assert Captioner.load(tmp_path / "out").config.vocab_size == SIZES["vocab_size"]

@@ -11,11 +11,11 @@ from dico.errors import ConfigError
 from dico.images.preprocessing import ClipPixels
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.evaluator import Evaluator
-from dico.models.weights.__main__ import main
-from dico.models.weights.clip import open_clip_pixels
-from dico.models.weights.prepare import ClipSource, prepare_evaluator
 from dico.storage import sha256_file
+from dico.weights.clip import open_clip_pixels
+from dico.weights.prepare import ClipSource, prepare_evaluator
 from tests.models.clips import CLIP_DATA, RESNET_DATA, assert_features_alike, rival_clip
+from tests.weights.command import main
 
 
 def test_an_evaluator_is_made_of_three_files(tmp_path):
@@ -38,7 +38,7 @@ def test_an_evaluator_is_made_of_three_files(tmp_path):
     with pytest.raises(ConfigError, match="one architecture"):
         prepare_evaluator(folder, sources["clip"], sources["tower"])
     with pytest.raises(ConfigError, match="no file"):
-        ClipSource("nowhere.pt").load()
+        ClipSource("nowhere.pt").read()
 
 
 def test_a_resnet_is_a_tower_of_an_evaluator(tmp_path, publish):
@@ -75,16 +75,16 @@ def test_pixels_are_those_that_a_tag_was_trained_on(name, tag, pixels):
     assert open_clip_pixels(name, tag) == ClipPixels(**pixels, interpolation="bicubic")
 
 
-def test_tags_that_squash_pictures_are_refused():
-    with pytest.raises(ConfigError, match=r"ViT-H-14:dfn5b .*'squash'"):
-        open_clip_pixels("ViT-H-14", "dfn5b")
+def test_tags_that_squash_pictures_are_squashed():
+    assert open_clip_pixels("ViT-H-14", "dfn5b").resize == "squash"
 
 
-def prepare(arguments: list[str]) -> int:
-    return main(["evaluator", *map(str, arguments)])
+@pytest.fixture
+def prepare(tmp_path):
+    return lambda arguments: main(["evaluator", *arguments, "--store", tmp_path / "store"])
 
 
-def test_each_set_of_weights_sees_its_own_pixels(tmp_path, publish):
+def test_each_set_of_weights_sees_its_own_pixels(tmp_path, publish, prepare):
     publish("dico-test-tiny", CLIP_DATA, rival_clip(), mean=(0.5,) * 3, std=(0.5,) * 3)
     path = tmp_path / "weights.pt"
     torch.save(rival_clip().state_dict(), path)
@@ -113,7 +113,7 @@ def test_each_set_of_weights_sees_its_own_pixels(tmp_path, publish):
     assert written.keys().isdisjoint({"pac_pixels", "tower_pixels", "tower"})
 
 
-def test_options_of_files_reach_the_file_they_name(tmp_path, capsys):
+def test_options_of_files_reach_the_file_they_name(tmp_path, capsys, prepare):
     plain, quick = tmp_path / "plain.pt", tmp_path / "quick.pt"
     torch.save(rival_clip(CLIP_DATA | {"quick_gelu": False}).state_dict(), plain)
     torch.save(rival_clip(RESNET_DATA).state_dict(), quick)
@@ -128,8 +128,9 @@ def test_options_of_files_reach_the_file_they_name(tmp_path, capsys):
         assert prepare([*files, f"--{kind}-sha256", "0" * 64]) == 65
         assert f"{path}: SHA-256" in capsys.readouterr().err
         assert prepare([*files, f"--{kind}-sha256", sha256_file(path)]) == 0
-    assert prepare([*files, "--clip-gelu"]) == 2
-    assert "one architecture" in capsys.readouterr().err
+    assert prepare([*files, "--clip-gelu"]) == 0  # and PAC weights are what the base is
+    found = [Evaluator.load(tmp_path / "out", w).config.clip for w in ("clip", "pac", "tower")]
+    assert [config.quick_gelu for config in found] == [False, False, True]
     named = [tmp_path / "out", "--clip", "ViT-B-32:openai", "--pac", plain]
     for option in (["--clip-gelu"], ["--clip-sha256", "0" * 64]):
         assert prepare([*named, *option]) == 2

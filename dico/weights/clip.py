@@ -5,8 +5,10 @@ QuickGELU), the vocabulary of settings, which is read off the shapes here, and L
 """
 
 import dataclasses
+import json
 import re
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +16,16 @@ import torch
 from torch import Tensor
 
 from dico.errors import ConfigError, DataError, StorageError
-from dico.images.preprocessing import ClipPixels
+from dico.images.preprocessing import INTERPOLATIONS, RESIZES, ClipPixels
 from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
 from dico.models.fit import require_fit
 from dico.models.torchvision_compat import ensure_torchvision_imports
-from dico.models.weights.files import Tensors, read_tensors
+from dico.weights.clip_names import (
+    clip_from_transformers,
+    is_transformers_clip,
+    with_heads,
+)
+from dico.weights.files import Tensors, read_tensors
 
 HEAD_WIDTH = 64
 _NUM_AXES = {
@@ -43,8 +50,8 @@ def import_clip(
     """A CLIP's settings and float32 weights from a file.
 
     Args:
-        path: an OpenAI archive (ViT-B-32.pt, RN50.pt), a PAC-S or PAC-S++ .pth, or open_clip's
-            open_clip_model.safetensors or .bin.
+        path: an OpenAI archive (ViT-B-32.pt, RN50.pt), a PAC-S or PAC-S++ .pth, open_clip's
+            open_clip_model.safetensors or .bin, or a file or folder in transformers' layout.
         quick_gelu: true for OpenAI's weights and what was tuned from them (PAC-S ViT-B/32, PAC-S++),
             false for OpenCLIP's (PAC-S ViT-L/14, laion2b_s32b_b82k).
         sha256: digest that the file must have.
@@ -53,9 +60,13 @@ def import_clip(
     Raises:
         DataError: not a CLIP of this layout.
     """
-    tensors = merge_lora(read_tensors(path, sha256), mlp_lora)
+    tensors = read_tensors(path, sha256)
+    if is_transformers_clip(tensors):
+        tensors = clip_from_transformers(tensors, str(path))
+    tensors = merge_lora(tensors, mlp_lora)
     config = infer_config(tensors, quick_gelu, str(path))
-    return config, _fitted(tensors, config, str(path))
+    config = with_heads(config, _transformers_config(Path(path)))
+    return config, fitted(tensors, config, str(path))
 
 
 def load_open_clip(name: str, pretrained: str, sha256: str = "") -> tuple[ClipConfig, Tensors]:
@@ -81,7 +92,7 @@ def load_open_clip(name: str, pretrained: str, sha256: str = "") -> tuple[ClipCo
     config = ClipConfig.from_dict(data)
     tag = open_clip.get_pretrained_cfg(name, pretrained)
     if not tag and Path(pretrained).is_file():
-        return config, _fitted(read_tensors(pretrained, sha256), config, pretrained)
+        return config, fitted(read_tensors(pretrained, sha256), config, pretrained)
     if not tag:
         known = ", ".join(open_clip.list_pretrained_tags_by_model(name))
         raise ConfigError(f"weights: {name} has no {pretrained!r}; known are {known}")
@@ -105,14 +116,28 @@ def open_clip_pixels(name: str, pretrained: str) -> ClipPixels | None:
         ConfigError: they are made in a way that is not built here.
     """
     tag = _open_clip().get_pretrained_cfg(name, pretrained)
-    if not tag:
-        return None
-    if tag["resize_mode"] != "shortest":
+    return pixels_of_open_clip(tag, f"{name}:{pretrained}") if tag else None
+
+
+def pixels_of_open_clip(told: Mapping[str, Any], where: str) -> ClipPixels:
+    """Pixels of a tag, or of ``preprocess_cfg`` in open_clip_config.json.
+
+    Raises:
+        ConfigError: they are made in a way that is not built here.
+    """
+    mode, interpolation = told.get("resize_mode", "shortest"), told.get("interpolation", "bicubic")
+    if mode not in RESIZES or interpolation not in INTERPOLATIONS:
         raise ConfigError(
-            f"weights: {name}:{pretrained} sees pictures resized by {tag['resize_mode']!r}, and "
-            "here the short side is; choose another tag"
+            f"weights: {where} sees pictures resized by {mode!r}, {interpolation!r}; built are "
+            f"{', '.join(RESIZES)} and {', '.join(INTERPOLATIONS)}; choose other weights"
         )
-    return ClipPixels(tuple(tag["mean"]), tuple(tag["std"]), tag["interpolation"])
+    default = ClipPixels()
+    return ClipPixels(
+        tuple(told.get("mean") or default.image_mean),
+        tuple(told.get("std") or default.image_std),
+        interpolation,
+        resize=mode,
+    )
 
 
 def _open_clip() -> Any:
@@ -122,7 +147,7 @@ def _open_clip() -> Any:
     return open_clip
 
 
-def _fitted(tensors: Tensors, config: ClipConfig, where: str) -> Tensors:
+def fitted(tensors: Tensors, config: ClipConfig, where: str) -> Tensors:
     """The weights of ``config`` out of a file's, in float32 and in the model's order.
 
     Raises:
@@ -133,6 +158,18 @@ def _fitted(tensors: Tensors, config: ClipConfig, where: str) -> Tensors:
         expected = ClipModel(config).state_dict()
     require_fit(expected, kept, where)
     return {name: kept[name] for name in expected}
+
+
+def _transformers_config(path: Path) -> dict[str, Any]:
+    """Transformers' config.json in the folder of the weights; empty where there is none."""
+    file = (path if path.is_dir() else path.parent) / "config.json"
+    if not file.is_file():
+        return {}
+    try:
+        data: dict[str, Any] = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{file}: not a config: {error}") from None
+    return data if data.get("model_type") == "clip" else {}
 
 
 def _float32(tensors: Tensors) -> Tensors:
@@ -169,6 +206,7 @@ def infer_config(tensors: Tensors, quick_gelu: bool, where: str) -> ClipConfig:
             width=width,
             heads=max(width // HEAD_WIDTH, 1),
             layers=_count(tensors, r"transformer\.resblocks\.(\d+)\."),
+            mlp_ratio=_mlp_ratio(tensors, "transformer", width),
         )
         return ClipConfig(tensors["text_projection"].shape[1], vision, text, quick_gelu)
     except KeyError as error:
@@ -191,8 +229,13 @@ def _vision_config(tensors: Tensors) -> VisionConfig:
         layers=_count(tensors, r"visual\.transformer\.resblocks\.(\d+)\."),
         width=width,
         head_width=min(HEAD_WIDTH, width),
+        mlp_ratio=_mlp_ratio(tensors, "visual.transformer", width),
         patch_size=patch,
     )
+
+
+def _mlp_ratio(tensors: Tensors, tower: str, width: int) -> float:
+    return float(tensors[f"{tower}.resblocks.0.mlp.c_fc.weight"].shape[0] / width)
 
 
 def _grid_side(positions: Tensor) -> int:

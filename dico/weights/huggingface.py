@@ -23,10 +23,10 @@ from dico.models.captioner_config import CaptionerConfig
 from dico.models.clip import ClipConfig
 from dico.models.fit import require_fit
 from dico.models.tokenizer import Tokenizer
-from dico.models.weights.files import Tensors, read_tensors
-from dico.models.weights.huggingface_vision import clip_vision_config, vision_to_huggingface
 from dico.storage import verify_digests, write_digests
 from dico.storage.digests import DIGESTS
+from dico.weights.files import Tensors, read_tensors
+from dico.weights.huggingface_vision import clip_vision_config, vision_to_huggingface
 
 BERT_VOCAB_SIZE = 30522
 _UNUSED = re.compile(

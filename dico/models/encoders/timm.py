@@ -1,0 +1,48 @@
+"""Vision towers of timm: any of its backbones feeds a captioner with its last feature map."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dico.errors import ConfigError
+from dico.models.torchvision_compat import ensure_torchvision_imports
+
+
+class TimmTower(nn.Module):
+    """A backbone without its classifier; image tokens are its last feature map."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.model.forward_features(pixels)
+        pooled = self.model.forward_head(features, pre_logits=True)
+        if features.dim() == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
+            features = features.permute(0, 3, 1, 2)
+        tokens = features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
+        return tokens, F.normalize(pooled, dim=-1)
+
+
+def build(settings: Mapping[str, Any]) -> TimmTower:
+    """The tower of ``settings``: ``architecture`` and ``model_args`` as in timm's config.json.
+
+    Raises:
+        ConfigError: timm has no such backbone.
+    """
+    ensure_torchvision_imports()
+    import timm
+
+    try:
+        model = timm.create_model(
+            settings["architecture"],
+            pretrained=False,
+            num_classes=0,
+            **settings.get("model_args", {}),
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"encoder: timm cannot build it: {reason}") from None
+    return TimmTower(model)

@@ -1,1 +1,0 @@
-"""Self-contained HTML pages: one base template and style, thumbnails as data URIs."""

@@ -1,0 +1,44 @@
+"""A Hub of this machine, and models that open_clip knows by name there."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.hub_server import HubServer
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch) -> Iterator[HubServer]:
+    """The only Hub that this process asks; what it fetches stays in the test's folder."""
+    with HubServer() as server:
+        for name, value in server.environment(tmp_path / "hf-home").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf-home"))
+        for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+            monkeypatch.delenv(name, raising=False)
+        yield server
+
+
+@pytest.fixture
+def publish(tmp_path, monkeypatch, hub):
+    """Makes a model known to open_clip by a name, and its weights on the Hub by the tag ``own``."""
+    import open_clip
+    from open_clip.pretrained import _PRETRAINED
+
+    def make(name: str, data, model: torch.nn.Module, **facts) -> None:
+        folder = tmp_path / "published" / name
+        folder.mkdir(parents=True)
+        (folder / f"{name}.json").write_text(json.dumps(data))
+        open_clip.add_model_config(folder / f"{name}.json")
+        torch.save(model.state_dict(), tmp_path / f"{name}.pt")
+        tensors = {key: value.clone().contiguous() for key, value in model.state_dict().items()}
+        save_file(tensors, folder / "open_clip_model.safetensors")
+        hub.push(f"acme/{name}", folder, licence="mit")
+        usual = open_clip.get_pretrained_cfg("ViT-B-32", "openai")
+        told = usual | {"file": str(tmp_path / f"{name}.pt"), "hf_hub": f"acme/{name}/"} | facts
+        monkeypatch.setitem(_PRETRAINED, name, {"own": told})
+
+    return make
