@@ -1,25 +1,31 @@
 """DiCO beside SCST: which training stays whole when it is pushed?
 
 From one pre-trained captioner, with one evaluator as the reward, on the same pictures in the same
-order: DiCO and SCST (mean baseline over beam candidates, mean and greedy baseline over samples) at
-several learning rates. Reports PAC-S, CIDEr, repeated bigrams, bad endings and length on the test
-split over the steps, as they are, also where SCST does not fail.
+order: DiCO, DiCO anchored on the winner's own log-probability, and SCST (mean baseline over beam
+candidates, mean and greedy baseline over samples) at several learning rates. Reports PAC-S, CIDEr,
+how true captions are where the dataset brings facts, repeated bigrams, bad endings and length on the
+test split over the steps, as they are, also where SCST does not fail.
 
-    python benchmarks/stability.py runs/NAME
+    python benchmarks/stability.py runs/SEED1 runs/SEED2 runs/SEED3
 
-reads a finished run of ``dico run`` and writes benchmarks/results/stability.{json,md,png}.
+reads finished runs of ``dico run`` that differ by their seed alone (with ``toy.seed=1``, so that the
+dataset is one) and writes benchmarks/results/stability.{json,md,png}: the mean over the runs, and
+from the lowest to the highest of them.
 """
 
 import argparse
 import json
+import statistics
 import tempfile
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from dico.data.manifest import Record, read_manifest
+from dico.data.manifest import Record, read_manifest, read_scenes
 from dico.decoding import DecodingConfig
 from dico.features.pointer import open_features
 from dico.features.store import FeatureStore
@@ -37,6 +43,7 @@ from dico.training.validation import Validator
 
 METHODS = {
     "DiCO": {"method": "dico"},
+    "DiCO, anchored": {"method": "dico", "anchor": 1.0},
     "SCST, beams, mean": {"method": "scst", "candidates": "beam", "baseline": "mean"},
     "SCST, samples, mean": {"method": "scst", "candidates": "sample", "baseline": "mean"},
     "SCST, samples, greedy": {"method": "scst", "candidates": "sample", "baseline": "greedy"},
@@ -44,6 +51,9 @@ METHODS = {
 SHOWN = {
     "pac_score": "PAC-S",
     "cider": "CIDEr",
+    "facts_precision": "true statements",
+    "facts_recall": "facts named",
+    "wholly_true": "wholly true",
     "rep_2": "repeated bigrams a caption",
     "bad_endings": "share of bad endings",
     "num_words": "words a caption",
@@ -51,7 +61,9 @@ SHOWN = {
 Row = dict[str, float]
 
 
-def train(run: Path, stored: FeatureStore, options: dict[str, object]) -> tuple[list[Row], str]:
+def train(
+    run: Path, stored: FeatureStore, options: dict[str, object], seed: int
+) -> tuple[list[Row], str]:
     """Validation scores on the test split over the steps of one training, and a last caption."""
     captioner = Captioner.load(run / "models" / "xe")
     judge = Evaluator.load(run / "models" / "evaluator", "pac")
@@ -61,7 +73,8 @@ def train(run: Path, stored: FeatureStore, options: dict[str, object]) -> tuple[
     data = CaptioningData(
         read_manifest(run / "manifest.parquet", "train"), stored, torch.device("cpu")
     )
-    validator = Validator(test, stored, decoding, judge)
+    scenes = read_scenes(run / "manifest.parquet", "test")
+    validator = Validator(test, stored, decoding, judge, *scenes)
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Checkpoints(open_store(folder), "stability")
         state = finetune(
@@ -71,13 +84,14 @@ def train(run: Path, stored: FeatureStore, options: dict[str, object]) -> tuple[
             validator,
             config,
             decoding,
-            1,
+            seed,
             checkpoints,
             World(),
             keep_best=False,
         )
     rows = [
-        {"step": row["step"], **{key: row[f"validation_{key}"] for key in SHOWN}}
+        {"step": row["step"]}
+        | {key: row[f"validation_{key}"] for key in SHOWN if f"validation_{key}" in row}
         for row in state.history.rows
         if "validation_cider" in row
     ]
@@ -92,22 +106,30 @@ def _example(
 
 def table(results: list[dict[str, object]]) -> str:
     """The last scores of each training as a Markdown table, the start first."""
-    names = list(SHOWN.values())
+    runs: list[list[Row]] = [rows for result in results for rows in result["runs"]]  # type: ignore[attr-defined]
+    shown = {key: name for key, name in SHOWN.items() if key in runs[0][0]}
     lines = [
-        f"| training | learning rate | {' | '.join(names)} | the first test picture |",
-        "|---|---|" + "---:|" * len(names) + "---|",
+        f"| training | learning rate | {' | '.join(shown.values())} | the first test picture |",
+        "|---|---|" + "---:|" * len(shown) + "---|",
     ]
-    start = results[0]["rows"][0]  # type: ignore[index]
-    lines.append(f"| the start (XE) | | {_cells(start)} | |")
+    starts = [rows[0] for rows in results[0]["runs"]]  # type: ignore[attr-defined]
+    lines.append(f"| the start (XE) | | {_cells(starts, shown)} | |")
     for result in results:
-        last = result["rows"][-1]  # type: ignore[index]
+        last = [rows[-1] for rows in result["runs"]]  # type: ignore[attr-defined]
         rate = f"{result['learning_rate']:g}"
-        lines.append(f"| {result['name']} | {rate} | {_cells(last)} | {result['example']} |")
+        cells = _cells(last, shown)
+        lines.append(f"| {result['name']} | {rate} | {cells} | {result['example']} |")
     return "\n".join(lines)
 
 
-def _cells(row: Row) -> str:
-    return " | ".join(f"{row[key]:.3f}" for key in SHOWN)
+def _cells(rows: list[Row], shown: Iterable[str]) -> str:
+    """The mean over runs, and their range where there are several."""
+    return " | ".join(_cell([row[key] for row in rows]) for key in shown)
+
+
+def _cell(values: list[float]) -> str:
+    middle = f"{statistics.mean(values):.3f}"
+    return middle if len(values) == 1 else f"{middle} [{min(values):.3f}, {max(values):.3f}]"
 
 
 def plot(results: list[dict[str, object]], path: Path) -> None:
@@ -130,10 +152,16 @@ def plot(results: list[dict[str, object]], path: Path) -> None:
         for row, (key, name) in enumerate(SHOWN.items()):
             for result in results:
                 if result["learning_rate"] == rate:
-                    points = result["rows"]
-                    steps = [point["step"] for point in points]  # type: ignore[attr-defined]
-                    values = [point[key] for point in points]  # type: ignore[attr-defined]
-                    axes[row][column].plot(steps, values, label=result["name"])
+                    runs: list[list[Row]] = result["runs"]  # type: ignore[assignment]
+                    steps = [point["step"] for point in runs[0]]
+                    values = np.array([[p.get(key, np.nan) for p in points] for points in runs])
+                    (line,) = axes[row][column].plot(
+                        steps, values.mean(axis=0), label=result["name"]
+                    )
+                    low, high = values.min(axis=0), values.max(axis=0)
+                    axes[row][column].fill_between(
+                        steps, low, high, alpha=0.2, color=line.get_color(), linewidth=0
+                    )
             axes[row][column].grid(alpha=0.3)
             if column == 0:
                 axes[row][column].set_ylabel(name, fontsize=8)
@@ -148,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of finished runs")
     parser.add_argument(
         "--steps", type=int, default=300, help="optimiser steps of each (default 300)"
     )
@@ -158,7 +186,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
-    stored = open_features(str(arguments.run / "features"))
+    stores = [open_features(str(run / "features")) for run in arguments.runs]
     results: list[dict[str, object]] = []
     for rate in arguments.rates:
         for name in arguments.methods:
@@ -170,19 +198,26 @@ def main() -> None:
                 "validate_every_steps": max(1, arguments.steps // 10),
                 "checkpoint_every_steps": arguments.steps,
             }
-            rows, example = train(arguments.run, stored, options)
+            made = [
+                train(run, stored, options, seed)
+                for seed, (run, stored) in enumerate(zip(arguments.runs, stores, strict=True), 1)
+            ]
             seconds = round(time.monotonic() - started, 1)
+            runs, example = [rows for rows, _ in made], made[0][1]
             results.append(
-                {"name": name, "learning_rate": rate, "rows": rows, "example": example}
+                {"name": name, "learning_rate": rate, "runs": runs, "example": example}
                 | {"seconds": seconds}
             )
-            print(f"{name}, {rate:g}: {_cells(rows[-1])}  ({seconds} s)  {example}", flush=True)
+            shown = [key for key in SHOWN if key in runs[0][0]]
+            cells = _cells([rows[-1] for rows in runs], shown)
+            print(f"{name}, {rate:g}: {cells}  ({seconds} s)  {example}", flush=True)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    made = f"{datetime.now(UTC):%Y-%m-%d}"
-    facts = {"made": made, "torch": torch.__version__, "steps": arguments.steps, "results": results}
+    date = f"{datetime.now(UTC):%Y-%m-%d}"
+    facts = {"made": date, "torch": torch.__version__, "steps": arguments.steps, "results": results}
     (arguments.output / "stability.json").write_text(json.dumps(facts, indent=1) + "\n")
     text = (
-        f"{arguments.steps} steps of 16 pictures, 5 candidates each; {made}.\n\n{table(results)}\n"
+        f"{arguments.steps} steps of 16 pictures, 5 candidates each; {len(stores)} seeds, the mean "
+        f"[lowest, highest]; {date}.\n\n{table(results)}\n"
     )
     (arguments.output / "stability.md").write_text(text)
     plot(results, arguments.output / "stability.png")

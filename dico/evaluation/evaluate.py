@@ -30,6 +30,7 @@ from dico.evaluation.scores import (
     add_meteor,
     add_novelty,
     add_spice,
+    add_unseen_bigrams,
     score_text,
     weight_of,
 )
@@ -39,6 +40,7 @@ from dico.metrics import (
     PreparedReferences,
     Synonyms,
     interval,
+    known_bigrams,
     meteor_missing,
     paired_difference,
     resample_sums,
@@ -202,7 +204,7 @@ def evaluate(
         image_embeddings: {"clip" or "pac": {image id: (E,) L2-normalised}}, for the evaluators.
         evaluators: {"clip" or "pac": embedder of captions}: CLIP-S, PAC-S and retrieval.
         config: what to compute.
-        training_captions: raw captions of the training split, for novelty.
+        training_captions: raw captions of the training split, for novelty and unseen bigrams.
         objects: {image id: names of what its picture shows}, for CHAIR.
         synonyms: names of objects, for CHAIR.
         candidates: {system: {image id: several captions}}, for self-BLEU and Div-n.
@@ -231,8 +233,10 @@ def evaluate(
     _add_java_metrics(scored, config, notes)
     if training_captions is not None:
         known = set(tokenize(list(training_captions), config.tokenizer))
+        bigrams = known_bigrams(known)
         for system in scored.values():
             add_novelty(system, known)
+            add_unseen_bigrams(system, bigrams)
     if config.bert_model:
         for system in scored.values():
             add_bert_score(system, config.bert_model, config.bert_layer)

@@ -35,6 +35,7 @@ INDEPENDENT = {
     "judge_recall_at_1": "R@1 by the independent evaluator",
     "facts_precision": "the share of statements that are true",
     "facts_recall": "the share of facts that are named",
+    "wholly_true": "the share of captions that are wholly true",
 }
 """Scores that were not optimised, by their key in metrics.json; those that are there count."""
 
@@ -58,6 +59,10 @@ class GateConfig(Ranged):
 
     max_bad_endings_rise: Fraction = 0.05
     """How much larger the share of captions with a broken ending may be, in [0, 1]."""
+
+    max_unseen_bigrams_rise: Fraction = 0.1
+    """How much larger the share of a caption's bigrams may be that no training caption has, in
+    [0, 1]: what word salad, lists of keywords and appended phrases are made of."""
 
     max_length_ratio: Annotated[float, Range(low=1)] = 2.5
     """How many times longer captions may be on average, at least 1."""
@@ -226,6 +231,11 @@ def _beyond_limits(
         faults.append(f"the share of repeated bigrams rose by more than {limit:.0%}: {repeated}")
     if endings.value > config.max_bad_endings_rise:
         faults.append(f"bad endings rose by more than {config.max_bad_endings_rise:.0%}: {endings}")
+    if "unseen_bigrams" in metrics["differences"][f"{candidate} - {other}"]:
+        unseen = _difference(metrics, candidate, other, "unseen_bigrams")
+        if unseen.value > config.max_unseen_bigrams_rise:
+            limit = config.max_unseen_bigrams_rise
+            faults.append(f"bigrams that no person wrote rose by more than {limit:.0%}: {unseen}")
     before, now = (_value(metrics, name, "num_words") for name in (other, candidate))
     if now > config.max_length_ratio * max(before, 1.0):
         faults.append(

@@ -8,6 +8,7 @@ B images, P image tokens, F their width, E embedding.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from dico.images.load import load_image
 from dico.metrics.clip_score import clip_score
 from dico.metrics.retrieval import retrieval
-from dico.models.evaluator import Evaluator
+from dico.models.evaluator import Evaluator, Weights
 from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative
 
 _BATCH = 128
@@ -39,6 +40,9 @@ class IndependentJudge:
         self._evaluator = Evaluator.load(folder, "pac", device)
         own = Path(folder) / FOLDER
         self._generative = GenerativeEvaluator.load(own, device) if has_generative(folder) else None
+        self._tower = self._evaluator
+        if self._generative is not None and self._generative.tower != "pac":
+            self._tower = Evaluator.load(folder, cast(Weights, self._generative.tower), device)
         self._rows = {image_id: row for row, image_id in enumerate(uris)}
         files = list(uris.values())
         looks = [self._look(files[i : i + _BATCH]) for i in range(0, len(files), _BATCH)]
@@ -63,8 +67,13 @@ class IndependentJudge:
 
     def _look(self, uris: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Image tokens (B, P, F) and embeddings (B, E)."""
-        pixels = torch.stack([self._evaluator.preprocess(load_image(uri)) for uri in uris])
-        return self._evaluator.image_tokens(pixels)
+        pictures = [load_image(uri) for uri in uris]
+        pixels = torch.stack([self._evaluator.preprocess(picture) for picture in pictures])
+        tokens, embeddings = self._evaluator.image_tokens(pixels)
+        if self._tower is not self._evaluator:
+            pixels = torch.stack([self._tower.preprocess(picture) for picture in pictures])
+            tokens, _ = self._tower.image_tokens(pixels)
+        return tokens, embeddings
 
     def _likelihood(
         self, generative: GenerativeEvaluator, captions: Sequence[str], rows: Sequence[int]

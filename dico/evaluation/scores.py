@@ -33,6 +33,7 @@ from dico.metrics import (
     self_bleu,
     spice,
     tokenize,
+    unseen_bigrams,
     vocabulary_size,
 )
 from dico.metrics.bleu import bleu_from_sums, bleu_statistics
@@ -166,6 +167,11 @@ def add_bert_score(system: SystemScores, model: str | Path, layer: int) -> None:
 def add_novelty(system: SystemScores, known: Collection[str]) -> None:
     """Novelty against tokenised captions."""
     system.add("novelty", novelty(system.texts, known))
+
+
+def add_unseen_bigrams(system: SystemScores, known: Collection[tuple[str, str]]) -> None:
+    """Bigrams that no training caption has."""
+    system.add("unseen_bigrams", unseen_bigrams(system.texts, known))
 
 
 def add_chair(

@@ -15,10 +15,12 @@ from dico.metrics.diversity import div_n, self_bleu
 from dico.metrics.fluency import (
     bad_endings,
     distinct_n,
+    known_bigrams,
     novelty,
     num_words,
     rep_n,
     rep_n_share,
+    unseen_bigrams,
     vocabulary_size,
 )
 from dico.metrics.meteor import meteor, meteor_missing
@@ -50,6 +52,7 @@ __all__ = [
     "distinct_n",
     "div_n",
     "interval",
+    "known_bigrams",
     "meteor",
     "meteor_missing",
     "novelty",
@@ -67,5 +70,6 @@ __all__ = [
     "spice",
     "spice_missing",
     "tokenize",
+    "unseen_bigrams",
     "vocabulary_size",
 ]

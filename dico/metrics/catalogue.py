@@ -42,7 +42,19 @@ CATALOGUE = (
     _shown("wholly_true", "Wholly true", "captions that state nothing false, by the scene's facts"),
     _shown("facts_precision", "True statements", "statements that are true of the scene"),
     _shown("facts_recall", "Facts named", "facts of the scene that the caption names"),
-    _shown("pac_score", "PAC-S", "image against caption, by the evaluator trained on this domain"),
+    _shown(
+        "judge_likelihood",
+        "Likelihood, independent",
+        "nats that the image adds to a caption, by an evaluator that nothing was tuned on",
+        digits=2,
+    ),
+    _shown("judge_score", "Score, independent", "image against caption, by the same evaluator"),
+    _shown(
+        "judge_recall_at_1",
+        "R@1, independent",
+        "how often the caption finds its own image first, by the same evaluator",
+    ),
+    _shown("pac_score", "PAC-S", "image against caption, by the evaluator that rewards come from"),
     _shown("ref_pac_score", "RefPAC-S", "PAC-S and closeness to the human captions"),
     _shown("clip_score", "CLIP-S", "image against caption, by CLIP before tuning"),
     Metric("ref_clip_score", "RefCLIP-S", "CLIP-S and closeness to the human captions"),
@@ -53,10 +65,15 @@ CATALOGUE = (
     _shown("rouge_l", "ROUGE-L", "longest common subsequence with a human caption"),
     Metric("spice", "SPICE", "objects, attributes and relations shared with the human captions"),
     Metric("bert_score", "BERTScore", "words matched with a human caption by their embeddings"),
-    _shown("recall_at_1", "R@1", "how often the caption finds its own image first"),
+    _shown(
+        "recall_at_1", "R@1", "how often the caption finds its own image first, by that evaluator"
+    ),
     Metric("mrr", "MRR", "mean of 1 / rank of the caption's own image"),
     _shown("rep_2", "Rep-2", "repeated bigrams per caption", False),
     _shown("bad_endings", "Bad endings", "share of captions broken off at the end", False),
+    Metric(
+        "unseen_bigrams", "Unseen bigrams", "pairs of words that no training caption has", False
+    ),
     _shown("num_words", "Words", "words per caption", None, 1),
     Metric("vocabulary_size", "Vocabulary", "different words in all captions", None),
     Metric("chair_i", "CHAIR-i", "share of mentioned objects that are not in the image", False),

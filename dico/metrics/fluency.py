@@ -4,7 +4,7 @@ These need no references. They take tokenised captions (words separated by white
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,26 @@ def novelty(captions: Sequence[str], training_captions: Iterable[str]) -> Score:
     """
     known = {" ".join(caption.split()) for caption in training_captions}
     return _mean([float(" ".join(caption.split()) not in known) for caption in captions])
+
+
+def known_bigrams(captions: Iterable[str]) -> set[tuple[str, str]]:
+    """Pairs of neighbours in captions, their ends as empty words: for `unseen_bigrams`."""
+    return {pair for caption in captions for pair in _pairs(caption)}
+
+
+def unseen_bigrams(captions: Sequence[str], known: Collection[tuple[str, str]]) -> Score:
+    """Share of a caption's bigrams, its ends included, that no training caption has.
+
+    In [0, 1], lower is more like people's sentences: lists of keywords, words out of order, appended
+    phrases and ends in the middle are made of them. The total is the mean.
+    """
+    shares = [[pair not in known for pair in _pairs(caption)] for caption in captions]
+    return _mean([sum(own) / len(own) for own in shares])
+
+
+def _pairs(caption: str) -> list[tuple[str, str]]:
+    words = caption.split()
+    return list(zip(["", *words], [*words, ""], strict=True))
 
 
 def commonest(captions: Sequence[str]) -> tuple[str, float]:

@@ -42,10 +42,16 @@ FORMAT = 1
 class GenerativeEvaluator(torch.nn.Module):
     """A captioner that scores captions of pictures which are given as a tower's image tokens."""
 
-    def __init__(self, captioner: Captioner, alpha: float = 0.5) -> None:
-        """Scores by ``captioner``, with ``alpha`` of its blind prior taken off."""
+    def __init__(self, captioner: Captioner, alpha: float = 0.5, tower: str = "pac") -> None:
+        """Scores by ``captioner``, with ``alpha`` of its blind prior taken off.
+
+        Args:
+            captioner: reads the image tokens of one tower.
+            alpha: share of the blind log-probability.
+            tower: which weights of the evaluator that it lies beside make these tokens.
+        """
         super().__init__()
-        self.captioner, self.alpha = captioner, alpha
+        self.captioner, self.alpha, self.tower = captioner, alpha, tower
         config = captioner.config
         self.blind_tokens = torch.nn.Parameter(
             torch.zeros(config.num_image_positions, config.feature_width), requires_grad=False
@@ -99,7 +105,8 @@ class GenerativeEvaluator(torch.nn.Module):
         self.captioner.save(folder)
         blind = self.blind_tokens.detach().cpu().contiguous()
         save_file({"blind_tokens": blind}, folder / BLIND_FILE, {"format": "pt"})
-        text = json.dumps({"format": FORMAT, "alpha": self.alpha}, indent=1)
+        settings = {"format": FORMAT, "alpha": self.alpha, "tower": self.tower}
+        text = json.dumps(settings, indent=1)
         (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
         write_digests(folder)
 
@@ -112,7 +119,7 @@ class GenerativeEvaluator(torch.nn.Module):
             DataError: a file is missing or is not what its name says.
         """
         folder = Path(folder)
-        made = cls(Captioner.load(folder), _alpha(folder / SETTINGS_FILE))
+        made = cls(Captioner.load(folder), *_settings(folder / SETTINGS_FILE))
         blind = torch.nn.ParameterDict({"blind_tokens": torch.empty_like(made.blind_tokens)})
         load_weights(blind, folder / BLIND_FILE)
         made.blind_tokens.data.copy_(blind["blind_tokens"].data)
@@ -124,12 +131,18 @@ def has_generative(evaluator: str | Path) -> bool:
     return (Path(evaluator) / FOLDER / SETTINGS_FILE).is_file()
 
 
-def _alpha(path: Path) -> float:
+def tower_of(evaluator: str | Path) -> str:
+    """Which weights of the evaluator make the tokens that its generative one reads."""
+    return _settings(Path(evaluator) / FOLDER / SETTINGS_FILE)[1]
+
+
+def _settings(path: Path) -> tuple[float, str]:
+    """The share of the prior, and the tower."""
     try:
         settings = json.loads(path.read_bytes())
         if settings["format"] != FORMAT:
             raise DataError(f"{path}: this version reads generative evaluators of format {FORMAT}")
-        return float(settings["alpha"])
+        return float(settings["alpha"]), str(settings["tower"])
     except FileNotFoundError:
         raise DataError(f"{path}: missing, so this is no generative evaluator") from None
     except (ValueError, KeyError, TypeError) as error:

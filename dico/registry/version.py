@@ -3,6 +3,7 @@
 ```
 captioner/    weights, config, tokenizer, history
 evaluator/    the tower that the captioner sees through, and the PAC weights that judged it
+judge/        the independent evaluator that the gate listened to, where there was one
 evaluation/   metrics with intervals, captions and scores per image
 decision.json report.html lineage.json model_card.md
 ```
@@ -18,7 +19,7 @@ from typing import Any
 from dico.errors import DataError
 from dico.storage import sha256_file
 
-CAPTIONER, EVALUATOR, EVALUATION = "captioner", "evaluator", "evaluation"
+CAPTIONER, EVALUATOR, EVALUATION, JUDGE = "captioner", "evaluator", "evaluation", "judge"
 DECISION, REPORT, LINEAGE = "decision.json", "report.html", "lineage.json"
 MODEL_CARD = "model_card.md"
 HUGGING_FACE_FILES = ("policy.json", "preprocessor_config.json", "tokenizer.json")
@@ -33,8 +34,11 @@ def stage_version(
     decision: Path,
     report: Path,
     lineage: Mapping[str, Any],
+    judge: Path | None = None,
 ) -> str:
     """Collects a version's parts in the empty ``folder``; returns the model's `identity`."""
+    if judge is not None:
+        shutil.copytree(judge, folder / JUDGE)
     for source, name in (
         (captioner, CAPTIONER),
         (evaluator, EVALUATOR),

@@ -4,20 +4,19 @@ Nothing to load: charts are inline SVG, pictures small JPEGs inside the file. Ca
 a model or a stranger wrote, so everything is escaped.
 """
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from dico.evaluation.evaluate import Evaluation
 from dico.evaluation.systems import HUMAN
 from dico.metrics.catalogue import label_of, metric_of, verdict_of
+from dico.pages.rendering import render
+from dico.pages.thumbnails import thumbnail
 from dico.storage import atomic_write
 
 _TEMPLATE = "evaluation_page.html"
@@ -85,14 +84,9 @@ def write_page(
         pictures: {image id: picture file}; images without one are shown as text.
     """
     page = _Page(evaluation, pictures or {})
-    environment = Environment(
-        loader=PackageLoader("dico.report"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    html = environment.get_template(_TEMPLATE).render(
+    html = render(
+        "dico.report",
+        _TEMPLATE,
         page=page,
         evaluation=evaluation,
         systems=list(evaluation.systems),
@@ -237,8 +231,4 @@ def _thumbnail(path: Path | None) -> str:
         return ""
     from dico.images.load import load_image
 
-    picture = load_image(str(path))
-    picture.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return thumbnail(load_image(str(path)), _THUMBNAIL_PX)

@@ -7,14 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from dico.data.manifest import iter_manifest
 from dico.data.toy import is_toy_dataset
 from dico.errors import DataError
 from dico.evaluation.systems import BASELINE, CANDIDATE, SYSTEM_LABELS
 from dico.metrics.catalogue import label_of
-from dico.process.progress import format_seconds
+from dico.pages.rendering import render
 from dico.report.histories import EVALUATOR_CHARTS, FINETUNE_CHARTS, XE_CHARTS, read_stage
 from dico.report.pictures import select_pictures
 from dico.report.summary import MetricTable, read_metrics, tabulate
@@ -79,41 +77,27 @@ def write_report(
     """
     metrics = read_metrics(evaluation)
     table = tabulate(metrics)
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            title=_title(lineage),
-            made=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
-            decision=_read_decision(decision),
-            tiles=_tiles(table),
-            table=table,
-            stages=[
-                read_stage(xe_captioner, "Cross-entropy", "xe", XE_CHARTS),
-                read_stage(captioner, "DiCO", "dico", FINETUNE_CHARTS),
-                read_stage(evaluator, "Evaluator", "champion", EVALUATOR_CHARTS),
-            ],
-            pictures=select_pictures(evaluation, manifest, "pac_score"),
-            num_pictures=metrics["num_images"],
-            shown_scores=[(key, label_of(key)) for key in _SHOWN_SCORES],
-            labels=SYSTEM_LABELS,
-            facts=_facts(lineage, manifest),
-        )
+    page = render(
+        "dico.report",
+        "report.html",
+        title=_title(lineage),
+        made=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
+        decision=_read_decision(decision),
+        tiles=_tiles(table),
+        table=table,
+        stages=[
+            read_stage(xe_captioner, "Cross-entropy", "xe", XE_CHARTS),
+            read_stage(captioner, "DiCO", "dico", FINETUNE_CHARTS),
+            read_stage(evaluator, "Evaluator", "champion", EVALUATOR_CHARTS),
+        ],
+        pictures=select_pictures(evaluation, manifest, "pac_score"),
+        num_pictures=metrics["num_images"],
+        shown_scores=[(key, label_of(key)) for key in _SHOWN_SCORES],
+        labels=SYSTEM_LABELS,
+        facts=_facts(lineage, manifest),
     )
     with atomic_write(output) as path:
         path.write_text(page)
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("dico.report"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["seconds"] = format_seconds
-    return environment
 
 
 def _title(lineage: Mapping[str, Any]) -> str:

@@ -1,21 +1,17 @@
 """Which test pictures a page shows, and the pictures themselves as data URIs."""
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from dico.data.manifest import Record, read_manifest
 from dico.errors import DataError
 from dico.evaluation.systems import BASELINE, CANDIDATE, CHAMPION
 from dico.images.load import load_image
+from dico.pages.thumbnails import is_tiny, thumbnail
 
 THUMBNAIL_PX = 288
-SMALL_PX = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +91,9 @@ def select_pictures(
     )
 
 
-def data_uri(image: Image.Image) -> tuple[str, bool]:
-    """The picture, at most THUMBNAIL_PX wide or high, as a data URI; and whether it is tiny."""
-    tiny = max(image.size) <= SMALL_PX
-    buffer = io.BytesIO()
-    if tiny:
-        image.save(buffer, "PNG")
-    else:
-        small = image.copy()
-        small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-        small.save(buffer, "JPEG", quality=82)
-    kind = "png" if tiny else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}", tiny
-
-
 def _load(record: Record, captions: Mapping[str, Caption], gain: float) -> Picture:
-    source, tiny = data_uri(load_image(record.uri))
+    image = load_image(record.uri)
+    source, tiny = thumbnail(image, THUMBNAIL_PX), is_tiny(image)
     shown = {name: captions[name] for name in (BASELINE, CANDIDATE, CHAMPION) if name in captions}
     return Picture(record.image_id, source, tiny, record.captions, shown, gain)
 

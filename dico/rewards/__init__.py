@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from dico.rewards.build import RewardContext, WeightedReward, build_reward
     from dico.rewards.cider import CiderReward
     from dico.rewards.clip import ClipReward, RefClipReward
+    from dico.rewards.generative import GenerativeReward
     from dico.rewards.protocol import ImageEmbeddings, Reward, RewardBatch
     from dico.rewards.retokenised import RetokenisedReward
 
 __all__ = [
     "CiderReward",
     "ClipReward",
+    "GenerativeReward",
     "ImageEmbeddings",
     "RefClipReward",
     "RetokenisedReward",
@@ -32,6 +34,7 @@ __all__ = [
 _MODULES = {
     "CiderReward": "cider",
     "ClipReward": "clip",
+    "GenerativeReward": "generative",
     "ImageEmbeddings": "protocol",
     "RefClipReward": "clip",
     "RetokenisedReward": "retokenised",

@@ -6,12 +6,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dico.errors import ConfigError
 from dico.models.evaluator import Evaluator, Weights
+from dico.models.generative import GenerativeEvaluator
 from dico.models.tokenizer import Tokenizer
 from dico.rewards.cider import CiderReward
 from dico.rewards.clip import ClipReward, Form, RefClipReward
+from dico.rewards.generative import GenerativeReward
 from dico.rewards.names import offered, parse_reward
 from dico.rewards.protocol import Reward, RewardBatch
+
+
+def _no_generative() -> GenerativeEvaluator:
+    raise ConfigError("reward: 'generative' asks for a generative evaluator, and none is given")
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,8 @@ class RewardContext:
     """Of the ids that rewards are given: the evaluator's."""
     corpus: Sequence[Sequence[str]] = ()
     """References of all training images, for rarity of words."""
+    generative: Callable[[], GenerativeEvaluator] = _no_generative
+    """The generative evaluator beside the evaluator; loaded when asked for."""
 
 
 Factory = Callable[[RewardContext], Reward]
@@ -43,6 +52,7 @@ _BUILT_IN: dict[str, Factory] = {
     "ref-clip": _by_cosine(RefClipReward, "clip"),
     "ref-clip-published": _by_cosine(RefClipReward, "clip", "published"),
     "cider-d": lambda context: CiderReward(context.corpus, context.tokenizer),
+    "generative": lambda context: GenerativeReward(context.generative()),
 }
 
 

@@ -17,6 +17,7 @@ BUILT_IN = (
     "ref-clip",
     "ref-clip-published",
     "cider-d",
+    "generative",
 )
 """Names that need no other package; see `dico.rewards.build_reward`."""
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e-?[0-9]+)?"

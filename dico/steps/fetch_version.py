@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dico.errors import DataError
+from dico.models.judge import write_absent_judge
 from dico.registry import cache_folder, open_registry
-from dico.registry.version import CAPTIONER, EVALUATOR, LINEAGE
+from dico.registry.version import CAPTIONER, EVALUATOR, JUDGE, LINEAGE
 from dico.storage import write_digests
 from dico.validation.accepted import manifest_uri
 
@@ -30,8 +31,9 @@ def fetch_version(
     store: str,
     output_captioner: str,
     output_evaluator: str,
+    output_judge: str = "",
 ) -> Outputs:
-    """Copies captioner and evaluator out of a version, checked by their digests.
+    """Copies captioner, evaluator and judge out of a version, checked by their digests.
 
     Args:
         registry: folder or s3:// prefix of the registry.
@@ -40,6 +42,8 @@ def fetch_version(
         store: folder or s3:// prefix that holds the manifests of earlier runs.
         output_captioner: folder to write.
         output_evaluator: folder to write.
+        output_judge: folder to write; where the version has no independent evaluator, it says so.
+            Empty where none is wanted.
 
     Raises:
         DataError: there is no such version.
@@ -54,6 +58,11 @@ def fetch_version(
     for part, output in ((CAPTIONER, output_captioner), (EVALUATOR, output_evaluator)):
         shutil.copytree(folder / part, output, dirs_exist_ok=True)
         write_digests(Path(output))
+    if output_judge and (folder / JUDGE).is_dir():
+        shutil.copytree(folder / JUDGE, output_judge, dirs_exist_ok=True)
+        write_digests(Path(output_judge))
+    elif output_judge:
+        write_absent_judge(output_judge)
     lineage = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))
     fingerprint = str(lineage.get("fingerprint", ""))
     settings = f"{lineage.get('preset', '')} {lineage.get('overrides', '')}".strip()

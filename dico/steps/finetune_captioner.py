@@ -7,13 +7,16 @@ from pathlib import Path
 
 import torch
 
-from dico.config_schema import from_json, to_dict
-from dico.data.manifest import fingerprint, read_manifest
+from dico.config_schema import check, from_json, to_dict
+from dico.data.manifest import fingerprint, read_manifest, read_scenes
 from dico.decoding import DecodingConfig
+from dico.errors import ConfigError
 from dico.features.pointer import features_digest, open_features, read_pointer
 from dico.models.evaluator import CONFIG_FILE, Evaluator, Weights
+from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative, tower_of
 from dico.policy import Policy, load_policy
 from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
+from dico.rewards.names import parse_reward
 from dico.storage import sha256_file
 from dico.training.configs import FinetuneConfig
 from dico.training.data import CaptioningData
@@ -58,7 +61,8 @@ def finetune_captioner(
     use_deterministic_kernels()
     dataset = fingerprint(manifest)
     start = sha256_file(Path(captioner) / "model.safetensors")
-    judged_by = _judged_by(evaluator)
+    tower = read_pointer(features)["tower"]
+    judged_by = _judged_by(evaluator, settings.reward, tower)
     inputs = (dataset, features_digest(features), start, *judged_by, config, decoding, seed)
     checkpoints = checkpoints_of("finetune-captioner", store, run_key, *inputs)
     stored = open_features(features)
@@ -68,11 +72,18 @@ def finetune_captioner(
         train = read_manifest(manifest, "train")
         data = CaptioningData(train, stored, world.device, picture_bank(policy))
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
-        validator = Validator(validation, stored, search, judges("pac"))
+        facts_known = read_scenes(manifest, "validation")
+        validator = Validator(validation, stored, search, judges("pac"), *facts_known)
         state = finetune(
             policy,
             data,
-            _reward(settings.reward, judges, policy, [record.captions for record in train]),
+            _reward(
+                settings.reward,
+                judges,
+                functools.partial(GenerativeEvaluator.load, Path(evaluator) / FOLDER, world.device),
+                policy,
+                [record.captions for record in train],
+            ),
             validator,
             settings,
             search,
@@ -87,7 +98,7 @@ def finetune_captioner(
                 "reference_model_sha256": start,
                 "evaluator_digest": judges("pac").digest,
                 "seed": seed,
-                "tower": read_pointer(features)["tower"],
+                "tower": tower,
                 "config": json.loads(config),
                 "decoding": to_dict(search),
                 "best_step": state.best_step,
@@ -95,11 +106,23 @@ def finetune_captioner(
             describe_training(Path(output_captioner), state.history, facts)
 
 
-def _judged_by(evaluator: str) -> list[str]:
-    """Digests of what rewards may depend on."""
-    paths = [
-        Path(evaluator) / name for name in (CONFIG_FILE, "clip.safetensors", "pac.safetensors")
-    ]
+def _judged_by(evaluator: str, reward: str, tower: str) -> list[str]:
+    """Digests of what rewards may depend on.
+
+    Raises:
+        ConfigError: the reward is generative, and the evaluator or the stored features are not.
+    """
+    names = [CONFIG_FILE, "clip.safetensors", "pac.safetensors"]
+    if any(name == "generative" for _, name in parse_reward(reward)):
+        if not has_generative(evaluator):
+            raise ConfigError(
+                "finetune.reward: 'generative' needs an evaluator that has a generative one beside "
+                "it; train it with evaluator.caption_weight above 0"
+            )
+        own = tower_of(evaluator)
+        check(tower == own, "features.tower", tower, f"must be {own}, as the generative reward's")
+        names += [f"{FOLDER}/model.safetensors", f"{FOLDER}/blind.safetensors"]
+    paths = [Path(evaluator) / name for name in names]
     return [sha256_file(path) for path in paths if path.is_file()]
 
 
@@ -111,12 +134,13 @@ def _judges(evaluator: str, device: torch.device) -> Callable[[Weights], Evaluat
 def _reward(
     expression: str,
     judges: Callable[[Weights], Evaluator],
+    generative: Callable[[], GenerativeEvaluator],
     policy: Policy,
     corpus: list[tuple[str, ...]],
 ) -> Reward:
     """The reward on the policy's ids, which go through their text where the judge has others."""
     judge = judges("pac")
-    reward = build_reward(expression, RewardContext(judges, judge.tokenizer, corpus))
+    reward = build_reward(expression, RewardContext(judges, judge.tokenizer, corpus, generative))
     if policy.tokenizer == judge.tokenizer:
         return reward
     limit = judge.config.clip.context_length

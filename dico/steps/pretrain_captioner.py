@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from dico.config_schema import from_json, to_dict
-from dico.data.manifest import fingerprint, read_manifest
+from dico.data.manifest import fingerprint, read_manifest, read_scenes
 from dico.decoding import DecodingConfig
 from dico.features.pointer import (
     features_digest,
@@ -76,7 +76,8 @@ def pretrain_captioner(
         train = read_manifest(manifest, "train")
         data = CaptioningData(train, stored, world.device, picture_bank(policy))
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
-        validator = Validator(validation, stored, search)
+        facts_known = read_scenes(manifest, "validation")
+        validator = Validator(validation, stored, search, None, *facts_known)
         state = pretrain(policy, data, validator, settings, seed, checkpoints, world)
         if world.is_main:
             policy.save(output_captioner)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from dico.errors import UsageError
 from dico.evaluation.evaluate import Evaluation
+from dico.models.judge import has_judge
 from dico.process.provenance import code_digest, code_version
 from dico.registry import (
     CHAMPION,
@@ -43,6 +44,7 @@ def register_model(
     model_name: str,
     lineage: str,
     output_version: str,
+    judge: str = "",
 ) -> Outputs:
     """Publishes everything that belongs to the model; the same model again keeps its number.
 
@@ -57,17 +59,21 @@ def register_model(
         lineage: names and values of what the model was made from, JSON; ``champion``, where it is
             there, is the number of the version that the gate compared with, or empty for none.
         output_version: JSON file to write: name, number, promoted.
+        judge: folder of the independent evaluator; empty, or one that says so, where there is none.
     """
     if not registry:
         raise UsageError("registry: empty; give a folder or s3://bucket/prefix")
     opened = open_registry(registry)
+    models = {"captioner": captioner, "evaluator": evaluator}
+    if has_judge(judge):
+        models["judge"] = judge
     verdict = json.loads(Path(decision).read_text(encoding="utf-8"))
     facts = {
         **json.loads(lineage),
         "code_version": code_version(),
         "code_sha256": code_digest(),
         "image": os.environ.get(IMAGE_VARIABLE, ""),
-        **_weights({"captioner": Path(captioner), "evaluator": Path(evaluator)}),
+        **_weights({name: Path(place) for name, place in models.items()}),
     }
     with tempfile.TemporaryDirectory(prefix="version-") as working:
         folder = Path(working) / "version"
@@ -80,6 +86,7 @@ def register_model(
             Path(decision),
             Path(report),
             lineage=facts,
+            judge=Path(judge) if has_judge(judge) else None,
         )
         scores = Evaluation.load(evaluation)
         card = model_card(model_name, facts, scores.to_dict(), verdict)

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from dico.errors import DicoError
+from dico.pages.rendering import render
 from dico.process.progress import format_seconds
 from dico.process.provenance import code_version
 from dico.report.run_notes import current_run, read_notes
@@ -84,13 +83,8 @@ def _facts(note: dict[str, Any]) -> str:
 
 
 def _page(summary: dict[str, Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("dico.report"),
-        undefined=StrictUndefined,
-        autoescape=select_autoescape(),
-    )
     steps = [
         note | {"took": format_seconds(note["seconds"]), "told": note["reason"] or _facts(note)}
         for note in summary["steps"]
     ]
-    return environment.get_template("summary.html").render(summary | {"steps": steps})
+    return render("dico.report", "summary.html", **(summary | {"steps": steps}))

@@ -1,9 +1,10 @@
 """How well a captioner does while it trains: captions of validation pictures, scored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dico.data.manifest import Record
 from dico.decoding import DecodingConfig
+from dico.facts import Scene, Vocabulary, check_captions
 from dico.features.store import FeatureStore
 from dico.metrics import (
     PreparedReferences,
@@ -24,7 +25,7 @@ class Validator:
     """Captions the same validation pictures each time and scores them.
 
     CIDEr's document frequencies are those of these pictures, so its values compare within a run
-    only. PAC-S needs an evaluator.
+    only. PAC-S needs an evaluator; how true captions are, the pictures' facts.
     """
 
     def __init__(
@@ -33,7 +34,11 @@ class Validator:
         features: FeatureStore,
         decoding: DecodingConfig,
         evaluator: Evaluator | None = None,
+        vocabulary: Vocabulary | None = None,
+        scenes: Mapping[str, Scene] | None = None,
     ) -> None:
+        self.vocabulary, self.scenes = vocabulary, scenes or {}
+        self.image_ids = [record.image_id for record in records]
         self.keys = [record.sha256 for record in records]
         self.uris = [record.uri for record in records]
         self.features, self.decoding, self.evaluator = features, decoding, evaluator
@@ -45,7 +50,7 @@ class Validator:
             self._reference_embeddings = embedded.cpu().numpy()
 
     def __call__(self, captioner: Captioner | Policy) -> dict[str, float]:
-        """Scores: cider, num_words, rep_2, bad_endings; with an evaluator PAC-S and RefPAC-S."""
+        """Scores: cider, num_words, rep_2, bad_endings, and what evaluator and facts tell."""
         policy = policy_of(captioner)
         was_training = policy.module.training
         policy.module.eval()
@@ -66,6 +71,14 @@ class Validator:
             scores["ref_pac_score"] = ref_pac_score(
                 images, ours, self._reference_embeddings, num_references, w=w
             ).total
+        if self.vocabulary is not None:
+            known = [self.scenes.get(image_id) for image_id in self.image_ids]
+            true = check_captions(texts, known, self.vocabulary)
+            scores |= {
+                "facts_precision": true.precision,
+                "facts_recall": true.recall,
+                "wholly_true": true.wholly_true,
+            }
         return {name: float(value) for name, value in scores.items()}
 
     def _captions(self, policy: Policy) -> Iterator[Caption]:

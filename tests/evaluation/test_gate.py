@@ -95,7 +95,7 @@ def test_reward_hacking_is_refused(change, word, against):
 
 
 JUDGED = {"judge_likelihood": (0.0, 0.3), "judge_recall_at_1": (0.0, 0.02)}
-FACTS = {"facts_precision": (0.0, 0.01), "facts_recall": (0.0, 0.01)}
+FACTS = dict.fromkeys(("facts_precision", "facts_recall", "wholly_true"), (0.0, 0.01))
 
 
 @pytest.mark.parametrize("key", [*JUDGED, *FACTS])

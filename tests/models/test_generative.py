@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 
-from dico.errors import DataError, DigestError
+from dico.errors import ConfigError, DataError, DigestError
 from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.generative import BLIND_FILE, GenerativeEvaluator
 from dico.models.tokenizer import Tokenizer
+from dico.rewards import RewardBatch, RewardContext, build_reward
 
 CAPTIONS = ["a red circle", "a blue square above a ring", "a ring", "a red circle on a box"]
 
@@ -69,6 +70,24 @@ def test_the_blind_prior_sees_no_picture(evaluator):
     assert one != two
 
 
+def test_as_a_reward_it_scores_the_stored_tokens(evaluator):
+    images = torch.randn(2, 4, 6)
+    tokens = evaluator.tokenizer.encode_batch(CAPTIONS, 16).view(2, 2, -1)
+    context = RewardContext(no_dual_encoder, evaluator.tokenizer, (), lambda: evaluator)
+    reward = build_reward("2*generative", context)
+    batch = RewardBatch(tokens, lambda _: CAPTIONS, no_dual_encoder, image_tokens=lambda: images)
+    assert torch.allclose(reward(batch), 2 * evaluator.score(images, tokens))
+
+
+def test_without_a_generative_evaluator_the_reward_is_refused(evaluator):
+    with pytest.raises(ConfigError, match="generative"):
+        build_reward("generative", RewardContext(no_dual_encoder, evaluator.tokenizer))
+
+
+def no_dual_encoder(weights):
+    raise AssertionError(f"nothing is embedded by {weights}")
+
+
 def test_saved_and_loaded_it_scores_the_same(evaluator, tmp_path):
     evaluator.save(tmp_path / "made")
     loaded = GenerativeEvaluator.load(tmp_path / "made")
@@ -97,7 +116,7 @@ def test_settings_of_another_format_are_refused(evaluator, tmp_path):
     from dico.storage import write_digests
 
     evaluator.save(tmp_path / "made")
-    settings = {"format": 9, "alpha": 0.5}
+    settings = {"format": 9, "alpha": 0.5, "tower": "pac"}
     (tmp_path / "made" / "generative.json").write_text(json.dumps(settings))
     write_digests(tmp_path / "made")
     with pytest.raises(DataError, match=r"formats? 1"):

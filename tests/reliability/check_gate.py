@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dico.evaluation.evaluate import EvaluationConfig, evaluate
 from dico.evaluation.gate import GateConfig, decide
+from tests.evaluation.hacked import HACKS, HONEST, SEEN, XE, ToyWorld
 from tests.reliability.result import CONTROL, Result, count
 
 IDS = ("E1",)
@@ -137,6 +138,7 @@ def check(full: bool) -> list[Result]:
     ):
         kind = name if wanted else f"{name}: never champion"
         rows.append(count("E1", kind, (p is wanted for p in promotions(make, champion))))
+    rows += _with_facts(rounds // 2 or 1)
     begun = time.monotonic()
     world = World(0)
     hacked = {"dico": world.captions(broken), "xe": world.captions(vague)}
@@ -145,3 +147,19 @@ def check(full: bool) -> list[Result]:
     name = f"{CONTROL}without limits a reward-hacked captioner is promoted"
     rows.append(Result("E1", name, int(let_in), 1, time.monotonic() - begun))
     return rows
+
+
+def _with_facts(rounds: int) -> list[Result]:
+    """Captioners of scenes that are known, judged by facts and references beside the reward."""
+    worlds = [ToyWorld(seed) for seed in range(rounds)]
+    refused = [(world.decision(hack, XE), False) for world in worlds for hack in HACKS.values()]
+    passed = [(world.decision(*pair), True) for world in worlds for pair in HONEST.values()]
+    seen = [(world.decision(*SEEN), False) for world in worlds]
+    return [
+        count("E1", name, (found.promote is wanted for (found, _), wanted in results))
+        for name, results in (
+            ("ten ways to hack the reward on scenes that are known: never champion", refused),
+            ("ten honest gains on the same scenes are promoted", passed),
+            ("fewer true captions at a higher reward, R@1 and CIDEr: never champion", seen),
+        )
+    ]

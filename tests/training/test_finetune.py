@@ -7,12 +7,12 @@ import torch
 
 from dico.decoding import DecodingConfig, beam_search, diverse_beam_search
 from dico.errors import ConfigError, NonFiniteError
-from dico.losses import dico_loss, scst_loss
+from dico.losses import dico_loss, scst_loss, winner_nll
 from dico.models.scoring import score_captions
 from dico.policy import policy_of
 from dico.training.configs import FinetuneConfig
 from dico.training.distributed import World
-from dico.training.finetune import _Step, finetune
+from dico.training.finetune import _Step, finetune, merit
 from dico.training.order import DataOrder
 from tests.training import tiny
 
@@ -248,3 +248,46 @@ def test_one_candidate_is_refused(world, tmp_path):
             tiny.checkpoints(tmp_path),
             World(),
         )
+
+
+def test_the_anchor_is_the_winners_negative_log_probability_per_token():
+    logps = torch.tensor([[-6.0, -2.0], [-3.0, -8.0]], requires_grad=True)
+    rewards = torch.tensor([[0.9, 0.1], [0.2, 0.7]])
+    lengths = torch.tensor([[3, 2], [1, 4]])
+    loss = winner_nll(logps, rewards, lengths)
+    assert loss.item() == pytest.approx((6.0 / 3 + 8.0 / 4) / 2)
+    loss.backward()
+    assert torch.allclose(logps.grad, torch.tensor([[-1 / 6, 0.0], [0.0, -1 / 8]]))
+
+
+def test_the_anchor_is_added_to_the_loss(world):
+    captioner = start(world)
+    plain, anchored = (step_of(world, captioner, anchor=anchor) for anchor in (0.0, 0.5))
+    order = DataOrder(24, 8, 1)
+    one, two = (step(order.batch(0), 0)["loss"] for step in (plain, anchored))
+    assert two > one + 0.01
+
+
+def test_weights_are_picked_by_the_score_that_is_asked_for(world, tmp_path):
+    for best_by in ("ref_pac_score", "cider"):
+        state = run(world, tmp_path / best_by, start(world), best_by=best_by)
+        scores = [row for row in state.history.rows if "validation_cider" in row]
+        best = max(scores, key=lambda row: row[f"validation_{best_by}"])
+        assert state.best_step == best["step"]
+
+
+def test_merit_adds_cider_and_facts_as_ratios_to_the_start():
+    first = {"cider": 1.0, "facts_precision": 0.8, "facts_recall": 0.4}
+    later = {"cider": 1.1, "facts_precision": 0.8, "facts_recall": 0.8}
+    first, later = ({f"validation_{k}": v for k, v in row.items()} for row in (first, later))
+    assert merit(first, first, "cider_and_facts") == pytest.approx(2.0)
+    assert merit(first, later, "cider_and_facts") == pytest.approx(1.1 + 0.8 / (0.64 / 1.2))
+    assert merit(first, later, "cider") == 1.1
+
+
+def test_a_run_that_gets_no_better_ends_early(world, tmp_path):
+    changes = {"validate_every_steps": 2, "best_by": "cider", "learning_rate": 1e-12}
+    state = run(world, tmp_path / "a", start(world), patience=2, **changes)
+    assert (state.step, state.best_step) == (4, 0)
+    state = run(world, tmp_path / "b", start(world), patience=0, **changes)
+    assert state.step == CONFIG.num_steps

@@ -213,11 +213,12 @@ def test_reward_hacking_stops_fine_tuning_with_the_weights_from_before(world, tm
 
 
 def test_of_the_measured_runs_those_that_collapsed_would_have_been_stopped():
-    """The twelve runs of benchmarks/stability.py; collapsed: ended with less than .7 of the CIDEr."""
+    """The runs of benchmarks/stability.py; collapsed: ended with less than .7 of the CIDEr."""
     path = ROOT / "benchmarks" / "results" / "stability.json"
     stopped, collapsed = [], []
-    for run in json.loads(path.read_text())["results"]:
-        rows = [{f"validation_{k}": v for k, v in row.items()} for row in run["rows"]]
+    results = json.loads(path.read_text())["results"]
+    for run in (run for result in results for run in result["runs"]):
+        rows = [{f"validation_{k}": v for k, v in row.items()} for row in run]
         ends = range(1, len(rows) + 1)
         stopped.append(any(reward_hacking(rows[:end], LIMITS) for end in ends))
         collapsed.append(rows[-1]["validation_cider"] < 0.7 * rows[0]["validation_cider"])
