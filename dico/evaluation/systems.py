@@ -1,10 +1,23 @@
 """Names of the systems that an evaluation compares: keys in metrics.json, and as people read them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 CANDIDATE, BASELINE, CHAMPION, HUMAN = "dico", "xe", "champion", "human"
 SYSTEM_LABELS = {HUMAN: "Human", BASELINE: "XE", CANDIDATE: "DiCO", CHAMPION: "Champion"}
 """In the order of a table's columns."""
 
 
-def label_of_system(name: str) -> str:
-    """A system's name in tables; one that is not among those above is called what its file says."""
-    return SYSTEM_LABELS.get(name, name)
+METHOD_LABELS = {"dico": "DiCO", "scst": "SCST"}
+"""What the candidate is called, by how it was fine-tuned."""
+
+
+def labels_of(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Names of the systems in an evaluation's tables, the candidate's by its method."""
+    method = metrics.get("settings", {}).get("method", CANDIDATE)
+    return SYSTEM_LABELS | {CANDIDATE: METHOD_LABELS.get(method, method)}
+
+
+def label_of_system(name: str, labels: Mapping[str, str] = SYSTEM_LABELS) -> str:
+    """A system's name in tables; one that is not among ``labels`` is called what its file says."""
+    return labels.get(name, name)

@@ -7,7 +7,7 @@ that the gate judged; nothing is written by hand.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dico.evaluation.systems import label_of_system
+from dico.evaluation.systems import label_of_system, labels_of
 from dico.metrics.catalogue import summary_of
 
 _LIMITS = """## Use and limits
@@ -62,7 +62,8 @@ def _scores(metrics: Mapping[str, Any]) -> str:
     systems = metrics["systems"]
     shown = summary_of({key for own in systems.values() for key in own})
     rows = [[m.label, *(_score(metrics, system, m.key) for system in systems)] for m in shown]
-    return _table(["metric", *map(label_of_system, systems)], rows)
+    labels = labels_of(metrics)
+    return _table(["metric", *(label_of_system(name, labels) for name in systems)], rows)
 
 
 def _score(metrics: Mapping[str, Any], system: str, key: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from dico.data.manifest import iter_manifest
 from dico.data.toy import is_toy_dataset
 from dico.errors import DataError
-from dico.evaluation.systems import BASELINE, CANDIDATE, SYSTEM_LABELS
+from dico.evaluation.systems import BASELINE, CANDIDATE, labels_of
 from dico.metrics.catalogue import label_of
 from dico.pages.rendering import render
 from dico.report.histories import EVALUATOR_CHARTS, FINETUNE_CHARTS, XE_CHARTS, read_stage
@@ -76,24 +76,24 @@ def write_report(
         DataError: an input is missing or not what it should be.
     """
     metrics = read_metrics(evaluation)
-    table = tabulate(metrics)
+    table, labels = tabulate(metrics), labels_of(metrics)
     page = render(
         "dico.report",
         "report.html",
         title=_title(lineage),
         made=f"{datetime.now(UTC):%d %B %Y, %H:%M} UTC",
         decision=_read_decision(decision),
-        tiles=_tiles(table),
+        tiles=_tiles(table, labels),
         table=table,
         stages=[
             read_stage(xe_captioner, "Cross-entropy", "xe", XE_CHARTS),
-            read_stage(captioner, "DiCO", "dico", FINETUNE_CHARTS),
+            read_stage(captioner, labels[CANDIDATE], "dico", FINETUNE_CHARTS),
             read_stage(evaluator, "Evaluator", "champion", EVALUATOR_CHARTS),
         ],
         pictures=select_pictures(evaluation, manifest, "pac_score"),
         num_pictures=metrics["num_images"],
         shown_scores=[(key, label_of(key)) for key in _SHOWN_SCORES],
-        labels=SYSTEM_LABELS,
+        labels=labels,
         facts=_facts(lineage, manifest),
     )
     with atomic_write(output) as path:
@@ -117,10 +117,10 @@ def _read_decision(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not a decision of the gate: {error}") from None
 
 
-def _tiles(table: MetricTable) -> list[Tile]:
-    before = table.columns.index(SYSTEM_LABELS[BASELINE])
-    after = table.columns.index(SYSTEM_LABELS[CANDIDATE])
-    change = table.columns.index(f"{SYSTEM_LABELS[CANDIDATE]} − {SYSTEM_LABELS[BASELINE]}")
+def _tiles(table: MetricTable, labels: Mapping[str, str]) -> list[Tile]:
+    before = table.columns.index(labels[BASELINE])
+    after = table.columns.index(labels[CANDIDATE])
+    change = table.columns.index(f"{labels[CANDIDATE]} − {labels[BASELINE]}")
     return [
         Tile(
             row.metric.label,

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import DataError
-from dico.evaluation.systems import BASELINE, CANDIDATE, CHAMPION, SYSTEM_LABELS, label_of_system
+from dico.evaluation.systems import (
+    BASELINE,
+    CANDIDATE,
+    CHAMPION,
+    SYSTEM_LABELS,
+    label_of_system,
+    labels_of,
+)
 from dico.metrics.catalogue import Metric, summary_of, verdict_of
 
 _EVALUATOR_SCORES = {"clip": "CLIP-S", "pac": "PAC-S"}
@@ -97,8 +104,9 @@ def tabulate(metrics: Mapping[str, Any]) -> MetricTable:
         cells = [_score(metrics, name, metric) for name in systems]
         cells += [_difference(metrics, f"{one} - {other}", metric) for one, other in pairs]
         rows.append(Row(metric, tuple(cells)))
-    columns = [label_of_system(name) for name in systems]
-    columns += [f"{SYSTEM_LABELS[one]} − {SYSTEM_LABELS[other]}" for one, other in pairs]
+    labels = labels_of(metrics)
+    columns = [label_of_system(name, labels) for name in systems]
+    columns += [f"{labels[one]} − {labels[other]}" for one, other in pairs]
     return MetricTable(tuple(columns), tuple(rows), _notes(metrics))
 
 

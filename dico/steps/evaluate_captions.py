@@ -15,6 +15,7 @@ from dico.models.evaluator import Evaluator, Weights
 from dico.models.judge import has_judge
 from dico.process.device import computing_device
 from dico.training.determinism import use_deterministic_kernels
+from dico.training.model_folder import method_of
 
 
 def evaluate_captions(
@@ -28,6 +29,7 @@ def evaluate_captions(
     config: str,
     output_evaluation: str,
     judge: str = "",
+    captioner: str = "",
 ) -> None:
     """Writes metrics with intervals and the scores of each picture, and prints the table.
 
@@ -45,6 +47,7 @@ def evaluate_captions(
         output_evaluation: folder to write.
         judge: folder of the independent evaluator, on which nothing was tuned; empty, or a folder
             that says so, where there is none.
+        captioner: folder of the candidate, which knows how it was fine-tuned; empty for DiCO.
     """
     settings = from_json(EvaluationConfig, config, "evaluation")
     use_deterministic_kernels()
@@ -75,6 +78,7 @@ def evaluate_captions(
         vocabulary=vocabulary,
         judge=IndependentJudge(judge, uris, device) if has_judge(judge) else None,
     )
+    evaluation.settings["method"] = method_of(captioner) if captioner else "dico"
     Path(output_evaluation).mkdir(parents=True, exist_ok=True)
     evaluation.save(output_evaluation)
     print(evaluation.table())

@@ -20,3 +20,10 @@ def describe_training(folder: Path, history: History, facts: Mapping[str, Any]) 
         json.dumps(full, indent=1, sort_keys=True) + "\n", encoding="utf-8"
     )
     write_digests(folder)
+
+
+def method_of(captioner: str | Path) -> str:
+    """How a captioner was fine-tuned, ``dico`` or ``scst``; ``dico`` where its folder does not say."""
+    path = Path(captioner) / TRAINING_FILE
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return str(facts.get("config", {}).get("method", "dico"))

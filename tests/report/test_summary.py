@@ -32,6 +32,11 @@ def test_columns_go_from_human_to_candidate_to_difference():
     assert tabulate(make_metrics()).columns == ("Human", "XE", "DiCO", "DiCO − XE")
 
 
+def test_self_critical_training_goes_by_its_own_name():
+    metrics = make_metrics() | {"settings": {"method": "scst"}}
+    assert tabulate(metrics).columns == ("Human", "XE", "SCST", "SCST − XE")
+
+
 def test_cells_hold_score_interval_and_verdict():
     rows = {row.metric.key: row for row in tabulate(make_metrics()).rows}
     assert list(rows) == ["pac_score", "rep_2", "num_words"]
