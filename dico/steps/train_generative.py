@@ -74,7 +74,9 @@ def train_generative(
         torch.manual_seed(step_seed(seed, 0, "generative"))
         captioner = Captioner(sizes, tokenizer).to(world.device)
         data = PartlyBlindData(records, stored, world.device, judging.blind_share)
-        validator = Validator(validation, stored, DecodingConfig(), None, *scenes)
+        longest = min(DecodingConfig.max_tokens, sizes.num_text_positions)
+        search = DecodingConfig(max_tokens=longest)
+        validator = Validator(validation, stored, search, None, *scenes)
         made, state = train(
             captioner, data, validator, settings, judging.alpha, seed, checkpoints, world
         )

@@ -70,6 +70,9 @@ class EvaluatorTrainingConfig(Ranged):
     """Weight of the added positive picture (0.05 in the paper, which starts from a strong CLIP)."""
     lambda_text: NonNegativeFloat = 0.5
     """Weight of the added positive caption (0.1 in the paper)."""
+    swap_share: Fraction = 0.0
+    """Share of pictures for which an added positive stands in, as an augmentation: with
+    ``lambda_visual = 0`` each step then looks once at each picture, and still sees all renderings."""
     negative_weight: NonNegativeFloat = 0.0
     """Weight of captions edited so that they are false, mined from the training captions (NegCLIP,
     arXiv 2210.01936); 0 leaves PAC's objective as it is."""

@@ -232,14 +232,17 @@ class _Trainer:
         captions = [str(rng.choice(record.captions)) for record in records]
         others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
         scale = self.model.logit_scale.exp()
-        seen, images = self._look(self.pictures.pixels([r.uri for r in records]))
+        uris = [_stand_in(record, config.swap_share, rng) for record in records]
+        seen, images = self._look(self.pictures.pixels(uris))
         if step < config.num_clip_steps:
             texts = self._embed_texts([[caption] for caption in captions])
             loss = clip_loss(images, texts[:, 0], scale)
         else:
             texts = self._embed_texts([list(pair) for pair in zip(captions, others, strict=True)])
-            again, other_images = self._look(self._other_pictures(records, draw, rng))
-            seen = torch.cat([seen, again])
+            other_images = images
+            if config.lambda_visual:
+                again, other_images = self._look(self._other_pictures(records, draw, rng))
+                seen = torch.cat([seen, again])
             loss = pac_loss(
                 images,
                 texts[:, 0],
@@ -345,6 +348,13 @@ def _other_caption(record: Record, caption: str, rng: np.random.Generator) -> st
     """A paraphrase where the dataset brings one, else another human caption of the picture."""
     others = record.positive_captions or [c for c in record.captions if c != caption]
     return str(rng.choice(others)) if len(others) else caption
+
+
+def _stand_in(record: Record, share: float, rng: np.random.Generator) -> str:
+    """The picture, or for a share of pictures that have one an added positive."""
+    if share and record.positive_uris and rng.random() < share:
+        return str(rng.choice(record.positive_uris))
+    return record.uri
 
 
 def _some(captions: Sequence[str], number: int, rng: np.random.Generator) -> list[str]:

@@ -60,6 +60,14 @@ def test_extensions_off_are_no_part_of_the_objective(world, tmp_path):
         assert torch.equal(value, same.pac_weights[name]), name
 
 
+def test_added_positives_stand_in_for_pictures(world, tmp_path):
+    once = dataclasses.replace(SMALL, lambda_visual=0.0)
+    plain = train(world, tmp_path / "a", once)
+    swapped = train(world, tmp_path / "b", dataclasses.replace(once, swap_share=1.0))
+    tower = "visual.stages.0.0.0.weight"
+    assert not torch.equal(plain.pac_weights[tower], swapped.pac_weights[tower])
+
+
 def test_hard_negatives_change_the_weights(world, tmp_path):
     plain = train(world, tmp_path / "a", SMALL)
     harder = train(world, tmp_path / "b", dataclasses.replace(SMALL, negative_weight=0.5))
