@@ -100,7 +100,7 @@ def evaluate(
 
     if (objects is None) != (synonyms is None):
         raise UsageError("CHAIR needs both --objects and --synonyms; see docs/metrics.md")
-    named = _names([captions, *(compare or [])])
+    named = names_of([captions, *(compare or [])])
     systems = {name: read_captions(path) for name, path in named}
     wanted = set().union(*systems.values())
     truth = read_references(references, wanted, split)
@@ -120,8 +120,10 @@ def evaluate(
         seed=seed,
     )
     scored = [i for i in truth if not partial or all(i in own for own in systems.values())]
-    pictures = _find_pictures(images, scored, references) if images is not None else {}
-    scorers, embeddings = _embed(evaluator, pictures) if evaluator and pictures else ({}, {})
+    pictures = find_pictures(images, scored, references) if images is not None else {}
+    scorers, embeddings = (
+        embed_pictures(evaluator, pictures) if evaluator and pictures else ({}, {})
+    )
     vocabulary, scenes = read_facts(facts) if facts else (None, {})
     evaluation = score(
         systems,
@@ -148,7 +150,7 @@ def evaluate(
         print(f"written to {output}")
 
 
-def _names(paths: list[Path]) -> list[tuple[str, Path]]:
+def names_of(paths: list[Path]) -> list[tuple[str, Path]]:
     """A name for each file: its stem, or a longer part of the path where stems are equal."""
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
@@ -164,8 +166,19 @@ def _training_captions(path: Path) -> list[str]:
     return [text for group in read_references(path, split="train").values() for text in group]
 
 
-def _find_pictures(folder: Path, image_ids: "Sequence[str]", where: Path) -> dict[str, Path]:
-    """The picture of each image: named by its id, with or without a suffix or leading zeros."""
+def find_pictures(
+    folder: Path, image_ids: "Sequence[str]", where: Path | None = None
+) -> dict[str, Path]:
+    """The picture of each image: named by its id, with or without a suffix or leading zeros.
+
+    Args:
+        folder: looked through with all below it.
+        image_ids: whose pictures are wanted.
+        where: references that may name the files.
+
+    Raises:
+        DataError: no such folder, or an image without a picture.
+    """
     from dico.errors import DataError
     from dico.evaluation.files import file_names
     from dico.metrics.scores import name_some
@@ -175,7 +188,7 @@ def _find_pictures(folder: Path, image_ids: "Sequence[str]", where: Path) -> dic
     by_name = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
     by_stem = {path.stem: path for path in by_name.values()}
     by_number = {path.stem.split("_")[-1].lstrip("0"): path for path in by_name.values()}
-    names = file_names(where)
+    names = file_names(where) if where else {}
     found: dict[str, Path] = {}
     for image_id in image_ids:
         name = names.get(image_id, image_id)
@@ -190,7 +203,9 @@ def _find_pictures(folder: Path, image_ids: "Sequence[str]", where: Path) -> dic
     return found
 
 
-def _embed(folder: Path, pictures: dict[str, Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+def embed_pictures(
+    folder: Path, pictures: dict[str, Path]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The evaluator with its base and its tuned weights, and the pictures' embeddings by both."""
     import torch
 

@@ -13,16 +13,20 @@ def render_page(name: str, version: str) -> tuple[str, str]:
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     source = (resources.files("dico.serving") / "page.html").read_text(encoding="utf-8")
     page = environment.from_string(source).render(name=name, version=version)
+    return page, content_policy(page)
+
+
+def content_policy(page: str) -> str:
+    """The policy that lets a page's own scripts and styles run, and nothing else."""
     hashes = {
         tag: [_hash(text) for text in re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)]
         for tag in ("script", "style")
     }
-    policy = (
+    return (
         "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'; "
         f"script-src {' '.join(hashes['script'])}; style-src {' '.join(hashes['style'])}"
     )
-    return page, policy
 
 
 def _hash(text: str) -> str:

@@ -1,0 +1,249 @@
+"""The audit of an evaluator: what it can tell, what it pays for, and whether it is fit.
+
+Pairs of captions that differ in one thing, after FOIL (Shekhar et al. 2017), SugarCrepe (Hsieh et
+al. 2023, whose control for language is kept: every pair is scored under other images too) and ARO
+(Yuksekgonul et al. 2023). What is new here: harmless edits, hacks of a reward, and a verdict with
+thresholds that controls fix.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dico.audit.config import AuditConfig
+from dico.audit.fact_edits import fact_pairs
+from dico.audit.items import Item
+from dico.audit.judges import Judge
+from dico.audit.measure import (
+    Ranking,
+    Rate,
+    Scored,
+    gain_per_phrase,
+    preference,
+    rank_images,
+    relative_cost,
+    score_pairs,
+)
+from dico.audit.probes import hack_pairs
+from dico.audit.text_edits import text_pairs
+from dico.audit.verdict import CHANCE, Kind, Verdict, judge_numbers
+from dico.config_schema import to_dict
+from dico.errors import DataError
+from dico.facts import Vocabulary
+from dico.storage import atomic_write
+
+FORMAT = 1
+AUDIT_FILE = "audit.json"
+_APPENDED = "appended phrases"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Audit:
+    """What is known of an evaluator."""
+
+    name: str
+    """The evaluator."""
+
+    verdict: Verdict
+    """fit, weak or unfit, and why."""
+
+    ranking: Ranking
+    """How captions of people find their images."""
+
+    kinds: dict[str, Kind]
+    """False edits by kind: how often the true caption is preferred."""
+
+    harmless: dict[str, Rate]
+    """Harmless edits by kind: how often the caption as it was is preferred; .5 is right."""
+
+    harmless_cost: Rate | None
+    """Their mean cost, in units of a false edit's; None where no caption allowed one."""
+
+    hacks: dict[str, Rate]
+    """Hacks by kind: how often the caption of people is preferred."""
+
+    gain_per_phrase: Rate | None
+    """What an appended phrase earns, in standard deviations of people's captions."""
+
+    agreement: dict[str, Rate]
+    """Second evaluators: how often both prefer the same caption of a pair."""
+
+    untold_kinds: list[str]
+    """Kinds of statements that neither this evaluator nor a second one tells."""
+
+    untold_words: list[str]
+    """Words of them, where the dataset has facts."""
+
+    edits_by: str
+    """facts or text: where the edits come from."""
+
+    num_images: int
+    """Images of the audit."""
+
+    settings: dict[str, Any]
+    """`AuditConfig`."""
+
+    examples: list[dict[str, Any]]
+    """Pairs with their scores, of all kinds."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of audit.json."""
+        return {"format": FORMAT, **_plain(self)}
+
+    def save(self, folder: str | Path) -> None:
+        """Writes audit.json into ``folder``."""
+        with atomic_write(Path(folder) / AUDIT_FILE) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+
+
+def audit(
+    judge: Judge,
+    items: Sequence[Item],
+    corpus: Sequence[str],
+    config: AuditConfig,
+    vocabulary: Vocabulary | None = None,
+    others: Sequence[Judge] = (),
+) -> Audit:
+    """Audits ``judge``.
+
+    Args:
+        judge: whose scores are examined.
+        items: images with captions of people; more than ``config.num_images`` are thinned out.
+        corpus: captions of the training split, for popular phrases and words.
+        config: settings.
+        vocabulary: of the items' facts; None edits captions by their text.
+        others: second evaluators, for agreement.
+
+    Raises:
+        DataError: fewer than two images, no training captions, no pair to compare.
+    """
+    chosen = _thinned(items, config.num_images)
+    if len(chosen) < 2 or not corpus:
+        raise DataError(f"audit: {len(chosen)} images and {len(corpus)} training captions: too few")
+    by_facts = vocabulary is not None and any(item.scene is not None for item in chosen)
+    edits = (
+        fact_pairs(chosen, corpus, vocabulary, config.seed)
+        if by_facts and vocabulary
+        else text_pairs(chosen, corpus, config.seed)
+    )
+    pairs = [*edits, *hack_pairs(chosen, corpus, config.seed)]
+    if not any(pair.purpose == "false" for pair in pairs):
+        raise DataError("audit: no caption could be edited; are the captions empty?")
+    scored = score_pairs(judge, chosen, pairs, config)
+    seconds = [score_pairs(other, chosen, pairs, config) for other in others]
+    kinds = _kinds(scored, config)
+    told_by_others = [_kinds(second, config) for second in seconds]
+    untold = [kind for kind in kinds if not any(own[kind].told for own in (kinds, *told_by_others))]
+    harmless, false = _of(scored, "harmless"), _of(scored, "false")
+    appended = _select(scored, [p.kind.startswith(_APPENDED) for p in scored.pairs])
+    spread = float(np.std(false.own[:, 0]))
+    numbers: dict[str, Any] = {
+        "ranking": rank_images(judge, chosen, config),
+        "kinds": kinds,
+        "harmless": _preferences(harmless, config),
+        "harmless_cost": relative_cost(harmless, false, config) if harmless.pairs else None,
+        "hacks": _preferences(_of(scored, "hack"), config),
+    }
+    seen = preference(false.seen, false.pairs, config)
+    return Audit(
+        name=judge.name,
+        verdict=judge_numbers(seen=seen, config=config, **numbers),
+        **numbers,
+        gain_per_phrase=gain_per_phrase(appended, spread, config) if appended.pairs else None,
+        agreement={
+            other.name: preference(_agreement(scored, second), scored.pairs, config)
+            for other, second in zip(others, seconds, strict=True)
+        },
+        untold_kinds=untold,
+        untold_words=_words_of(untold, vocabulary if by_facts else None),
+        edits_by="facts" if by_facts else "text",
+        num_images=len(chosen),
+        settings=to_dict(config),
+        examples=_examples(scored, chosen),
+    )
+
+
+def _thinned(items: Sequence[Item], most: int) -> list[Item]:
+    """Spread evenly; in their order."""
+    usable = [item for item in items if item.captions]
+    places = np.unique(np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int))
+    return [usable[k] for k in places] if usable else []
+
+
+def _kinds(scored: Scored, config: AuditConfig) -> dict[str, Kind]:
+    false = _of(scored, "false")
+    found = {}
+    for kind in dict.fromkeys(sorted(pair.kind for pair in false.pairs)):
+        own = _select(false, [pair.kind == kind for pair in false.pairs])
+        accuracy = preference(own.margins, own.pairs, config)
+        seen = preference(own.seen, own.pairs, config)
+        blind = preference(own.others[:, 0] - own.others[:, 1], own.pairs, config)
+        told = accuracy.low >= config.min_accuracy and seen.low > CHANCE
+        found[kind] = Kind(accuracy, seen, blind, told)
+    return found
+
+
+def _preferences(scored: Scored, config: AuditConfig) -> dict[str, Rate]:
+    rates = {}
+    for kind in dict.fromkeys(pair.kind for pair in scored.pairs):
+        own = _select(scored, [pair.kind == kind for pair in scored.pairs])
+        rates[kind] = preference(own.margins, own.pairs, config)
+    return rates
+
+
+def _agreement(one: Scored, other: Scored) -> Any:
+    """Positive where both prefer the same caption, 0 where one has no preference."""
+    return np.sign(one.margins) * np.sign(other.margins)
+
+
+def _of(scored: Scored, purpose: str) -> Scored:
+    return _select(scored, [pair.purpose == purpose for pair in scored.pairs])
+
+
+def _select(scored: Scored, chosen: list[bool]) -> Scored:
+    pairs = [pair for pair, wanted in zip(scored.pairs, chosen, strict=True) if wanted]
+    mask = np.array(chosen, bool)
+    return Scored(pairs, scored.own[mask], scored.others[mask])
+
+
+def _words_of(kinds: Sequence[str], vocabulary: Vocabulary | None) -> list[str]:
+    """All words of these kinds of statements, synonyms too."""
+    if vocabulary is None:
+        return []
+    own = [vocabulary.words_of(kind) for kind in kinds]
+    return sorted(
+        {name for values in own for value, more in values.items() for name in (value, *more)}
+    )
+
+
+def _examples(scored: Scored, items: Sequence[Item], num_each: int = 4) -> list[dict[str, Any]]:
+    """Of each kind the pairs that it judges worst and one that it judges best."""
+    kinds: dict[tuple[str, str], list[int]] = {}
+    for place, pair in enumerate(scored.pairs):
+        kinds.setdefault((pair.purpose, pair.kind), []).append(place)
+    examples = []
+    for places in kinds.values():
+        ranked = sorted(places, key=lambda k: scored.margins[k])
+        for place in dict.fromkeys([*ranked[: num_each - 1], ranked[-1]]):
+            chosen = scored.pairs[place]
+            own = [float(score) for score in scored.own[place]]
+            shown = {"item": items[chosen.item].image_id, "scores": own}
+            examples.append(chosen._asdict() | shown)
+    return examples
+
+
+def _plain(value: Any) -> Any:
+    """Plain JSON values of dataclasses and named tuples, by name."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if hasattr(value, "_asdict"):
+        return {name: _plain(own) for name, own in value._asdict().items()}
+    if isinstance(value, dict):
+        return {name: _plain(own) for name, own in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(own) for own in value]
+    return value

@@ -1,0 +1,68 @@
+"""``dico audit``: whether an evaluator can tell what it will be asked to judge."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Part(StrEnum):
+    """Names of an evaluator's judges."""
+
+    pac = "pac"
+    clip = "clip"
+    generative = "generative"
+
+
+class Split(StrEnum):
+    """Names of the splits."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+def audit(
+    evaluator: Annotated[Path, typer.Argument(help="Folder of the evaluator.")],
+    manifest: Annotated[Path, typer.Option(help="Manifest of the dataset, by `dico validate`.")],
+    part: Annotated[
+        Part, typer.Option(help="Which of its judges: PAC weights, base CLIP, likelihood.")
+    ] = Part.pac,
+    second: Annotated[
+        Path | None, typer.Option(help="Folder of another evaluator, for agreement.")
+    ] = None,
+    split: Annotated[
+        Split, typer.Option(help="Whose images; not those that it was trained on.")
+    ] = Split.validation,
+    output: Annotated[
+        Path, typer.Option(help="Folder for audit.json and index.html, the page with pictures.")
+    ] = Path("audit"),
+    num_images: Annotated[
+        int, typer.Option(min=2, help="At most so many, spread evenly over the split.")
+    ] = 400,
+    min_accuracy: Annotated[
+        float, typer.Option(help="Accuracy that must be shown for a kind of edit; chance is .5.")
+    ] = 0.75,
+    seed: Annotated[int, typer.Option(min=0, help="Of edits and resamples.")] = 0,
+) -> None:
+    """Audit an evaluator: what it tells, what it pays for, whether it is fit, weak or unfit.
+
+    Exit code 65 where it is unfit.
+    """
+    from dico.audit import AuditConfig
+    from dico.config_schema import to_json
+    from dico.steps.audit_evaluator import audit_evaluator
+
+    config = AuditConfig(
+        part=part.value,
+        split=split.value,
+        num_images=num_images,
+        min_accuracy=min_accuracy,
+        seed=seed,
+    )
+    second_evaluator = str(second) if second else ""
+    audit_evaluator(
+        str(manifest), "", str(evaluator), second_evaluator, to_json(config), str(output)
+    )
+    print(f"written to {output}")

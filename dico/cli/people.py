@@ -1,0 +1,209 @@
+"""``dico rate`` and ``dico agree``: what people prefer, and how far metrics agree with them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dico.cli.evaluate import embed_pictures, find_pictures, names_of
+
+if TYPE_CHECKING:
+    from dico.people.judgements import Judgement
+    from dico.people.published import Rated, Ratings
+
+
+def rate(
+    captions: Annotated[
+        list[Path], typer.Argument(help="Captions of two or more systems, a file each.")
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures, named by the images' ids.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Manifest that knows the pictures, in place of --images.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="File that judgements are added to; the same file goes on.")
+    ] = Path("judgements.jsonl"),
+    limit: Annotated[int, typer.Option(min=1, help="At most so many images, the first.")] = 100_000,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8081,
+    seed: Annotated[int, typer.Option(min=0, help="Of the orders of images and captions.")] = 0,
+) -> None:
+    """Serve a page where people compare captions: blind, by keyboard, without the internet."""
+    from itertools import islice
+
+    from dico.data.manifest import read_manifest
+    from dico.errors import UsageError
+    from dico.evaluation.files import read_captions
+    from dico.people.rating import Session
+
+    if (images is None) == (manifest is None):
+        raise UsageError("rating needs the pictures: --images or --manifest, one of them")
+    systems = {name: read_captions(path) for name, path in names_of(captions)}
+    first = dict(islice(next(iter(systems.values())).items(), limit))
+    session = Session({**systems, next(iter(systems)): first}, output, seed)
+    if manifest is not None:
+        known = {record.image_id: record.uri for record in read_manifest(manifest)}
+        if missing := [i for i in session.image_ids if i not in known]:
+            raise UsageError(f"{manifest}: does not know the image {missing[0]}")
+        uris = {image_id: known[image_id] for image_id in session.image_ids}
+    else:
+        assert images is not None
+        found = find_pictures(images, session.image_ids)
+        uris = {image_id: str(path) for image_id, path in found.items()}
+
+    from dico.serving.rating import serve_ratings
+
+    serve_ratings(session, uris, host, port)
+
+
+def agree(
+    judgements: Annotated[
+        Path,
+        typer.Argument(
+            help="Judgements by `dico rate`; ExpertAnnotations.txt, CrowdFlowerAnnotations.txt; "
+            "CLIPScore's JSON; consensus_pascal.mat; lines of image_id, winner, loser."
+        ),
+    ],
+    captions: Annotated[
+        Path | None, typer.Option(help="Flickr8k.token.txt, for its two annotations.")
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="pair_pascal.mat, for consensus_pascal.mat.")
+    ] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="Captions of people, where the judgements have none.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of a Karpathy JSON.")] = "",
+    num_references: Annotated[
+        int, typer.Option(min=1, max=48, help="Of Pascal-50S's 48; published tables take 5.")
+    ] = 48,
+    keep_own: Annotated[
+        bool,
+        typer.Option("--keep-own", help="Keep pairs of Flickr8k with the image's own caption."),
+    ] = False,
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures.")] = None,
+    evaluator: Annotated[
+        Path | None,
+        typer.Option(envvar="DICO_EVALUATOR", help="Folder of the evaluator that scores --images."),
+    ] = None,
+    meteor: Annotated[bool, typer.Option(help="METEOR too; needs Java.")] = False,
+    output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Measure how far raters, metrics and evaluators agree: alpha, tau, accuracy, win rates."""
+    from dico.errors import DataError
+    from dico.metrics.scores import name_some
+    from dico.people import agreement
+    from dico.people.judgements import win_rates
+    from dico.people.scorers import evaluator_scores, reference_scores
+
+    truth = _references(references, split)
+    ratings, own = _read(judgements, captions, pairs, num_references, keep_own, truth)
+    lacking = [rated.image_id for rated in ratings.rated if not rated.references]
+    scores: dict[str, Any] = {}
+    if not lacking:
+        scores |= reference_scores(ratings.rated, meteor)
+    else:
+        ratings.notes.append(f"metrics that compare with references left out: none for "
+                             f"{name_some(lacking)}; give --references")  # fmt: skip
+    if (images is None) != (evaluator is None):
+        raise DataError("scores by an evaluator need both --images and --evaluator")
+    if images is not None and evaluator is not None:
+        pictures = find_pictures(images, list(dict.fromkeys(r.image_id for r in ratings.rated)))
+        scorers, embeddings = embed_pictures(evaluator, pictures)
+        for kind, scorer in scorers.items():
+            scores |= evaluator_scores(ratings.rated, kind, scorer, embeddings[kind])
+    result = {
+        "format": 1,
+        "num_captions": len(ratings.rated),
+        "num_images": len({rated.image_id for rated in ratings.rated}),
+        "alpha": agreement.alpha_of_choices(own) if own else agreement.alpha(ratings),
+        "win_rates": [rate._asdict() for rate in win_rates(own)],
+        "metrics": {n: a._asdict() for n, a in agreement.agree(ratings, scores).items()},
+        "notes": ratings.notes,
+    }
+    _print(result)
+    if output is not None:
+        output.write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + "\n")
+        print(f"written to {output}")
+
+
+def _references(path: Path | None, split: str) -> dict[str, list[str]]:
+    from dico.evaluation.files import read_references
+
+    return read_references(path, split=split) if path else {}
+
+
+def _read(
+    path: Path,
+    captions: Path | None,
+    pairs: Path | None,
+    num_references: int,
+    keep_own: bool,
+    references: dict[str, list[str]],
+) -> "tuple[Ratings, list[Judgement]]":
+    """The judgements of a file, whatever form it has, and those by `dico rate` as they are."""
+    from dico.errors import DataError, UsageError
+    from dico.people import published
+    from dico.people.judgements import read_judgements
+
+    if path.suffix == ".mat":
+        if pairs is None:
+            raise UsageError("Pascal-50S needs --pairs pair_pascal.mat")
+        return published.read_pascal50s(path, pairs, num_references), []
+    if captions is not None:
+        return published.read_flickr8k(path, captions, keep_own), []
+    if path.suffix == ".txt":
+        raise UsageError("Flickr8k's annotations need --captions Flickr8k.token.txt")
+    if path.suffix == ".json":
+        return published.read_clipscore_json(path), []
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not JSON lines: {error}") from None
+    if lines and isinstance(lines[0], dict) and "winner" in lines[0]:
+        given = published.read_pairs(lines, str(path))
+        given.rated[:] = [_with_references(rated, references) for rated in given.rated]
+        return given, []
+    own = read_judgements(path)
+    return published.of_judgements(own, references), own
+
+
+def _with_references(rated: "Rated", references: dict[str, list[str]]) -> "Rated":
+    import dataclasses
+
+    if rated.references:
+        return rated
+    return dataclasses.replace(rated, references=tuple(references.get(rated.image_id, ())))
+
+
+def _print(result: dict[str, Any]) -> None:
+    print(f"{result['num_captions']} captions of {result['num_images']} images")
+    if result["alpha"] is not None:
+        print(f"agreement of raters, Krippendorff's alpha: {result['alpha']:.3f}")
+    for own in result["win_rates"]:
+        print(
+            f"{own['first']} against {own['second']}: {own['win_rate']:.3f} "
+            f"[{own['low']:.3f}, {own['high']:.3f}], equal {own['equal']:.3f}, "
+            f"all wrong {own['wrong']:.3f}; {own['num_judgements']} judgements"
+        )
+    if result["metrics"]:
+        print(f"{'':16} {'tau-b':>7} {'tau-c':>7} {'accuracy':>9}")
+    for name, own in result["metrics"].items():
+        kinds = "".join(f"  {kind} {value:.3f}" for kind, value in own["by_category"].items())
+        print(f"{name:16} {own['tau_b']:7.3f} {own['tau_c']:7.3f} {own['accuracy']:9.3f}{kinds}")
+    print("", *result["notes"], sep="\n", end="\n" if result["notes"] else "")
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for what is not a finite number."""
+    import math
+
+    if isinstance(value, dict):
+        return {key: _finite(own) for key, own in value.items()}
+    if isinstance(value, list):
+        return [_finite(own) for own in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,76 @@
+"""The step and the verb: a random network is unfit, ends a run, and a setting lets it go on."""
+
+import json
+
+import pytest
+import torch
+
+from dico.cli import main
+from dico.data.manifest import read_manifest
+from dico.data.toy import ToyConfig, write_toy_dataset
+from dico.errors import DataError
+from dico.models.clip import ClipConfig, ClipModel
+from dico.models.evaluator import EvaluatorConfig, save_evaluator
+from dico.models.tokenizer import Tokenizer
+from dico.steps.audit_evaluator import audit_evaluator
+from dico.validation import ValidationConfig, validate
+
+SIZES = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 8},
+    "text_cfg": {"context_length": 40, "width": 64, "heads": 1, "layers": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A manifest of a few images and an evaluator that has learnt nothing."""
+    folder = tmp_path_factory.mktemp("world")
+    toy = ToyConfig(num_train=20, num_validation=30, num_test=1, image_side_px=32)
+    dataset = write_toy_dataset(folder / "toy", toy, 1)
+    manifest = folder / "manifest.parquet"
+    settings = ValidationConfig(near_duplicates=False, num_workers=1)
+    validate(str(dataset), "", settings, manifest, folder / "report")
+    texts = [text for r in read_manifest(manifest, "train") for text in r.captions]
+    tokenizer = Tokenizer.train(texts, 300)
+    text_cfg = SIZES["text_cfg"] | {"vocab_size": tokenizer.vocab_size}
+    clip = ClipConfig.from_dict(SIZES | {"text_cfg": text_cfg})
+    torch.manual_seed(0)
+    weights = [ClipModel(clip).state_dict() for _ in range(2)]
+    save_evaluator(folder / "evaluator", EvaluatorConfig(clip=clip), tokenizer, *weights)
+    return folder
+
+
+def run(world, output, **settings):
+    config = json.dumps({"num_resamples": 100, "pool_size": 20, **settings})
+    manifest, evaluator = str(world / "manifest.parquet"), str(world / "evaluator")
+    return audit_evaluator(manifest, "", evaluator, "", config, str(output))
+
+
+def test_an_unfit_evaluator_ends_the_run_and_the_audit_is_there(world, tmp_path):
+    with pytest.raises(DataError, match=r"unfit to train on: .*audit\.allow_unfit=true"):
+        run(world, tmp_path)
+    data = json.loads((tmp_path / "audit.json").read_text())
+    assert data["verdict"]["word"] == "unfit"
+    assert data["edits_by"] == "facts"
+    assert data["agreement"].keys() == {"evaluator, clip"}
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("data:image/png;base64,") >= 20
+    assert "<script" not in page
+    assert data["verdict"]["reasons"][0] in page
+
+
+def test_a_setting_lets_it_go_on(world, tmp_path):
+    assert run(world, tmp_path, allow_unfit=True).verdict == "unfit"
+
+
+def test_the_verb_prints_the_numbers_and_leaves_with_65(world, tmp_path, capsys):
+    arguments = ["audit", str(world / "evaluator"), "--manifest", str(world / "manifest.parquet")]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--output", str(tmp_path / "audit"), "--part", "clip"])
+    assert ended.value.code == 65
+    said = capsys.readouterr()
+    assert "evaluator, clip: unfit" in said.out
+    assert "finds the image first among 30" in said.out
+    assert said.err.splitlines()[-1].startswith("error: evaluator: unfit to train on")
+    assert (tmp_path / "audit" / "index.html").exists()
