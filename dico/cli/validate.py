@@ -18,7 +18,16 @@ def validate(
         Path, typer.Option(help="Folder for manifest.parquet, report.html, summary.json.")
     ] = Path("validation"),
     format: Annotated[  # noqa: A002 (the option's name)
-        str, typer.Option(help="karpathy, coco, jsonl, json, csv, parquet, captions, webdataset.")
+        str, typer.Option(help="Name of the format, see docs/data.md; empty: by content.")
+    ] = "",
+    image_column: Annotated[
+        str, typer.Option(help="Column or key of the picture, as image.path; empty: known names.")
+    ] = "",
+    caption_column: Annotated[
+        str, typer.Option(help="Column or key of the captions, several with commas.")
+    ] = "",
+    explain: Annotated[
+        str, typer.Option(help="Say how one row was read: its number from 0, id, or line; no more.")
     ] = "",
     mode: Annotated[
         str, typer.Option(help="fail: any error fails. quarantine: set aside up to the budget.")
@@ -37,6 +46,14 @@ def validate(
         str, typer.Option(help="Folder that remembers pictures between runs; empty: the output.")
     ] = "",
     workers: Annotated[int, typer.Option(min=0, help="Decoding processes; 0: one per core.")] = 0,
+    min_captions: Annotated[int, typer.Option(min=0, help="Fewest usable captions.")] = 1,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Largest width x height; later steps take what passed.")
+    ] = 50_000_000,
+    max_caption_chars: Annotated[int, typer.Option(min=1, help="Longest caption.")] = 1_000,
+    max_caption_words: Annotated[
+        int, typer.Option(min=1, help="Words above which a caption is flagged as cut in training.")
+    ] = 38,
     near_duplicates: Annotated[
         bool, typer.Option(help="Look for nearly identical pictures.")
     ] = True,
@@ -49,6 +66,7 @@ def validate(
     from dico.errors import DataError
     from dico.validation import ValidationConfig
     from dico.validation import validate as run
+    from dico.validation.fidelity import lines
 
     settings = {
         "format": format,
@@ -60,10 +78,22 @@ def validate(
         "cache": cache,
         "num_workers": workers,
         "near_duplicates": near_duplicates,
+        "image_column": image_column,
+        "caption_column": caption_column,
+        "min_captions": min_captions,
+        "max_pixels": max_pixels,
+        "max_caption_chars": max_caption_chars,
+        "max_caption_words": max_caption_words,
     }
     config = from_dict(ValidationConfig, settings, "validate")
+    if explain:
+        from dico.validation.explain import explain as tell
+
+        print(tell(dataset, images, config, explain))
+        return
     result = run(dataset, images, config, output / "manifest.parquet", output)
-    print(f"pictures     {result.num_images}")
+    for line in lines(result.fidelity):
+        print(line)
     print(f"fingerprint  {result.fingerprint}")
     print(f"manifest     {output / 'manifest.parquet'}")
     print(f"report       {output / 'report.html'}")

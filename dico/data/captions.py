@@ -3,6 +3,7 @@
 Plain captions pass one regular expression; only the others are looked at closely.
 """
 
+import html
 import re
 import unicodedata
 from typing import Any
@@ -21,7 +22,7 @@ _SPECIAL = re.compile(
     r"|\[(?:PAD|CLS|SEP|UNK|MASK|BOS|EOS|INST)\]|<<SYS>>",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>|&(?:[a-z]{2,8}|#\d{1,7});", re.IGNORECASE)
+_MARKUP = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://|www\.|\S+@\S+\.[a-z]{2,}", re.IGNORECASE)
 _MOJIBAKE = re.compile(r"[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|\u00ef\u00bf\u00bd")
 _FILE_NAME = re.compile(
@@ -30,10 +31,16 @@ _FILE_NAME = re.compile(
 _BOILERPLATE = re.compile(
     r"^(image|photo|picture|img|untitled|no (caption|description|alt)( text)?( available)?|alt text"
     r"|n/?a|null|none|nan|todo|tbd|test|undefined|caption|unknown|click (here|to enlarge).*"
-    r"|(image|photo|picture) (not (found|available)|unavailable|of .{0,3}|may contain.*)"
-    r"|stock (photo|image).*|all rights reserved.*|(c|\u00a9) .{0,40})\W*$",
+    r"|(image|photo|picture) (not (found|available)|unavailable|may contain.*)"
+    r"|(an? )?(image|photo|picture) of( (an?|the|it|this|that))?"
+    r"|(royalty.free )?stock (photo|image|picture|illustration)s?"
+    r"|stock (photo|image|picture) (of|[-:|#\d]).*|all rights reserved.*"
+    r"|(\(c\)|\u00a9|copyright) .{0,40}|c (19|20)\d\d\b.{0,40}"
+    r"|(image|photo)? ?description (not available|unavailable)"
+    r"|quality issues are too severe to recogni[sz]e (the )?visual content)\W*$",
     re.IGNORECASE,
 )
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});", re.IGNORECASE)
 
 
 def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, str]]:
@@ -78,7 +85,7 @@ def _closely(caption: str) -> list[str]:
         codes.append("caption_invisible")
     if _SPECIAL.search(caption):
         codes.append("caption_special_token")
-    elif _MARKUP.search(caption):
+    elif _MARKUP.search(caption) or any(html.unescape(e) != e for e in _ENTITY.findall(caption)):
         codes.append("caption_markup")
     if _ADDRESS.search(caption):
         codes.append("caption_address")

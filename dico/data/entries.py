@@ -1,5 +1,6 @@
 """What a dataset's format says about one picture, before anything is checked."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,12 @@ class Entry:
     """Paraphrases of the captions."""
     image_bytes: bytes | None = None
     """The picture itself where the format carries it (tars read in one pass)."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Other names of the picture by what the dataset calls them, such as ``cocoid``."""
+    num_rows: int = 1
+    """Rows of the dataset's file that this entry stands for."""
+    left_out: list[tuple[str, Any]] = field(default_factory=list)
+    """Captions that the reader leaves out, as pairs of a finding's code and the caption."""
 
 
 SPLIT_NAMES = {
@@ -40,6 +47,19 @@ SPLIT_NAMES = {
     "testing": "test",
     "": "",
 }
+
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+def split_in_name(name: str) -> str:
+    """The split that a file's or folder's name tells: ``captions_train2017.json``, ``devImages``.
+
+    Empty where it tells none, or more than one.
+    """
+    words = (word.lower() for word in _WORD.findall(name))
+    found = {SPLIT_NAMES[word] for word in words if SPLIT_NAMES.get(word)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def normal_split(name: object, entry_findings: list[tuple[str, str]]) -> str:

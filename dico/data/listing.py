@@ -5,11 +5,13 @@ import os
 import uuid
 from collections.abc import Iterator
 
-from dico.data.formats import detect, facts_beside, read_entries
-from dico.storage.uris import is_remote
+from dico.data.formats import Columns, detect, facts_beside, read_entries
+from dico.data.formats.columns import KNOWN_NAMES
+from dico.images.embedded import container_of
+from dico.storage.uris import is_remote, list_files
 
 
-def dataset_version(dataset: str, images: str = "") -> str:
+def dataset_version(dataset: str, images: str = "", columns: Columns = KNOWN_NAMES) -> str:
     """A digest over the sizes and modification times of a dataset's files and pictures.
 
     It decides only whether a dataset must be checked again; the manifest's fingerprint says what is
@@ -19,22 +21,24 @@ def dataset_version(dataset: str, images: str = "") -> str:
         DataError: the dataset is missing or of no known format.
     """
     digest = hashlib.sha256()
-    for uri in _files(dataset, images):
+    for uri in _files(dataset, images, columns):
         if is_remote(uri):
             return uuid.uuid4().hex
         digest.update(f"{uri}\0{_state(uri)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _files(dataset: str, images: str) -> Iterator[str]:
-    found = detect(dataset, images)
-    for part in found.parts:
-        yield part.uri
+def _files(dataset: str, images: str, columns: Columns) -> Iterator[str]:
+    found = detect(dataset, images, columns=columns)
+    yield from (*(part.uri for part in found.parts), *(uri for _, uri in found.splits))
     yield facts_beside(found)
+    if found.format == "sidecar":
+        yield from (uri for part in found.parts for uri in list_files(part.uri))
+        return
     if found.format == "webdataset" or any(is_remote(part.uri) for part in found.parts):
         return
     for entry in read_entries(found):
-        yield entry.uri
+        yield container_of(entry.uri)[0]
         yield from entry.positive_uris
 
 

@@ -60,12 +60,12 @@ class Parser:
 
 
 def iter_items(
-    opener: Callable[[], AbstractContextManager[IO[str]]], parser: Parser
+    opener: Callable[[], AbstractContextManager[IO[str]]], parser: Parser, whole: bool = False
 ) -> Iterator[tuple[str, Any]]:
     """Streams a JSON file that is a list, or an object of values and lists.
 
     Yields ``("", item)`` for each item of a top-level list; for an object ``(key, item)`` for each
-    item of its lists and ``(key, value)`` for other values.
+    item of its lists and ``(key, value)`` for other values, or with ``whole`` for all values.
 
     Raises:
         JsonFinding: malformed or truncated text, after the items before it were yielded.
@@ -76,14 +76,14 @@ def iter_items(
         if first == "[":
             yield from (("", item) for item in window.list_items())
         elif first == "{":
-            yield from _object_items(window)
+            yield from _object_items(window, whole)
         else:
             raise JsonFinding("json_malformed", "neither a JSON object nor a list")
         if window.peek():
             raise JsonFinding("json_malformed", "text after the end of the JSON value")
 
 
-def _object_items(window: "_Window") -> Iterator[tuple[str, Any]]:
+def _object_items(window: "_Window", whole: bool) -> Iterator[tuple[str, Any]]:
     window.take("{")
     seen: set[str] = set()
     while window.peek() != "}":
@@ -94,7 +94,7 @@ def _object_items(window: "_Window") -> Iterator[tuple[str, Any]]:
             window.parser.duplicate_keys.append(key)
         seen.add(key)
         window.take(":")
-        if window.peek() == "[":
+        if window.peek() == "[" and not whole:
             yield from ((key, item) for item in window.list_items())
         else:
             yield key, window.value()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dico.data.manifest import Record
 from dico.features.store import FeatureSpec, FeatureWriter
-from dico.images.load import load_image, load_image_bytes, read_image
+from dico.images.load import load_image_bytes, load_validated, read_image
 from dico.process.progress import progress
 from dico.ranges import PositiveInt, Ranged
 
@@ -112,7 +112,7 @@ def _features(
     if fast:
         files = {uri: read_image(uri, key) for key, uri in uris.items()}
     else:
-        pictures = [load_image(uri, sha256=key) for key, uri in uris.items()]
+        pictures = [load_validated(uri, sha256=key) for key, uri in uris.items()]
 
     def pixels(model: Evaluator) -> Tensor:
         if fast:

@@ -11,12 +11,12 @@ import threading
 from pathlib import Path
 
 from dico.errors import DicoError
+from dico.images.embedded import container_of
 from dico.images.sandbox import Limits, PictureFacts
-from dico.images.tars import is_member_uri
 from dico.storage import open_store, split_uri
 
 _BATCH = 500
-_VERSION = 2
+_VERSION = 3
 
 
 class PictureCache:
@@ -38,7 +38,7 @@ class PictureCache:
 
     def stamp(self, uri: str) -> str:
         """What changes whenever the picture may have changed; empty when it cannot be told."""
-        path, _, member = uri.partition("#") if is_member_uri(uri) else (uri, "", "")
+        path, member = container_of(uri)
         store, key = split_uri(path)
         try:
             etag = open_store(store).etag(key) if key else ""

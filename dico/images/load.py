@@ -8,6 +8,7 @@ CMYK, palettes and grey become RGB; transparency lies on white. Refused, never g
 import hashlib
 import io
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -19,10 +20,15 @@ from dico.process.activity import DATA, activity
 from dico.storage import open_store, split_uri
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 200_000_000
 MAX_ASPECT_RATIO = 30.0
 NUM_FETCHES = 4
+NO_LIMIT = 1 << 62
+"""For pictures that validation accepted by the limits of its settings."""
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -36,7 +42,7 @@ class ImageError(DataError):
 
 @activity(DATA)
 def load_image(uri: str, max_pixels: int = MAX_PIXELS, sha256: str = "") -> Image.Image:
-    """The picture at a path, ``s3://`` URI or ``shard.tar#member``, upright and in RGB.
+    """The picture at a path, ``s3://`` URI or inside of another file, upright and in RGB.
 
     Raises:
         ImageError: missing, not a file, not a picture, damaged, too large, of an unclear range, or
@@ -46,14 +52,24 @@ def load_image(uri: str, max_pixels: int = MAX_PIXELS, sha256: str = "") -> Imag
 
 
 @activity(DATA)
-def read_image(uri: str, sha256: str = "") -> bytes:
+def load_validated(uri: str, sha256: str = "") -> Image.Image:
+    """A picture that validation accepted: its limits are those of validation, not a second set.
+
+    Raises:
+        ImageError: see `load_image`.
+    """
+    return load_image_bytes(read_image(uri, sha256, NO_LIMIT), uri, NO_LIMIT, NO_LIMIT)
+
+
+@activity(DATA)
+def read_image(uri: str, sha256: str = "", max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes of a picture's file; remote ones that have another digest are fetched again.
 
     Raises:
         ImageError: see `load_image`.
     """
     for _ in range(NUM_FETCHES if uri.startswith("s3://") else 1):
-        data = _read(uri)
+        data = _read(uri, max_bytes)
         if not sha256 or hashlib.sha256(data).hexdigest() == sha256:
             return data
     raise ImageError(
@@ -62,16 +78,16 @@ def read_image(uri: str, sha256: str = "") -> bytes:
     )
 
 
-def _read(uri: str) -> bytes:
-    if "#" in uri and ".tar" in uri:
-        from dico.images.tars import is_member_uri, read_member
+def _read(uri: str, max_bytes: int) -> bytes:
+    if "#" in uri:
+        from dico.images.embedded import is_embedded_uri, read_embedded
 
-        if is_member_uri(uri):
-            return read_member(uri)
+        if is_embedded_uri(uri):
+            return read_embedded(uri)
     if uri.startswith("s3://"):
         store, key = split_uri(uri)
         return open_store(store).read_bytes(key)
-    return read_file(uri)
+    return read_file(uri, max_bytes)
 
 
 def read_file(path: str | Path, max_bytes: int = MAX_BYTES) -> bytes:
@@ -109,13 +125,15 @@ def check_num_bytes(num_bytes: int, where: str, max_bytes: int = MAX_BYTES) -> N
         )
 
 
-def load_image_bytes(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def load_image_bytes(
+    data: bytes, where: str, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> Image.Image:
     """A picture's bytes as an upright 8-bit RGB picture; ``where`` names it in errors.
 
     Raises:
         ImageError: see `load_image`.
     """
-    image = open_image(data, where, max_pixels)
+    image = open_image(data, where, max_pixels, max_bytes)
     try:
         image.load()
         return to_rgb(image, where)
@@ -129,12 +147,17 @@ def load_image_bytes(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> I
         raise ImageError(code, f"{where}: {_reason(error)}") from None
 
 
-def open_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def open_image(
+    data: bytes, where: str, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> Image.Image:
     """Reads a picture's header only, and checks its format and size before any pixel is decoded."""
-    check_num_bytes(len(data), where)
+    check_num_bytes(len(data), where, max_bytes)
     Image.MAX_IMAGE_PIXELS = None  # the limit below is ours, and an error instead of a warning
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        formats = (*FORMATS, "HEIF") if _is_heif(data, where) else FORMATS
+        image = Image.open(io.BytesIO(data), formats=formats)
+    except ImageError:
+        raise
     except UnidentifiedImageError:
         raise ImageError(*_not_a_picture(data, where)) from None
     except Exception as error:
@@ -146,9 +169,43 @@ def open_image(data: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Image.I
     if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
         size = f"{width_px} x {height_px} pixels"
         raise ImageError("image_too_narrow", f"{where}: {size}, a ratio above {MAX_ASPECT_RATIO:g}")
-    if image.format in ("JPEG", "MPO") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+    if image.format in ("JPEG", "MPO") and not has_jpeg_end(data):
         raise ImageError("image_truncated", f"{where}: the JPEG ends before its end marker")
     return image
+
+
+def has_jpeg_end(data: bytes) -> bool:
+    """Whether a JPEG's own end marker is there, whatever follows it, such as a phone's video.
+
+    Segments are walked by their lengths, so that the markers of an embedded preview, and of what is
+    appended, are not taken for the picture's.
+    """
+    at, scanned = 2, False
+    while True:
+        found = _JPEG_MARKER.search(data, at)
+        if found is None:
+            return False
+        marker, at = found[1][0], found.end()
+        if marker == _END_OF_IMAGE:
+            return scanned
+        if marker not in (0x01, 0xD8) and at + 2 <= len(data):
+            at += int.from_bytes(data[at : at + 2], "big")
+        scanned = scanned or marker == _START_OF_SCAN
+
+
+def _is_heif(data: bytes, where: str) -> bool:
+    """Whether it is HEIC or HEIF, as phones write it, and makes Pillow read it."""
+    if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS or b"avif" in data[16:64]:
+        return False
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise ImageError(
+            "image_format",
+            f"{where}: HEIC is read with the extra heic (pip install 'dico-captioner[heic]')",
+        ) from None
+    register_heif_opener()
+    return True
 
 
 def to_rgb(image: Image.Image, where: str) -> Image.Image:

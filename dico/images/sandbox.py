@@ -179,19 +179,21 @@ def _receive(pipe: int, deadline: float) -> bytes:
     return data
 
 
-def look_at(data: bytes, where: str, max_pixels: int) -> tuple[dict[str, Any], bytes]:
+def look_at(
+    data: bytes, where: str, max_pixels: int, max_bytes: int = MAX_BYTES
+) -> tuple[dict[str, Any], bytes]:
     """Facts of a picture's bytes and its thumbnail, in this process."""
     from dico.images.load import check_num_bytes, load_image_bytes, open_image
     from dico.images.near_duplicates import thumbnail
 
-    check_num_bytes(len(data), where)
-    header = open_image(data, where, max_pixels)
+    check_num_bytes(len(data), where, max_bytes)
+    header = open_image(data, where, max_pixels, max_bytes)
     flags = []
-    if getattr(header, "n_frames", 1) > 1:
+    if getattr(header, "n_frames", 1) > 1 and header.format not in ("MPO", "HEIF"):
         flags.append("image_animated")
     if header.mode in ("CMYK", "YCCK"):
         flags.append("image_cmyk")
-    image = load_image_bytes(data, where, max_pixels)
+    image = load_image_bytes(data, where, max_pixels, max_bytes)
     small = thumbnail(image)
     if max(small) - min(small) <= 2:
         flags.append("image_blank")
@@ -219,7 +221,7 @@ def serve(requests: IO[bytes], answers: IO[bytes], max_pixels: int, max_bytes: i
                 data = requests.read(request["num_bytes"])
             else:
                 data = read_file(request["uri"], max_bytes)
-            facts, small = look_at(data, request["uri"], max_pixels)
+            facts, small = look_at(data, request["uri"], max_pixels, max_bytes)
         except ImageError as error:
             facts = {"code": error.code, "detail": str(error), "flags": []}
         except MemoryError:

@@ -10,7 +10,7 @@ from torch import Tensor
 from dico.decoding import DecodingConfig
 from dico.errors import DataError
 from dico.features.store import FeatureStore
-from dico.images.load import load_image
+from dico.images.load import load_validated
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator, Weights
 from dico.policy import Policy, policy_of
@@ -98,5 +98,5 @@ def caption_pictures(
     """
     policy = policy_of(captioner)
     for start in range(0, len(uris), batch_size):
-        pictures = [load_image(uri) for uri in uris[start : start + batch_size]]
+        pictures = [load_validated(uri) for uri in uris[start : start + batch_size]]
         yield from caption_features(policy, look(policy, tower, pictures), config)

@@ -8,7 +8,7 @@ from typing import Any
 from dico.data.manifest import Record, read_manifest
 from dico.errors import DataError
 from dico.evaluation.systems import BASELINE, CANDIDATE, CHAMPION
-from dico.images.load import load_image
+from dico.images.load import load_validated
 from dico.pages.thumbnails import is_tiny, thumbnail
 
 THUMBNAIL_PX = 288
@@ -92,7 +92,7 @@ def select_pictures(
 
 
 def _load(record: Record, captions: Mapping[str, Caption], gain: float) -> Picture:
-    image = load_image(record.uri)
+    image = load_validated(record.uri)
     source, tiny = thumbnail(image, THUMBNAIL_PX), is_tiny(image)
     shown = {name: captions[name] for name in (BASELINE, CANDIDATE, CHAMPION) if name in captions}
     return Picture(record.image_id, source, tiny, record.captions, shown, gain)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +18,8 @@ PICTURE_SUFFIXES = (
     ".tif",
     ".tiff",
     ".avif",
+    ".heic",
+    ".heif",
     ".ppm",
     ".pgm",
 )
@@ -27,6 +28,17 @@ PICTURE_SUFFIXES = (
 def is_remote(uri: str) -> bool:
     """Whether a URI is in an object store."""
     return uri.startswith("s3://")
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is a web address, which no step fetches."""
+    return name.startswith(("http://", "https://", "ftp://"))
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file is a picture by its name; what macOS leaves beside files is none."""
+    base = name.rpartition("/")[2]
+    return base.lower().endswith(PICTURE_SUFFIXES) and not base.startswith("._")
 
 
 def join(root: str, name: str) -> str:
@@ -67,35 +79,3 @@ def list_files(root: str) -> list[str]:
     for folder, _, names in os.walk(root, followlinks=False):
         found += [os.path.join(folder, name) for name in names]
     return sorted(found)
-
-
-@dataclass(slots=True)
-class PictureFinder:
-    """Turns the names that a dataset gives its pictures into URIs."""
-
-    roots: tuple[str, ...]
-    """Folders or prefixes to look in, in this order."""
-    look: bool = True
-    """Whether to look; otherwise the first root is taken, as when no picture is opened."""
-    _last: int = 0
-
-    def find(self, *names: str) -> str:
-        """The first of ``names`` that exists below a root, else the first name below the first root.
-
-        Names in an object store are not looked up: the first is taken.
-        """
-        if (
-            not self.look
-            or is_remote(self.roots[0])
-            or is_remote(names[0])
-            or os.path.isabs(names[0])
-        ):
-            return join(self.roots[0], names[0])
-        options = [(root, name) for root in self.roots for name in names]
-        for offset in range(len(options)):
-            index = (self._last + offset) % len(options)
-            uri = join(*options[index])
-            if os.path.lexists(uri):
-                self._last = index
-                return uri
-        return join(*options[0])

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from dico.images.load import load_image
+from dico.images.load import load_validated
 from dico.policy import Policy
 
 DEFAULT_BUDGET_BYTES = 1 << 30
@@ -40,7 +40,7 @@ class PictureBank:
         return torch.stack([made[uri] if uri in made else self._kept[uri] for uri in uris])
 
     def _decode(self, uri: str) -> Tensor:
-        return self._preprocess(load_image(uri))
+        return self._preprocess(load_validated(uri))
 
 
 def picture_bank(policy: Policy) -> PictureBank | None:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from dico.config_schema import to_dict
-from dico.data.formats import Dataset, detect, read_entries
+from dico.data.formats import Columns, Dataset, detect, read_entries
+from dico.data.formats.reading import Reading
 from dico.data.manifest import SPLITS
 from dico.errors import DataError
 from dico.storage import atomic_write
@@ -49,6 +50,8 @@ class ValidationResult:
     """Pictures in the manifest."""
     reasons: list[str]
     """Why the dataset is refused, one line each; empty when it is ok."""
+    fidelity: dict[str, Any]
+    """What was read against what is kept; see `dico.validation.fidelity`."""
 
 
 def validate(
@@ -76,14 +79,17 @@ def validate(
         ConfigError: the thresholds file or an own expectation is wrong.
     """
     thresholds = read_thresholds(config.thresholds)
-    source = detect(dataset, images, config.format)
+    columns = Columns.named(config.image_column, config.caption_column)
+    source = detect(dataset, images, config.format, columns)
     facts = find_facts(source, config.facts)
     report_dir = Path(report_dir)
     report_dir.mkdir(parents=True, exist_ok=True)
     cache = Path(config.cache or report_dir) / "pictures.sqlite"
     look = config.pictures == "decode"
+    readings: list[Reading] = []
     with tempfile.TemporaryDirectory(prefix="dico-validate-") as work:
-        scanned = scan(read_entries(source, look), Path(work), cache, config)
+        entries = read_entries(source, look, pixels=look, readings=readings)
+        scanned = scan(entries, Path(work), cache, config)
         if not scanned.num_rows:
             raise DataError(
                 f"{dataset}: the dataset has no pictures; check the file and its format"
@@ -92,6 +98,8 @@ def validate(
         scanned.release()
         quarantine = report_dir / "quarantine.jsonl"
         outcome = conclude(scanned, compared, config, Path(manifest_path), quarantine, facts)
+        for reading in readings:
+            outcome.fidelity.unread.update(reading.unread)
         summary = _summarise(
             source, facts, scanned, outcome, config, thresholds, Path(manifest_path)
         )
@@ -101,6 +109,7 @@ def validate(
         fingerprint=outcome.fingerprint,
         num_images=int(summary["numbers"]["num_usable"]),
         reasons=summary["reasons"],
+        fidelity=summary["fidelity"],
     )
 
 
@@ -147,6 +156,7 @@ def _summarise(
             },
         },
         "numbers": numbers,
+        "fidelity": outcome.fidelity.to_dict(),
         "findings": {
             code: {
                 "severity": KINDS[code].severity,

@@ -14,6 +14,10 @@ class ValidationConfig(Ranged):
 
     format: str = ""
     """Name of the dataset's format (see docs/data.md); empty means by content."""
+    image_column: str = ""
+    """Column of a table, or key of a row, that names the picture; empty means the known names."""
+    caption_column: str = ""
+    """Column of the captions, several with commas; empty means the known names."""
     mode: Literal["fail", "quarantine"] = "fail"
     """fail: any error fails the dataset. quarantine: set aside up to the budget and go on."""
     quarantine_budget: Fraction = 0.02
@@ -44,6 +48,9 @@ class ValidationConfig(Ranged):
     """Fewest usable captions per picture."""
     max_caption_chars: PositiveInt = 1_000
     """Longest caption, characters."""
+    max_caption_words: PositiveInt = 38
+    """Words above which a caption is flagged, because a captioner may cut it: the preset with the
+    fewest positions holds 38 between begin and end."""
     near_duplicates: bool = True
     """Whether to look for nearly identical pictures."""
     near_duplicate_likeness: Fraction = 0.8

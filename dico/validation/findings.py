@@ -1,7 +1,8 @@
 """The catalogue of everything that validation can find, and what to do about each.
 
 Severity: ``fatal`` findings fail a dataset in every mode (part of it is unreadable); an ``error``
-sets the picture or caption aside; a ``warning`` stays as a flag in the manifest.
+sets the picture or caption aside; what is ``excluded`` is left out because the dataset itself says
+so, and fails nothing; a ``warning`` stays as a flag in the manifest.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ class Kind:
     code: str
     """Its name in thresholds, flags and reports."""
     severity: str
-    """fatal, error or warning."""
+    """fatal, error, excluded or warning."""
     subject: str
     """What it is about: picture or caption."""
     title: str
@@ -35,7 +36,11 @@ _ALL = [
         ("file_truncated", "fatal", "the last line is cut off", "export or download the file again"),
         ("shard_damaged", "fatal", "a tar shard breaks in the middle", "download the shard again"),
         ("row_malformed", "error", "a row that is not a picture with captions",
-         "mend the row, or map its columns to image and caption"),
+         "mend the row, or say what its columns are by --image-column and --caption-column"),
+        ("row_repaired", "warning", "a row with a known defect, read as it is meant",
+         "check the row by --explain"),
+        ("sample_ambiguous", "error", "several pictures of one name, or texts that fit none",
+         "give each picture a name of its own, and its texts the same"),
         ("json_malformed", "error", "a line that is not JSON", "mend the line"),
         ("json_duplicate_key", "error", "one key twice in one object",
          "keep one of the two values; parsers disagree on which counts"),
@@ -46,6 +51,12 @@ _ALL = [
          "rebuild the shard with plain relative names"),
         ("image_missing", "error", "the picture is not there",
          "check the images folder, or remove the row"),
+        ("image_ambiguous", "error", "a name that several pictures have",
+         "write the folder into the row, or name one folder by --images"),
+        ("image_address", "error", "a web address instead of a picture",
+         "download the pictures first, for instance with img2dataset, and validate its shards"),
+        ("image_embedded", "error", "a picture inside the file that cannot be read there",
+         "unpack the file, or write pictures as files, JSON lines or Parquet"),
         ("image_unreadable", "error", "the picture may not be read", "check its owner and mode"),
         ("image_not_a_file", "error", "a folder, pipe or device instead of a picture",
          "remove the row"),
@@ -56,7 +67,7 @@ _ALL = [
         ("image_damaged", "error", "the picture does not decode", "download it again"),
         ("image_timeout", "error", "decoding takes too long", "save the picture anew"),
         ("image_too_large", "error", "more bytes or pixels than allowed",
-         "scale it down, or raise max_pixels"),
+         "scale it down, or raise --max-pixels"),
         ("image_too_narrow", "error", "a strip, not a photograph", "crop it or remove the row"),
         ("image_too_small", "error", "fewer pixels than a model can use",
          "use the original instead of a thumbnail"),
@@ -73,7 +84,9 @@ _ALL = [
         ("split_unknown", "error", "a split of an unknown name", "use train, validation or test"),
         ("split_conflict", "error", "rows of one picture name different splits", "choose one"),
         ("captions_missing", "error", "fewer usable captions than required",
-         "write captions, or lower min_captions"),
+         "write captions, or lower --min-captions"),
+        ("captions_rejected", "excluded", "no caption but those that the dataset marks as unusable",
+         "nothing need be done: the picture is left out"),
         ("leak_identical", "error", "the same picture in two splits",
          "keep it in one split; measured quality is else too good"),
         ("leak_similar", "error", "nearly the same picture in two splits",
@@ -97,7 +110,13 @@ _ALL = [
         ("caption_not_text", "error", "a caption that is not text", "write text, or remove it"),
         ("caption_empty", "error", "an empty caption", "write it or remove it"),
         ("caption_too_long", "error", "a caption of excessive length",
-         "cut it to a sentence, or raise max_caption_chars"),
+         "cut it to a sentence, or raise --max-caption-chars"),
+        ("caption_rejected", "excluded", "a caption that the dataset marks as rejected or pre-canned",
+         "nothing need be done: it is left out"),
+        ("caption_twice_in_sample", "excluded", "a caption in a sample's text and in its JSON",
+         "nothing need be done: it counts once"),
+        ("caption_cut", "warning", "more words than --max-caption-words: training may cut it",
+         "shorten it, or use a preset with more positions (captioner.max_tokens)"),
         ("caption_encoding", "error", "broken characters (wrong encoding)", "save it as UTF-8"),
         ("caption_mojibake", "error", "letters garbled by a wrong encoding",
          "read the source with its true encoding"),

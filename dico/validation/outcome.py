@@ -15,6 +15,7 @@ from dico.storage import atomic_write
 from dico.validation.comparisons import Comparisons
 from dico.validation.config import ValidationConfig
 from dico.validation.facts import NO_FACTS, Facts
+from dico.validation.fidelity import Fidelity
 from dico.validation.findings import KINDS
 from dico.validation.scan import Scan
 
@@ -47,6 +48,10 @@ class Outcome:
     """Most frequent words of captions."""
     num_with_facts: int = 0
     """Pictures of the manifest that have facts."""
+    num_excluded: int = 0
+    """Rows that are set aside because the dataset itself says so."""
+    fidelity: Fidelity = field(default_factory=Fidelity)
+    """What was read against what is kept."""
 
 
 def conclude(
@@ -60,7 +65,7 @@ def conclude(
     """Writes the manifest of what stays, with its facts, and the list of what was set aside."""
     outcome = _empty(scan.num_rows)
     identities = _group_identities(scan, comparisons)
-    digests, row = bytearray(), 0
+    digests, row, num_read = bytearray(), 0, 0
     with (
         manifest_writer(manifest, facts.vocabulary) as writer,
         atomic_write(quarantine) as temporary,
@@ -71,6 +76,7 @@ def conclude(
                 findings = [(f["code"], f["detail"], f["caption"]) for f in content["findings"]]
                 findings += [(c, d, None) for c, d in comparisons.findings.get(row, [])]
                 _count(outcome, row, content, findings, config)
+                num_read += content["num_read"]
                 for code, detail, caption in findings:
                     if KINDS[code].severity != "warning":
                         aside.write(_aside_line(content, code, detail, caption))
@@ -80,6 +86,7 @@ def conclude(
                     outcome.num_with_facts += bool(record.facts)
                     digests += record_digest(record)
                 row += 1
+    outcome.fidelity.check(num_read)
     outcome.fingerprint = combine_digests([bytes(digests)])
     return outcome
 
@@ -109,16 +116,27 @@ def _count(
     outcome.sizes[row] = content["width_px"], content["height_px"]
     if row % max(1, outcome.num_rows // 20_000) == 0:
         outcome.words.update(word for word in words if word.isalnum())
+    reason = _reason_aside(findings)
+    outcome.set_aside[row] = bool(reason)
+    outcome.num_excluded += bool(reason) and KINDS[reason].severity == "excluded"
+    outcome.fidelity.add(content, reason)
     for code, detail, caption in findings:
         counts = outcome.counts.setdefault(code, np.zeros(outcome.num_rows, np.int16))
         counts[row] = min(counts[row] + 1, np.iinfo(np.int16).max)
-        kind = KINDS[code]
-        if kind.subject == "picture" and kind.severity != "warning":
-            outcome.set_aside[row] = True
         examples = outcome.examples.setdefault(code, [])
         seen = any(e["row"] == row and e["caption"] == caption for e in examples)
         if len(examples) < config.max_examples and not seen:
             examples.append({**_short(content), "row": row, "detail": detail, "caption": caption})
+
+
+def _reason_aside(findings: list[tuple[str, str, str | None]]) -> str:
+    """The first finding that keeps a picture out of the manifest; errors before exclusions."""
+    codes = [code for code, _, _ in findings if KINDS[code].subject == "picture"]
+    for severities in (("fatal", "error"), ("excluded",)):
+        for code in codes:
+            if KINDS[code].severity in severities:
+                return code
+    return ""
 
 
 def _record(

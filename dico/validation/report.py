@@ -23,7 +23,7 @@ from dico.validation.scan import Scan
 PREVIEW_PX = 300
 MAX_PAIRS = 12
 MAX_SAMPLE = 12
-_SEVERITIES = ("fatal", "error", "warning")
+_SEVERITIES = ("fatal", "error", "excluded", "warning")
 
 
 def render(

@@ -20,13 +20,13 @@ from dico.data.captions import check_caption, printable, tidy
 from dico.data.entries import Entry
 from dico.data.manifest import SPLITS
 from dico.errors import DataError
+from dico.images.embedded import is_embedded_uri
 from dico.images.facts_cache import PictureCache
 from dico.images.load import ImageError, read_image
 from dico.images.near_duplicates import SIDE_PX, THUMB_BYTES
 from dico.images.sandbox import Limits, Lookers, PictureFacts
-from dico.images.tars import is_member_uri
 from dico.process.progress import progress
-from dico.storage.uris import is_remote
+from dico.storage.uris import is_address, is_remote
 from dico.validation.config import ValidationConfig
 from dico.validation.findings import KINDS
 
@@ -47,6 +47,9 @@ SCHEMA = pa.schema(
         ("positive_uris", pa.list_(pa.string())),
         ("positive_captions", pa.list_(pa.string())),
         ("findings", pa.list_(FINDING)),
+        ("num_rows", pa.int32()),
+        ("num_read", pa.int32()),
+        ("lost", pa.list_(pa.string())),
     ]
 )
 
@@ -132,6 +135,8 @@ def _looked_at(
 
         def look(entry: Entry) -> list[tuple[str, PictureFacts, str]]:
             data, entry.image_bytes = entry.image_bytes, None
+            if is_address(entry.uri):
+                return []
             seen = [_look(lookers, cache, uri, None) for uri in entry.positive_uris]
             return [_look(lookers, cache, entry.uri, data), *seen] if entry.uri else []
 
@@ -144,17 +149,30 @@ def _looked_at(
             yield entry, seen[0][1] if seen else None
 
 
+def look_once(uri: str, data: bytes | None, config: ValidationConfig) -> PictureFacts:
+    """Looks at one picture by the limits of ``config``."""
+    limits = Limits(config.max_pixels, config.max_image_bytes, config.max_image_seconds)
+    with Lookers(1, limits) as lookers:
+        if data is None and (is_remote(uri) or is_embedded_uri(uri)):
+            try:
+                data = read_image(uri, max_bytes=limits.max_bytes)
+            except DataError as error:
+                code = error.code if isinstance(error, ImageError) else "image_missing"
+                return PictureFacts(code, str(error))
+        return lookers.look(uri, data)
+
+
 def _look(
     lookers: Lookers, cache: PictureCache, uri: str, data: bytes | None
 ) -> tuple[str, PictureFacts, str]:
     """The picture's URI, its facts, and the stamp under which to keep them if they are new."""
-    stamp = cache.stamp(uri) if data is None else ""
+    stamp = cache.stamp(uri) if data is None or not is_remote(uri) else ""
     facts = cache.get(uri, stamp)
     if facts is not None:
         return uri, facts, ""
-    if data is None and (is_remote(uri) or is_member_uri(uri)):
+    if data is None and (is_remote(uri) or is_embedded_uri(uri)):
         try:
-            data = read_image(uri)
+            data = read_image(uri, max_bytes=cache.limits.max_bytes)
         except DataError as error:
             code = error.code if isinstance(error, ImageError) else "image_missing"
             return uri, PictureFacts(code, str(error)), stamp
@@ -177,11 +195,19 @@ def _row(
     findings: list[tuple[str, str, str | None]] = []
     findings += [(code, detail, None) for code, detail in entry.findings]
     captions, positives = [], []
+    lost = [code for code, _ in entry.left_out]
+    findings += [(c, "", _shown(text)) for c, text in entry.left_out if c == "caption_rejected"]
     for caption in entry.captions:
         found = check_caption(caption, config.max_caption_chars)
         findings += [(code, detail, _shown(caption)) for code, detail in found]
-        if not any(KINDS[code].severity != "warning" for code, _ in found):
-            captions.append(tidy(caption))
+        wrong = next((code for code, _ in found if KINDS[code].severity != "warning"), "")
+        if wrong:
+            lost.append(wrong)
+            continue
+        captions.append(tidy(caption))
+        num_words = captions[-1].count(" ") + 1
+        if num_words > config.max_caption_words:
+            findings.append(("caption_cut", f"{num_words} words", _shown(caption)))
     for caption in entry.positive_captions:
         found = check_caption(caption, config.max_caption_chars)
         if any(KINDS[code].severity != "warning" for code, _ in found):
@@ -193,7 +219,8 @@ def _row(
     broken_row = any(KINDS[code].severity != "warning" for code, _ in entry.findings)
     if len(captions) < config.min_captions and not broken_row:
         detail = f"{len(captions)} usable captions, and {config.min_captions} are required"
-        findings.append(("captions_missing", detail, None))
+        marked = not entry.captions and any(c == "caption_rejected" for c, _ in entry.left_out)
+        findings.append(("captions_rejected" if marked else "captions_missing", detail, None))
     if not entry.image_id and not broken_row:
         findings.append(("id_missing", entry.where, None))
     findings += _picture_findings(facts, config)
@@ -217,6 +244,9 @@ def _row(
             {"code": code, "detail": printable(detail, 300), "caption": caption}
             for code, detail, caption in findings
         ],
+        "num_rows": entry.num_rows,
+        "num_read": len(entry.captions) + len(entry.left_out),
+        "lost": lost,
     }
 
 

@@ -46,11 +46,13 @@ def dataset_numbers(outcome: Outcome) -> dict[str, float]:
     kept = ~outcome.set_aside
     num_usable = int(np.count_nonzero(kept))
     num_captions = int(outcome.num_captions[kept].sum())
+    num_faulty = outcome.num_rows - num_usable - outcome.num_excluded
     numbers: dict[str, float] = {
         "num_rows": outcome.num_rows,
         "num_usable": num_usable,
         "num_set_aside": outcome.num_rows - num_usable,
-        "share_set_aside": (outcome.num_rows - num_usable) / max(1, outcome.num_rows),
+        "num_excluded": outcome.num_excluded,
+        "share_set_aside": num_faulty / max(1, outcome.num_rows),
         "num_captions": num_captions,
         "captions_per_picture": num_captions / max(1, num_usable),
         "words_per_caption": int(outcome.num_words[kept].sum()) / max(1, num_captions),

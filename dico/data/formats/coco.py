@@ -1,5 +1,6 @@
 """COCO caption JSON: ``{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}``.
 
+An annotation that its dataset marks as rejected or pre-canned, as VizWiz does, is left out.
 The split is the file's (``captions_train2017.json``), an image's own ``split``, or none.
 """
 
@@ -7,13 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from dico.data.entries import Entry, normal_split
+from dico.data.formats.columns import is_rejected
+from dico.data.formats.reading import Reading
 from dico.data.formats.texts import open_text
 from dico.data.grouping import Grouping, Joined
 from dico.data.strict_json import JsonFinding, Parser, iter_items
-from dico.storage.uris import PictureFinder
 
 
-def read(path: str, split: str, pictures: PictureFinder) -> Iterator[Entry]:
+def read(path: str, reading: Reading) -> Iterator[Entry]:
     """The images of a COCO JSON file with their captions, joined in bounded memory."""
     parser = Parser()
     with Grouping() as grouping:
@@ -27,20 +29,29 @@ def read(path: str, split: str, pictures: PictureFinder) -> Iterator[Entry]:
         except JsonFinding as error:
             yield Entry("", "", [], "", path, [("file_malformed", str(error))])
         for joined in grouping.joined():
-            yield from _entries(joined, path, split, pictures)
+            yield from _entries(joined, path, reading)
 
 
-def _entries(joined: Joined, path: str, split: str, pictures: PictureFinder) -> Iterator[Entry]:
+def _entries(joined: Joined, path: str, reading: Reading) -> Iterator[Entry]:
     where = f"{path}, image {joined.key}"
+    captions = [text for text, mark in joined.captions if not mark]
+    left_out = [("caption_rejected", text) for text, mark in joined.captions if mark]
     if not joined.images:
         detail = f"captions of image id {joined.key}, which is not among the images"
         findings = [*joined.findings, ("image_unknown_id", detail)]
-        yield Entry(joined.key, "", joined.captions, "", where, findings)
-    for image in joined.images:
+        yield Entry(joined.key, "", captions, "", where, findings, left_out=left_out)
+    for index, image in enumerate(joined.images):
         findings = list(joined.findings)
         own = normal_split(image["split"], findings)
-        uri = pictures.find(image["file_name"])
-        yield Entry(joined.key, uri, list(joined.captions), own or split, where, findings)
+        name = image["file_name"]
+        uri = reading.pictures.find([name], findings, own or reading.split)
+        entry = Entry(joined.key, uri, list(captions), own or reading.split, where, findings)
+        entry.names = {"id": joined.key, "file_name": name}
+        entry.left_out = list(left_out)
+        if index:  # a repeated image has no captions of its own: they are counted once
+            entry.captions, entry.left_out = [], []
+            entry.findings.append(("id_duplicate", f"image id {joined.key} is given twice"))
+        yield entry
 
 
 def _add_image(
@@ -62,7 +73,8 @@ def _add_caption(
         detail = f"an annotation without image_id: {item!r}"[:200]
         yield Entry("", "", [], "", path, [("row_malformed", detail)])
     elif "caption" in item:
-        grouping.add_caption(str(item["image_id"]), item["caption"], findings)
+        caption = (item["caption"], is_rejected(item))
+        grouping.add_caption(str(item["image_id"]), caption, findings)
     else:
         detail = "an annotation without caption (an instances file is no caption file)"
         yield Entry(str(item["image_id"]), "", [], "", path, [("row_malformed", detail)])

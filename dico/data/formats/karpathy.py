@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from dico.data.entries import Entry, normal_split
+from dico.data.formats.captions_of import items_of
+from dico.data.formats.columns import is_rejected
+from dico.data.formats.reading import Findings, Reading
 from dico.data.formats.texts import open_text
 from dico.data.strict_json import JsonFinding, Parser, iter_items
-from dico.storage.uris import PictureFinder
 
 ID_KEYS = ("cocoid", "id", "imgid")
 
 
-def read(path: str, pictures: PictureFinder) -> Iterator[Entry]:
+def read(path: str, reading: Reading) -> Iterator[Entry]:
     """The pictures of a Karpathy JSON file, streamed."""
     parser, index = Parser(), 0
     try:
@@ -19,7 +21,7 @@ def read(path: str, pictures: PictureFinder) -> Iterator[Entry]:
             duplicates = parser.take_duplicate_keys()
             if key != "images":
                 continue
-            entry = _entry(item, f"{path}, images[{index}]", pictures)
+            entry = _entry(item, f"{path}, images[{index}]", reading)
             entry.findings += [("json_duplicate_key", name) for name in duplicates]
             index += 1
             yield entry
@@ -27,19 +29,30 @@ def read(path: str, pictures: PictureFinder) -> Iterator[Entry]:
         yield Entry("", "", [], "", path, [("file_malformed", f"{error} after {index} images")])
 
 
-def _entry(item: Any, where: str, pictures: PictureFinder) -> Entry:
+def _entry(item: Any, where: str, reading: Reading) -> Entry:
     if not isinstance(item, dict):
         return Entry("", "", [], "", where, [("row_malformed", f"not an object: {item!r}"[:200])])
     name = item.get("filename")
-    if not isinstance(name, str) or not name:
-        return Entry("", "", [], "", where, [("row_malformed", "no filename")])
-    findings: list[tuple[str, str]] = []
-    sentences = item.get("sentences")
-    if not isinstance(sentences, list):
-        sentences = []
-    captions = [s.get("raw") if isinstance(s, dict) else s for s in sentences]
-    folder = item.get("filepath")
-    names = (f"{folder}/{name}", name) if isinstance(folder, str) and folder else (name,)
-    image_id = next((str(item[k]) for k in ID_KEYS if item.get(k) is not None), name)
-    split = normal_split(item.get("split"), findings)
-    return Entry(image_id, pictures.find(*names), captions, split, where, findings)
+    names = {key: str(item[key]) for key in ID_KEYS if item.get(key) is not None}
+    image_id = next(iter(names.values()), name if isinstance(name, str) else "")
+    findings: Findings = []
+    entry = Entry(image_id, "", [], normal_split(item.get("split"), findings), where, findings)
+    entry.names = names
+    _add_captions(entry, item.get("sentences"))
+    if isinstance(name, str) and name:
+        folder = item.get("filepath")
+        told = [f"{folder}/{name}", name] if isinstance(folder, str) and folder else [name]
+        entry.names |= {"filename": name, "filepath": told[0]}
+        entry.uri = reading.pictures.find(told, findings, entry.split or reading.split)
+    elif not reading.captions_only:
+        findings.append(("row_malformed", "no filename"))
+    return entry
+
+
+def _add_captions(entry: Entry, sentences: Any) -> None:
+    for sentence in sentences if isinstance(sentences, list) else []:
+        captions = items_of([sentence], entry.findings)
+        if isinstance(sentence, dict) and is_rejected(sentence):
+            entry.left_out += [("caption_rejected", caption) for caption in captions]
+        else:
+            entry.captions += captions

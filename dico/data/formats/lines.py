@@ -1,21 +1,26 @@
-"""JSON lines, and a JSON list of the same objects."""
+"""JSON lines, and a JSON list of the same objects, also under a key such as TextCaps' ``data``."""
 
 from collections.abc import Iterator
 
-from dico.data.formats.rows import Row
-from dico.data.formats.texts import open_text
+from dico.data.formats.inline import LEAST_CHARS, embed
+from dico.data.formats.reading import Reading, Row
+from dico.data.formats.texts import byte_order_mark, is_packed, open_text
 from dico.data.strict_json import JsonFinding, Parser, iter_items
 
 MAX_LINE_CHARS = 32_000_000
+LIST_KEYS = ("data", "annotations", "rows", "samples", "items")
 
 
-def read_lines(path: str) -> Iterator[Row]:
+def read_lines(path: str, reading: Reading) -> Iterator[Row]:
     """Rows of a JSONL file; a line that is not JSON becomes a finding of its own."""
     parser = Parser()
+    packed, end = is_packed(path), byte_order_mark(path)
     with open_text(path) as file:
         number = 0
         while line := file.readline(MAX_LINE_CHARS):
             number += 1
+            start = end
+            end += len(line) if line.isascii() else len(line.encode("utf-8", "surrogateescape"))
             if not line.strip():
                 continue
             where = f"{path}:{number}"
@@ -26,18 +31,32 @@ def read_lines(path: str) -> Iterator[Row]:
                 code = "file_truncated" if last else error.code
                 yield where, None, [(code, str(error))]
                 continue
+            if isinstance(row, dict) and len(line) > LEAST_CHARS:
+                _embed(row, line, -1 if packed else start, reading)
             yield where, row, _duplicates(parser)
 
 
-def read_list(path: str) -> Iterator[Row]:
-    """Rows of a JSON file whose top level is a list."""
+def read_list(path: str, reading: Reading) -> Iterator[Row]:
+    """Rows of a JSON file whose top level is a list, or an object around one."""
     parser, index = Parser(), 0
     try:
-        for _, item in iter_items(lambda: open_text(path), parser):
+        for key, item in iter_items(lambda: open_text(path), parser):
+            if key and (key not in LIST_KEYS or not isinstance(item, dict)):
+                continue
+            if isinstance(item, dict):
+                _embed(item, "", -1, reading)
             yield f"{path}, item {index}", item, _duplicates(parser)
             index += 1
     except JsonFinding as error:
         yield path, None, [("file_malformed", f"{error} after {index} items")]
+
+
+def _embed(row: dict[str, object], line: str, start: int, reading: Reading) -> None:
+    if any(
+        isinstance(v, dict) or (isinstance(v, str) and len(v) >= LEAST_CHARS) for v in row.values()
+    ):
+        raw = line.encode("utf-8", "surrogateescape")
+        embed(row, raw, start, reading.uri, reading.columns)
 
 
 def _duplicates(parser: Parser) -> list[tuple[str, str]]:

@@ -1,88 +1,161 @@
-"""Rows of a table as pictures: JSONL, a JSON list, CSV, TSV and Parquet share this reading.
+"""Rows of a table as pictures: JSONL, a JSON list, CSV, TSV, Parquet and Arrow share this reading.
 
-A row has a picture (``image``), a caption or captions (``caption``, ``captions``) and optionally
-``split``, ``id``, ``positive_images``, ``positive_captions``. Rows with one caption each are joined
-by picture; rows with a list of captions stand for themselves.
+A row has a picture (``image``), a caption or captions (``caption``, ``captions``, ``caption_0``,
+a conversation of one question and one answer) and optionally ``split``, ``id``,
+``positive_images``, ``positive_captions``. Rows with one caption each are joined by picture; rows
+with a list of captions stand for themselves.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dico.data.entries import Entry, normal_split
-from dico.data.grouping import Grouping, Joined
-from dico.storage.uris import PictureFinder
-
-IMAGE_KEYS = (
-    "image",
-    "file_name",
-    "filename",
-    "filepath",
-    "image_path",
-    "path",
-    "img",
-    "uri",
-    "url",
+from dico.data.entries import SPLIT_NAMES, Entry, normal_split
+from dico.data.formats.captions_of import captions_of
+from dico.data.formats.columns import (
+    ID_KEYS,
+    IMAGE_KEYS,
+    REJECTED_KEYS,
+    SPLIT_KEYS,
+    VALID_KEYS,
+    first,
+    first_key,
+    is_rejected,
+    lookup,
+    normal_keys,
 )
-CAPTION_KEYS = ("caption", "text", "sentence", "raw", "comment", "title")
-CAPTIONS_KEYS = ("captions", "sentences", "texts", "references")
-ID_KEYS = ("id", "image_id", "cocoid", "imgid")
-Row = tuple[str, Any, list[tuple[str, str]]]
+from dico.data.formats.reading import Embedded, Findings, Reading, Row
+from dico.data.grouping import Grouping, Joined
+from dico.storage.uris import is_address
+
+_MARKS = frozenset((*REJECTED_KEYS, *VALID_KEYS))
 
 
-def read(rows: Iterator[Row], pictures: PictureFinder) -> Iterator[Entry]:
+def read(rows: Iterator[Row], reading: Reading) -> Iterator[Entry]:
     """Entries of rows given as (where, content, findings of their reader)."""
     with Grouping() as grouping:
+        run: Entry | None = None
         for where, row, findings in rows:
-            entry = _entry(where, row, findings, pictures)
-            if _has_single_caption(row) and entry.uri:
-                _group(grouping, entry)
+            entry, single = _entry(where, row, findings, reading)
+            if entry.image_bytes is not None and single:
+                if run is not None and _continues(run, entry):
+                    _extend(run, entry)
+                    continue
+                if run is not None:
+                    yield run
+                run = entry
+            elif single and (entry.uri or (reading.captions_only and entry.image_id)):
+                _group(grouping, entry, reading)
             else:
                 yield entry
+        if run is not None:
+            yield run
         for joined in grouping.joined():
             yield _joined(joined)
 
 
-def first(row: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
-    """The value of the first of ``keys`` that the row has."""
-    return next((row[key] for key in keys if row.get(key) is not None), None)
-
-
-def _has_single_caption(row: Any) -> bool:
-    return (
-        isinstance(row, dict)
-        and first(row, CAPTIONS_KEYS) is None
-        and not isinstance(first(row, CAPTION_KEYS), list)
-    )
-
-
-def _entry(where: str, row: Any, findings: list[tuple[str, str]], pictures: PictureFinder) -> Entry:
+def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[Entry, bool]:
+    """The entry of one row, and whether the row stands for one caption of its picture."""
     if row is None and findings:
-        return Entry("", "", [], "", where, findings)
+        return Entry("", "", [], "", where, findings), False
     if not isinstance(row, dict):
-        return Entry("", "", [], "", where, [("row_malformed", f"not an object: {row!r}"[:200])])
-    name = first(row, IMAGE_KEYS)
-    if not isinstance(name, str) or not name.strip():
-        detail = f"no picture: none of {', '.join(IMAGE_KEYS)} is a text"
-        return Entry("", "", [], "", where, [*findings, ("row_malformed", detail)])
-    captions = first(row, CAPTIONS_KEYS)
-    if captions is None:
-        captions = first(row, CAPTION_KEYS)
-    captions = [] if captions is None else captions if isinstance(captions, list) else [captions]
-    captions = [c.get("raw") if isinstance(c, dict) else c for c in captions]
-    image_id = first(row, ID_KEYS)
-    return Entry(
-        image_id=name if image_id is None else str(image_id),
-        uri=pictures.find(name),
+        return _broken(where, [("row_malformed", f"not an object: {row!r}"[:200])]), False
+    if not all(map(_is_normal, row)):
+        row = normal_keys(row) | {key: row[key] for key in row if key in _named(reading)}
+    captions, single = captions_of(row, reading, findings)
+    id_key = first_key(row, ID_KEYS)
+    split = _split(row, findings)
+    names = {key: str(row[key]) for key in ID_KEYS if row.get(key) is not None}
+    picture = _picture(row, reading)
+    entry = Entry(
+        image_id=names.get(id_key, ""),
+        uri="",
         captions=captions,
-        split=normal_split(row.get("split"), findings),
+        split=split,
         where=where,
         findings=findings,
-        positive_uris=[pictures.find(p) for p in _texts(row, "positive_images", findings)],
-        positive_captions=_texts(row, "positive_captions", findings),
+        names=names,
     )
+    _place(entry, picture, row, reading)
+    mark = is_rejected(row) if not _MARKS.isdisjoint(row) else ""
+    if mark:
+        entry.captions, entry.left_out = [], [("caption_rejected", c) for c in captions]
+    if "positive_images" in row:
+        found = _texts(row, "positive_images", findings)
+        entry.positive_uris = [reading.pictures.find([n], findings, split) for n in found]
+    entry.positive_captions = _texts(row, "positive_captions", findings)
+    return entry, single
 
 
-def _texts(row: Mapping[str, Any], key: str, findings: list[tuple[str, str]]) -> list[str]:
+def _place(entry: Entry, picture: Any, row: Mapping[str, Any], reading: Reading) -> None:
+    """Puts the picture's URI, its name and its id into an entry."""
+    split = entry.split or reading.split
+    if isinstance(picture, Embedded):
+        entry.uri, entry.image_bytes = picture.uri, picture.data
+        entry.image_id = entry.image_id or picture.name
+        if picture.problem:
+            entry.uri = ""
+            entry.findings.append(("image_embedded", picture.problem))
+    elif isinstance(picture, str):
+        names = _names(picture, row)
+        entry.names["image"] = picture
+        if is_address(picture) and entry.image_id:
+            entry.uri = reading.pictures.find_id(entry.image_id, [], split)
+        entry.uri = entry.uri or reading.pictures.find(names, entry.findings, split)
+        entry.image_id = entry.image_id or names[0]
+    elif isinstance(picture, list):
+        entry.findings.append(("row_malformed", f"{len(picture)} pictures in one row"))
+    elif entry.image_id:
+        entry.uri = reading.pictures.find_id(entry.image_id, entry.findings, split)
+    if not entry.uri and not reading.captions_only and not isinstance(picture, list | Embedded):
+        entry.findings.append(("row_malformed", _no_picture(entry, row)))
+
+
+def _no_picture(entry: Entry, row: Mapping[str, Any]) -> str:
+    if entry.image_id:
+        return f"no picture: no column names one, and none is called {entry.image_id}"
+    seen = ", ".join(map(str, row))[:120]
+    return f"no picture in the columns {seen}; name one by --image-column"
+
+
+def _picture(row: Mapping[str, Any], reading: Reading) -> Any:
+    """What a row says of its picture: a name, an `Embedded`, a list of several, or None."""
+    if reading.columns.image:
+        return _one(lookup(row, reading.columns.image))
+    for key in IMAGE_KEYS:
+        found = _one(row.get(key))
+        if found is not None:
+            return found
+    return _one(row["images"]) if isinstance(row.get("images"), list) else None
+
+
+def _one(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, Embedded):
+        return value
+    if isinstance(value, dict):
+        return next((_one(value[k]) for k in ("path", *IMAGE_KEYS) if value.get(k)), None)
+    if isinstance(value, list) and value:
+        return _one(value[0]) if len(value) == 1 else value
+    return None
+
+
+def _names(picture: str, row: Mapping[str, Any]) -> list[str]:
+    """The names to look for: with the folder that a row gives apart, as Karpathy's rows do."""
+    folder = row.get("filepath")
+    if isinstance(folder, str) and folder and folder != picture and not picture.startswith("/"):
+        return [f"{folder.rstrip('/')}/{picture}", picture]
+    return [picture]
+
+
+def _split(row: Mapping[str, Any], findings: Findings) -> str:
+    if row.get("split") is not None:
+        return normal_split(row["split"], findings)
+    value = first(row, SPLIT_KEYS)
+    return SPLIT_NAMES.get(value.strip().lower(), "") if isinstance(value, str) else ""
+
+
+def _texts(row: Mapping[str, Any], key: str, findings: Findings) -> list[str]:
     values = row.get(key)
     if values is None:
         return []
@@ -92,7 +165,31 @@ def _texts(row: Mapping[str, Any], key: str, findings: list[tuple[str, str]]) ->
     return []
 
 
-def _group(grouping: Grouping, entry: Entry) -> None:
+def _is_normal(key: object) -> bool:
+    return isinstance(key, str) and key.islower() and " " not in key and "-" not in key
+
+
+def _named(reading: Reading) -> tuple[str, ...]:
+    return (reading.columns.image, *reading.columns.captions)
+
+
+def _broken(where: str, findings: Findings) -> Entry:
+    return Entry("", "", [], "", where, findings)
+
+
+def _continues(run: Entry, entry: Entry) -> bool:
+    """Whether a row is the next caption of the picture before it: tables repeat its bytes."""
+    return run.image_bytes == entry.image_bytes and run.split == entry.split
+
+
+def _extend(run: Entry, entry: Entry) -> None:
+    run.captions += entry.captions
+    run.left_out += entry.left_out
+    run.findings += entry.findings
+    run.num_rows += 1
+
+
+def _group(grouping: Grouping, entry: Entry, reading: Reading) -> None:
     kept = {
         "image_id": entry.image_id,
         "uri": entry.uri,
@@ -101,16 +198,34 @@ def _group(grouping: Grouping, entry: Entry) -> None:
         "positive_uris": entry.positive_uris,
         "positive_captions": entry.positive_captions,
     }
-    grouping.add_image(entry.uri, kept, entry.findings)
+    if reading.captions_only or "id" in entry.names:
+        kept["names"] = entry.names
+    if entry.left_out:
+        kept["left_out"] = entry.left_out
+    key = entry.uri or entry.image_id
+    grouping.add_image(key, kept, entry.findings)
     for caption in entry.captions:
-        grouping.add_caption(entry.uri, caption, [])
+        grouping.add_caption(key, caption, [])
 
 
 def _joined(joined: Joined) -> Entry:
     """One picture of several rows; rows that disagree on its id or split are a finding."""
     image, findings = joined.images[0], joined.findings
+    if _are_caption_ids(joined.images):
+        image["image_id"] = image["names"]["image"]
     for key, code in (("image_id", "image_two_ids"), ("split", "split_conflict")):
         values = sorted({str(row[key]) for row in joined.images})
-        if len(values) > 1:
+        if len(values) > 1 and not (key == "image_id" and _are_caption_ids(joined.images)):
             findings.append((code, f"rows of one picture say {', '.join(values)}"[:200]))
+    left_out = [tuple(one) for row in joined.images for one in row.get("left_out", ())]
+    image["left_out"], image["num_rows"] = left_out, len(joined.images)
     return Entry(captions=joined.captions, findings=findings, **image)
+
+
+def _are_caption_ids(images: list[dict[str, Any]]) -> bool:
+    """Whether the rows' ids are those of captions: a plain ``id``, another one in each row."""
+    if len(images) < 2 or not all("image" in row.get("names", ()) for row in images):
+        return False
+    ids = {row["names"].get("id", "") for row in images}
+    only_id = all(row["image_id"] == row["names"].get("id") for row in images)
+    return only_id and len(ids) == len(images)

@@ -1,73 +1,185 @@
-"""CSV, TSV and Parquet tables as rows."""
+"""Parquet and Arrow tables as rows, with the pictures that lie inside of them.
 
-import csv
-import json
-from collections.abc import Iterator
+Hugging Face's datasets writes a picture as ``{"bytes", "path"}``, img2dataset as a column of bytes.
+They stay where they are: in Arrow files, which are not compressed, by offset; in Parquet by row.
+Indices that ``datasets`` keeps beside an Arrow file choose other rows, so such a folder is refused.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from dico.data.formats.rows import CAPTIONS_KEYS, Row
-from dico.data.formats.texts import open_text
+from dico.data.formats.columns import IMAGE_KEYS, normal_key
+from dico.data.formats.reading import Embedded, Reading, Row
+from dico.images.embedded import embedded_uri
 
-MAX_FIELD_CHARS = 32_000_000
-_LISTS = (*CAPTIONS_KEYS, "positive_images", "positive_captions")
-
-
-def read_csv(path: str) -> Iterator[Row]:
-    """Rows of a CSV or TSV file with a header; a list is written as JSON in its field."""
-    csv.field_size_limit(MAX_FIELD_CHARS)
-    with open_text(path) as file:
-        delimiter = "\t" if ".tsv" in path.lower() else _delimiter(file.readline())
-        file.seek(0)
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            header = [name.strip().lower() for name in next(reader, [])]
-        except csv.Error as error:
-            yield f"{path}:1", None, [("file_malformed", f"CSV: {error}")]
-            return
-        while True:
-            try:
-                fields = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield f"{path}:{reader.line_num}", None, [("file_truncated", f"CSV: {error}")]
-                continue
-            if fields:
-                yield _csv_row(header, fields, f"{path}:{reader.line_num}")
+_ROWS = 10_000
+_ROWS_WITH_PICTURES = 32
+Pictures = dict[str, Callable[[int], Embedded | str | None]]
 
 
-def read_parquet(path: str) -> Iterator[Row]:
+def schema_names(path: str) -> list[str]:
+    """Names of a table's columns; empty where it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.endswith(".arrow"):
+            with pa.memory_map(path) as source:
+                return list(_arrow_reader(source).schema.names)
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError, ValueError):
+        return []
+
+
+def read_parquet(path: str, reading: Reading) -> Iterator[Row]:
     """Rows of a Parquet file, in batches."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     index = 0
     try:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=10_000):
-            for row in batch.to_pylist():
-                yield f"{path}, row {index}", {str(k).lower(): v for k, v in row.items()}, []
-                index += 1
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(path)
+        inside = _picture_columns(file.schema_arrow, reading)
+        size = _ROWS_WITH_PICTURES if inside else _ROWS
+        for group in range(file.num_row_groups):
+            start = 0
+            for batch in file.iter_batches(size, row_groups=[group]):
+                pictures = {
+                    name: _from_parquet(batch, name, leaf, reading, (group, start))
+                    for name, leaf in inside.items()
+                }
+                for row in _rows(batch, pictures):
+                    yield f"{path}, row {index}", row, []
+                    index += 1
+                start += batch.num_rows
+    except (pa.ArrowException, OSError, ValueError) as error:
         detail = f"{' '.join(str(error).split())[:200]} after {index} rows"
         yield path, None, [("file_malformed", detail)]
 
 
-def _delimiter(header: str) -> str:
-    return max(",;\t|", key=header.count)
+def read_arrow(path: str, reading: Reading) -> Iterator[Row]:
+    """Rows of an Arrow file, as ``Dataset.save_to_disk`` writes it; pictures are not copied."""
+    import pyarrow as pa
+
+    index = 0
+    try:
+        with pa.memory_map(path) as source:
+            base = _address(source)
+            for batch in _arrow_batches(source):
+                inside = _picture_columns(batch.schema, reading)
+                pictures = {
+                    name: _from_arrow(batch, name, leaf, reading, base)
+                    for name, leaf in inside.items()
+                }
+                for row in _rows(batch, pictures):
+                    yield f"{path}, row {index}", row, []
+                    index += 1
+    except (pa.ArrowException, OSError, ValueError) as error:
+        detail = f"{' '.join(str(error).split())[:200]} after {index} rows"
+        yield path, None, [("file_malformed", detail)]
 
 
-def _csv_row(header: list[str], fields: list[str], where: str) -> Row:
-    if len(fields) != len(header):
-        detail = f"{len(fields)} fields, and the header has {len(header)}"
-        return where, None, [("row_malformed", detail)]
-    row: dict[str, Any] = {k: v for k, v in zip(header, fields, strict=True) if v != ""}
-    findings: list[tuple[str, str]] = []
-    for key in _LISTS:
-        if isinstance(row.get(key), str) and row[key].lstrip().startswith("["):
-            try:
-                row[key] = json.loads(row[key])
-            except (ValueError, RecursionError) as error:
-                findings.append(("row_malformed", f"{key} is not a JSON list: {error}"))
-    if "caption" in header and "caption" not in row:
-        row["caption"] = ""
-    return where, row, findings
+def _rows(batch: Any, pictures: Pictures) -> Iterator[dict[str, Any]]:
+    plain = batch.drop_columns(list(pictures)) if pictures else batch
+    names = {name: normal_key(name) for name in batch.schema.names}
+    for index, row in enumerate(plain.to_pylist() or [{}] * batch.num_rows):
+        kept = {names[key]: value for key, value in row.items()}
+        kept |= {names[name]: find(index) for name, find in pictures.items()}
+        yield kept
+
+
+def _picture_columns(schema: Any, reading: Reading) -> dict[str, str]:
+    """Columns of bytes, and of objects with bytes: name to path."""
+    import pyarrow as pa
+
+    def is_bytes(kind: Any) -> bool:
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    found = {}
+    for field in schema:
+        named = field.name == reading.columns.image or normal_key(field.name) in IMAGE_KEYS
+        if pa.types.is_struct(field.type):
+            inner = {one.name: one.type for one in field.type}
+            if "bytes" in inner and is_bytes(inner["bytes"]):
+                found[field.name] = f"{field.name}.bytes"
+        elif named and is_bytes(field.type):
+            found[field.name] = field.name
+    return found
+
+
+def _paths(batch: Any, name: str, leaf: str) -> list[Any]:
+    """The file names that a table remembers beside its pictures."""
+    column = batch.column(name)
+    if leaf == name or column.type.get_field_index("path") < 0:
+        return [None] * batch.num_rows
+    return list(column.field("path").to_pylist())
+
+
+def _from_parquet(
+    batch: Any, name: str, leaf: str, reading: Reading, place: tuple[int, int]
+) -> Callable[[int], Embedded | str | None]:
+    column = batch.column(name)
+    values = column if leaf == name else column.field("bytes")
+    paths = _paths(batch, name, leaf)
+    group, start = place
+
+    def find(index: int) -> Embedded | str | None:
+        if not values[index].is_valid:
+            return paths[index]
+        data = values[index].as_py() if reading.pixels else None
+        uri = embedded_uri(reading.uri, group, start + index, leaf)
+        return Embedded(uri, data, paths[index] or _row_name(reading, group, start + index))
+
+    return find
+
+
+def _row_name(reading: Reading, group: int, row: int) -> str:
+    stem = reading.uri.rpartition("/")[2].partition(".")[0]
+    return f"{stem}-{group}-{row}"
+
+
+def _from_arrow(
+    batch: Any, name: str, leaf: str, reading: Reading, base: tuple[int, int]
+) -> Callable[[int], Embedded | str | None]:
+    column = batch.column(name)
+    values = column if leaf == name else column.field("bytes")
+    paths = _paths(batch, name, leaf)
+    start, size = base
+
+    def find(index: int) -> Embedded | str | None:
+        value = values[index]
+        if not value.is_valid:
+            return paths[index]
+        buffer = value.as_buffer()
+        offset = buffer.address - start
+        called = paths[index] or f"{offset}"
+        if not 0 <= offset <= size - buffer.size:
+            return Embedded(reading.uri, None, called, "compressed Arrow: save it as Parquet")
+        data = buffer.to_pybytes() if reading.pixels else None
+        return Embedded(embedded_uri(reading.uri, offset, buffer.size, called), data, called)
+
+    return find
+
+
+def _arrow_reader(source: Any) -> Any:
+    """A reader of the stream's or the file's form of Arrow."""
+    import pyarrow as pa
+
+    begin = source.read(6)
+    source.seek(0)
+    return pa.ipc.open_file(source) if begin == b"ARROW1" else pa.ipc.open_stream(source)
+
+
+def _arrow_batches(source: Any) -> Iterator[Any]:
+    reader = _arrow_reader(source)
+    if hasattr(reader, "num_record_batches"):
+        yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
+    else:
+        yield from reader
+
+
+def _address(source: Any) -> tuple[int, int]:
+    """Where a mapped file lies in memory, and its size."""
+    buffer = source.read_buffer(1)
+    source.seek(0)
+    return buffer.address, source.size()

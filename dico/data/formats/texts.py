@@ -1,4 +1,7 @@
-"""Opens a dataset's text file: UTF-8, gzip by its name; wrong bytes become visible, not lost."""
+"""Opens a dataset's text file: UTF-8 or UTF-16, packed or not, told by its first bytes.
+
+Bytes that are not UTF-8 become visible, not lost.
+"""
 
 import gzip
 import os
@@ -8,15 +11,38 @@ from typing import IO, cast
 
 from dico.errors import DataError
 
+_GZIP = b"\x1f\x8b"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF8_MARK = b"\xef\xbb\xbf"
+
 
 def open_text(path: str) -> AbstractContextManager[IO[str]]:
     """Opens a local text file; bytes that are not UTF-8 become lone surrogates, found later."""
-    if str(path).endswith(".gz"):
+    begin = first_bytes(path, 2)
+    if begin == _GZIP:
         return cast(
             IO[str],
             gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=""),
         )
-    return open(path, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    encoding = "utf-16" if begin in _UTF16 else "utf-8-sig"
+    errors = "replace" if encoding == "utf-16" else "surrogateescape"
+    return open(path, encoding=encoding, errors=errors, newline="")
+
+
+def first_bytes(path: str, num_bytes: int) -> bytes:
+    """The first bytes of a local file."""
+    with open(path, "rb") as file:
+        return file.read(num_bytes)
+
+
+def is_packed(path: str) -> bool:
+    """Whether places in the text are no places in the file: gzip, or UTF-16."""
+    return first_bytes(path, 2) in (_GZIP, *_UTF16)
+
+
+def byte_order_mark(path: str) -> int:
+    """Bytes before the text of a UTF-8 file."""
+    return 3 if first_bytes(path, 3) == _UTF8_MARK else 0
 
 
 def head(path: str, num_chars: int = 65_536) -> str:

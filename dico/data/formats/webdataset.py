@@ -1,36 +1,73 @@
-"""WebDataset tars: consecutive members of one base name are one sample, ``0001.jpg`` and ``0001.txt``.
+"""WebDataset tars: members that share a name are one sample; see `dico.data.formats.samples`.
 
-A ``.txt`` has one caption per line; a ``.json`` is a list of captions, or an object with
-``captions`` (or ``caption``), ``split``, ``image_id``. Samples ``0001__0`` and ``0001__1`` are one
-picture with two captions.
+Nothing is unpacked: pictures are named by their place in the tar. Members of a sample need not
+follow each other. Samples ``0001__0`` and ``0001__1`` with the same picture are one picture with two
+captions, as one sample a caption is written.
 """
 
 import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from dico.data.entries import Entry, normal_split
-from dico.data.formats.rows import CAPTION_KEYS, CAPTIONS_KEYS, ID_KEYS, first
+from dico.data.entries import Entry
+from dico.data.formats import samples
+from dico.data.formats.reading import Reading
 from dico.data.formats.texts import require_file
-from dico.data.strict_json import JsonFinding, Parser
+from dico.images.embedded import container_of, embedded_uri
 from dico.images.tar_index import Member, TarError, iter_members
-from dico.images.tars import member_uri
-from dico.storage.uris import PICTURE_SUFFIXES, is_remote, local_copy
+from dico.storage.uris import is_remote, local_copy
 
-MAX_TEXT_BYTES = 4_000_000
 _NUMBERED = re.compile(r"__\d+$")
 
 
-def read(shard: str) -> Iterator[Entry]:
+def read(reading: Reading) -> Iterator[Entry]:
     """The samples of one shard; where it breaks, the samples before it and a finding."""
+    shard = reading.uri
     with local_copy(shard) as path:
         require_file(str(path))
-        members = _tolerant(path, shard)
+        groups: dict[str, samples.Group] = {}
         with open(path, "rb") as file:
-            for key, group in itertools.groupby(members, key=_sample_key):
-                yield from _sample(key, list(group), file, shard)
+            for member in _tolerant(path, shard):
+                if isinstance(member, Entry):
+                    yield member
+                elif member.problem:
+                    yield _unsafe(member, shard)
+                else:
+                    samples.add(groups, _item(member, file, shard), reading)
+            for entry in _merged(_entries(groups, shard, reading), file):
+                if is_remote(shard) and entry.uri:
+                    entry.image_bytes = _bytes(entry.uri, file)
+                yield entry
+
+
+def _entries(groups: dict[str, samples.Group], shard: str, reading: Reading) -> Iterator[Entry]:
+    for group in groups.values():
+        yield from samples.entries(group, shard, reading)
+
+
+def _merged(entries: Iterator[Entry], file: IO[bytes]) -> Iterator[Entry]:
+    """Joins the numbered samples of one picture; a number alone does not make them one."""
+    for base, group in itertools.groupby(entries, key=lambda one: _NUMBERED.sub("", one.image_id)):
+        run = list(group)
+        if run[0].image_id != f"{base}__0" or not _is_one_picture(run, file):
+            yield from run
+            continue
+        first, *others = run
+        first.image_id, first.num_rows = base, len(run)
+        for other in others:
+            first.captions += other.captions
+            first.left_out += other.left_out
+            first.findings += other.findings
+        yield first
+
+
+def _is_one_picture(run: list[Entry], file: IO[bytes]) -> bool:
+    if not all(entry.uri for entry in run):
+        return False
+    sizes = {container_of(entry.uri)[1].partition(":")[0].partition("+")[2] for entry in run}
+    return len(sizes) == 1 and len({_bytes(entry.uri, file) for entry in run}) == 1
 
 
 def _tolerant(path: Path, shard: str) -> Iterator[Member | Entry]:
@@ -40,71 +77,24 @@ def _tolerant(path: Path, shard: str) -> Iterator[Member | Entry]:
         yield Entry("", "", [], "", shard, [("shard_damaged", str(error))])
 
 
-def _sample_key(member: Member | Entry) -> str:
-    if isinstance(member, Entry):
-        return ""
-    folder, slash, name = member.name.rpartition("/")
-    return folder + slash + _NUMBERED.sub("", name.partition(".")[0])
+def _unsafe(member: Member, shard: str) -> Entry:
+    detail = f"{member.name!r}: {member.problem}"[:200]
+    where = f"{shard}, {member.name!r}"[:300]
+    return Entry("", "", [], "", where, [("member_unsafe", detail)])
 
 
-def _sample(
-    key: str, members: list[Member | Entry], file: IO[bytes], shard: str
-) -> Iterator[Entry]:
-    entry = Entry(key, "", [], "", f"{shard}, sample {key}")
-    for member in members:
-        if isinstance(member, Entry):
-            yield member
-        elif member.problem:
-            detail = f"{member.name!r}: {member.problem}"[:200]
-            yield Entry(
-                "", "", [], "", f"{shard}, {member.name!r}"[:300], [("member_unsafe", detail)]
-            )
-        else:
-            _add_member(entry, member, file, shard)
-    if entry.uri or entry.captions:
-        if not entry.uri:
-            entry.findings.append(("row_malformed", "a sample without a picture"))
-        yield entry
+def _item(member: Member, file: IO[bytes], shard: str) -> samples.Item:
+    def read() -> bytes:
+        file.seek(member.offset)
+        return file.read(member.num_bytes)
+
+    uri = embedded_uri(shard, member.offset, member.num_bytes, member.name)
+    return samples.Item(member.name, uri, member.num_bytes, read)
 
 
-def _add_member(entry: Entry, member: Member, file: IO[bytes], shard: str) -> None:
-    suffix = "." + member.name.rpartition(".")[2].lower()
-    if suffix in PICTURE_SUFFIXES:
-        if not entry.uri:
-            entry.uri = member_uri(shard, member.offset, member.num_bytes, member.name)
-            if is_remote(shard):
-                entry.image_bytes = _read(file, member)
-    elif suffix in (".txt", ".json", ".caption"):
-        if member.num_bytes > MAX_TEXT_BYTES:
-            detail = f"{member.name}: {member.num_bytes} bytes of text"
-            entry.findings.append(("row_malformed", detail))
-        elif suffix == ".json":
-            _add_json(entry, _read(file, member))
-        else:
-            text = _read(file, member).decode("utf-8", "surrogateescape")
-            entry.captions += [line for line in text.splitlines() if line.strip()] or [text]
-
-
-def _add_json(entry: Entry, data: bytes) -> None:
-    parser = Parser()
-    try:
-        content: Any = parser.parse(data.decode("utf-8-sig", "surrogateescape"))
-    except JsonFinding as error:
-        entry.findings.append((error.code, str(error)))
-        return
-    entry.findings += [("json_duplicate_key", key) for key in parser.take_duplicate_keys()]
-    if isinstance(content, dict):
-        captions = first(content, CAPTIONS_KEYS)
-        captions = first(content, CAPTION_KEYS) if captions is None else captions
-        image_id = first(content, ID_KEYS)
-        entry.image_id = entry.image_id if image_id is None else str(image_id)
-        entry.split = normal_split(content.get("split"), entry.findings)
-        content = captions
-    if content is not None:
-        captions = content if isinstance(content, list) else [content]
-        entry.captions += [c.get("raw") if isinstance(c, dict) else c for c in captions]
-
-
-def _read(file: IO[bytes], member: Member) -> bytes:
-    file.seek(member.offset)
-    return file.read(member.num_bytes)
+def _bytes(uri: str, file: IO[bytes]) -> bytes:
+    """A member's bytes by its URI, from the open shard."""
+    place = container_of(uri)[1].partition(":")[0]
+    offset, _, num_bytes = place.partition("+")
+    file.seek(int(offset))
+    return file.read(int(num_bytes))

@@ -1,0 +1,238 @@
+"""Finds the pictures that a dataset names, and refuses a name that means two files.
+
+A name is looked for in the roots in their order: beside the dataset's own file first. Only where no
+root has it do the folders of pictures just below them count, and there a name must be the only one
+of its kind, or lie in the folder of the row's split.
+"""
+
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
+from urllib.parse import unquote
+
+from dico.data.entries import split_in_name
+from dico.errors import AccessError
+from dico.storage.uris import (
+    PICTURE_SUFFIXES,
+    is_address,
+    is_picture_name,
+    is_remote,
+    join,
+    list_files,
+    parent,
+)
+
+Findings = list[tuple[str, str]]
+_MAX_FOLDERS = 10_000
+
+
+class PictureFinder:
+    """Turns the names that a dataset gives its pictures into URIs."""
+
+    def __init__(
+        self, roots: Sequence[str], look: bool = True, strict: bool = False, deep: bool = False
+    ) -> None:
+        """Takes folders or prefixes.
+
+        Args:
+            roots: where to look, in this order.
+            look: whether to look; otherwise the first root is taken, as when no picture is opened.
+            strict: whether the roots are equals, so that a name in two of them is ambiguous.
+            deep: whether all folders below the roots count, not those just below alone.
+        """
+        self.roots, self.look, self.strict, self.deep = tuple(roots), look, strict, deep
+        self._listed: dict[str, set[str] | None] = {}
+
+    def find(self, names: Sequence[str], findings: Findings, split: str = "") -> str:
+        """The URI of a picture.
+
+        Args:
+            names: what the row calls it, the most telling first, such as ``folder/name`` before
+                ``name``.
+            findings: gets what is wrong with the name.
+            split: the row's split, which chooses between folders that are named like splits.
+        """
+        first = names[0]
+        if is_address(first):
+            findings.append(("image_address", first[:200]))
+            return first
+        if not self.look or is_remote(first) or os.path.isabs(first) or first.startswith("file:"):
+            return join(self.roots[0], first)
+        folder = first.rpartition("/")[0] if len(names) > 1 else ""
+        for name in names:
+            bare = bool(folder) and name != first
+            found = self._in_roots(name, folder if bare else "")
+            if not found and not bare:
+                found = self._beside(name) or self._below(name)
+            if found:
+                return self._only(found, first, split, findings)
+        for name in _spellings(first):
+            found = self._in_roots(name, "") or self._below(name)
+            if found:
+                return self._only(found, first, split, findings)
+        if not is_picture_name(first):
+            return self.find_id(first, findings, split) or join(self.roots[0], first)
+        return join(self.roots[0], first)
+
+    def find_id(self, image_id: str, findings: Findings, split: str = "") -> str:
+        """The picture whose file is called as the id is: ``ID.jpg``, or ``..._000000000ID.jpg``.
+
+        Empty where there is none.
+        """
+        if not self.look:
+            return join(self.roots[0], image_id)
+        folder, _, name = image_id.rpartition("/")
+        for index in (self._stems, self._numbers):
+            found = index.get(name if index is self._stems else name.lstrip("0"), [])
+            found = [uri for uri in found if not folder or parent(uri).endswith(folder)]
+            if found:
+                return self._only(found, image_id, split, findings)
+        return ""
+
+    def _in_roots(self, name: str, folder: str) -> list[str]:
+        """Places of a name in the roots; with ``folder`` not in a root that is another folder."""
+        found = []
+        for root in self.roots:
+            if folder and _is_another(root, folder):
+                continue
+            uri = join(root, name)
+            if self._exists(uri, root):
+                found.append(uri)
+                if not self.strict:
+                    break
+        return found
+
+    def _beside(self, name: str) -> list[str]:
+        """Places of ``folder/name`` beside a root, where the root is one of several such folders."""
+        if "/" not in name:
+            return []
+        for root in self.roots:
+            above = parent(root)
+            if PurePosixPath(root).name and self._exists(uri := join(above, name), above):
+                return [uri]
+        return []
+
+    def _below(self, name: str) -> list[str]:
+        if "/" not in name:
+            return self._names.get(name, [])
+        return [uri for folder in self._folders if self._exists(uri := join(folder, name), folder)][
+            :2
+        ]
+
+    def _only(self, found: list[str], name: str, split: str, findings: Findings) -> str:
+        """The one file that a name means; more than one is a finding."""
+        if len(found) > 1 and split:
+            own = [uri for uri in found if split_in_name(parent(uri).rpartition("/")[2]) == split]
+            found = own or found
+        if len(found) > 1:
+            places = ", ".join(parent(uri) for uri in found[:3])
+            findings.append(("image_ambiguous", f"{name} lies in {places}"[:300]))
+        return found[0]
+
+    def _exists(self, uri: str, root: str) -> bool:
+        if not is_remote(uri):
+            return os.path.lexists(uri)
+        listed = self._listing(root)
+        return listed is None or uri in listed
+
+    def _listing(self, root: str) -> set[str] | None:
+        """URIs below a prefix, listed once; None where the key may not list it."""
+        for known, found in self._listed.items():
+            if root == known or root.startswith(f"{known}/"):
+                return found
+        try:
+            self._listed[root] = set(list_files(root))
+        except AccessError:
+            self._listed[root] = None
+        return self._listed[root]
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        """Folders just below the roots, such as COCO's train2017, that hold pictures."""
+        found = (folder for root in self.roots for folder in self._folders_of(root))
+        return [folder for folder in dict.fromkeys(found) if folder not in self.roots]
+
+    def _folders_of(self, root: str) -> Iterator[str]:
+        if is_remote(root):
+            below = sorted(self._listing(root) or ())
+            names = {uri.removeprefix(f"{root}/") for uri in below if is_picture_name(uri)}
+            folders = {name.partition("/")[0] for name in names if "/" in name}
+            yield from (join(root, folder) for folder in sorted(folders))
+        elif self.deep:
+            yield from (folder for folder, _, _ in os.walk(root) if folder != root)
+        elif os.path.isdir(root):
+            for name in sorted(os.listdir(root))[:_MAX_FOLDERS]:
+                folder = os.path.join(root, name)
+                if os.path.isdir(folder) and _has_picture(folder):
+                    yield folder
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """Name to the pictures below the roots that have it."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for folder in self._folders:
+            for name in self._pictures_of(folder):
+                found[name].append(join(folder, name))
+        return dict(found)
+
+    @cached_property
+    def _stems(self) -> dict[str, list[str]]:
+        """Name without suffix to pictures: of the first root that has it, else of the folders."""
+        found: dict[str, list[str]] = {}
+        for root in self.roots:
+            own: dict[str, list[str]] = defaultdict(list)
+            for name in self._pictures_of(root):
+                own[name.rpartition(".")[0]].append(join(root, name))
+            found = {**own, **found}
+        below: dict[str, list[str]] = defaultdict(list)
+        for name, uris in self._names.items():
+            below[name.rpartition(".")[0]] += uris
+        return {**below, **found}
+
+    @cached_property
+    def _numbers(self) -> dict[str, list[str]]:
+        """Number at the end of a name, without zeros before it, to pictures."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for stem, uris in self._stems.items():
+            number = stem.rpartition("_")[2]
+            if number.isdigit():
+                found[number.lstrip("0")] += uris
+        return dict(found)
+
+    def _pictures_of(self, folder: str) -> list[str]:
+        if is_remote(folder):
+            below = (uri.removeprefix(f"{folder}/") for uri in self._listing(folder) or ())
+            return sorted(name for name in below if "/" not in name and is_picture_name(name))
+        if not os.path.isdir(folder):
+            return []
+        with os.scandir(folder) as listing:
+            return sorted(item.name for item in listing if is_picture_name(item.name))
+
+
+def _is_another(root: str, folder: str) -> bool:
+    """Whether a root and the folder that a row names are two different splits."""
+    splits = [split_in_name(one.rstrip("/").rpartition("/")[2]) for one in (root, folder)]
+    return all(splits) and splits[0] != splits[1]
+
+
+def _spellings(name: str) -> list[str]:
+    """Other ways to write a path: with Windows' strokes, escaped, in Unicode's other form."""
+    options = [
+        name.replace("\\", "/"),
+        unquote(name),
+        unicodedata.normalize("NFC", name),
+        unicodedata.normalize("NFD", name),
+        name.strip(),
+    ]
+    return [one for one in dict.fromkeys(options) if one and one != name]
+
+
+def _has_picture(folder: str) -> bool:
+    with os.scandir(folder) as listing:
+        for _, item in zip(range(20), listing, strict=False):
+            if PurePosixPath(item.name).suffix.lower() in PICTURE_SUFFIXES:
+                return True
+    return False

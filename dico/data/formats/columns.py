@@ -1,0 +1,144 @@
+"""Which column of a row is what: known names in their order, or the names that the user gives."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+IMAGE_KEYS = (
+    "image",
+    "file_name",
+    "filename",
+    "filepath",
+    "image_path",
+    "path",
+    "img",
+    "image_name",
+    "image_file",
+    "image_filename",
+    "img_path",
+    "img_name",
+    "file_path",
+    "picture",
+    "photo",
+    "file",
+    "jpg",
+    "jpeg",
+    "png",
+    "webp",
+    "image_bytes",
+    "image_base64",
+    "uri",
+    "url",
+    "image_url",
+    "img_url",
+)
+CAPTION_KEYS = (
+    "caption",
+    "text",
+    "sentence",
+    "raw",
+    "comment",
+    "title",
+    "caption_str",
+    "description",
+    "alt_text",
+)
+CAPTIONS_KEYS = ("captions", "sentences", "texts", "references", "reference_strs", "comments")
+ID_KEYS = ("image_id", "cocoid", "imgid", "img_id", "id", "uniq_id")
+SPLIT_KEYS = ("split", "set_name", "subset")
+REJECTED_KEYS = ("is_rejected", "is_precanned", "rejected", "precanned")
+VALID_KEYS = ("is_valid", "valid")
+_NUMBERED = re.compile(r"(caption|text|sentence|raw|comment|description|reference)s?[ _-]?\d{1,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that the user names; empty where the known names count."""
+
+    image: str = ""
+    """Column of the picture; a point leads into an object, as in ``image.path``."""
+    captions: tuple[str, ...] = ()
+    """Columns of captions, each a text or a list of texts."""
+
+    @classmethod
+    def named(cls, image: str, captions: str) -> "Columns":
+        """From the options' texts; several columns of captions with commas."""
+        return cls(image.strip(), tuple(c.strip() for c in captions.split(",") if c.strip()))
+
+
+KNOWN_NAMES = Columns()
+"""No column is named: the known names count."""
+
+
+def normal_key(key: object) -> str:
+    """A column's name as it is looked up: lower case, words joined by one underscore."""
+    return re.sub(r"[\s_-]+", "_", str(key).strip().lower())
+
+
+def normal_keys(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row under normal names; of two keys that become one, the first counts."""
+    normal: dict[str, Any] = {}
+    for key, value in row.items():
+        normal.setdefault(normal_key(key), value)
+    return normal
+
+
+def first(row: Mapping[str, Any], keys: Iterable[str]) -> Any:
+    """The value of the first of ``keys`` that the row has."""
+    return next((row[key] for key in keys if row.get(key) is not None), None)
+
+
+def first_key(row: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """The first of ``keys`` that the row has; empty for none."""
+    return next((key for key in keys if row.get(key) is not None), "")
+
+
+def lookup(row: Mapping[str, Any], path: str) -> Any:
+    """The value of a column that the user named, also inside of objects."""
+    if path in row:
+        return row[path]
+    value: Any = row
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if value is None:
+        return normal_keys(row).get(normal_key(path))
+    return value
+
+
+def numbered_captions(keys: Iterable[str]) -> list[str]:
+    """The keys that are captions by number: ``caption_0``, ``caption_1``; in the row's order."""
+    return [key for key in keys if _NUMBERED.fullmatch(key)]
+
+
+def is_rejected(row: Mapping[str, Any]) -> str:
+    """Which mark of a row says that its caption is not to be used; empty for none."""
+    for key in REJECTED_KEYS:
+        if _is_true(row.get(key)):
+            return key
+    return next((key for key in VALID_KEYS if _is_false(row.get(key))), "")
+
+
+def known_columns(names: Iterable[str], columns: Columns) -> tuple[bool, bool, bool]:
+    """Whether columns of these names hold a picture, a caption and an id."""
+    normal = [normal_key(name) for name in names]
+    image = bool(columns.image) or any(key in IMAGE_KEYS for key in normal)
+    captions = (
+        bool(columns.captions)
+        or any(key in CAPTION_KEYS or key in CAPTIONS_KEYS for key in normal)
+        or "conversations" in normal
+        or bool(numbered_captions(normal))
+    )
+    return image, captions, any(key in ID_KEYS for key in normal)
+
+
+def _is_true(value: object) -> bool:
+    return value is True or value == 1 or (isinstance(value, str) and value.lower() in _TRUE)
+
+
+def _is_false(value: object) -> bool:
+    return value is False or (isinstance(value, str) and value.lower() in _FALSE)
+
+
+_TRUE = ("true", "1", "yes", "1.0")
+_FALSE = ("false", "0", "no", "0.0")

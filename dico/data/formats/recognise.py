@@ -1,0 +1,151 @@
+"""The format of one file, by its content; its name counts only where the content tells nothing."""
+
+import json
+import re
+from pathlib import Path
+
+from dico.data.formats import texts
+from dico.data.formats.columns import KNOWN_NAMES, Columns, known_columns
+from dico.data.formats.dataset import FORMATS
+from dico.data.formats.dialect import sniff, unknown_header
+from dico.data.formats.lines import LIST_KEYS
+from dico.errors import DataError, UsageError
+from dico.storage.uris import is_remote, local_copy
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+LINES_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+JSON_SUFFIXES = (".json", ".json.gz")
+TEXT_SUFFIXES = (".txt", ".token", ".txt.gz")
+DATA_SUFFIXES = (
+    *TABLE_SUFFIXES,
+    *LINES_SUFFIXES,
+    *JSON_SUFFIXES,
+    *TEXT_SUFFIXES,
+    ".parquet",
+    ".arrow",
+    ".tar",
+)
+_HEAD_CHARS = 262_144
+_NUM_ROWS = 20
+
+
+def format_of(uri: str, columns: Columns = KNOWN_NAMES) -> str:
+    """One of `FORMATS`.
+
+    Raises:
+        DataError: of no known format, or a table whose columns are unknown.
+        UsageError: two readings are possible.
+    """
+    name = uri.lower()
+    if is_remote(uri) and name.endswith((".tar", ".parquet")):
+        return "webdataset" if name.endswith(".tar") else "parquet"  # not fetched to be told
+    with local_copy(uri) as path:
+        texts.require_file(str(path))
+        begin = texts.first_bytes(str(path), 512)
+        if begin.startswith(b"PAR1") or name.endswith(".parquet"):
+            _check_schema(uri, path, columns)
+            return "parquet"
+        if begin.startswith(b"ARROW1") or name.endswith(".arrow"):
+            return "arrow"
+        if begin[257:262] == b"ustar" or name.endswith(".tar"):
+            return "webdataset"
+        text = texts.head(str(path), _HEAD_CHARS)
+    return _text_format(uri, name, text, columns)
+
+
+def _text_format(uri: str, name: str, text: str, columns: Columns) -> str:
+    start = text.lstrip("\ufeff \t\r\n")
+    if start.startswith(("{", "[")) and not name.endswith((*TABLE_SUFFIXES, ".token")):
+        return _json_format(uri, start, name, columns)
+    if name.endswith(JSON_SUFFIXES):
+        raise DataError(f"{uri}: not JSON, though its name says so")
+    if name.endswith(LINES_SUFFIXES):
+        return "jsonl"
+    dialect = sniff(text, columns)
+    if dialect is not None:
+        return "csv" if dialect.has_header else "captions"
+    if name.endswith(TABLE_SUFFIXES):
+        if not start:
+            return "csv"
+        cells = unknown_header(text)
+        _refuse_columns(uri, "a table", cells) if cells else None
+        return "csv"
+    raise DataError(f"{uri}: of no known format; known are {', '.join(FORMATS)}")
+
+
+def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:
+    """Tells JSON kinds by the keys at the head of the file."""
+    if start.startswith("["):
+        return "json"
+    rows = _first_lines(start)
+    if rows is not None and (len(rows) > 1 or name.endswith(LINES_SUFFIXES)):
+        _check_rows(uri, rows, columns)
+        return "jsonl"
+    if name.endswith(LINES_SUFFIXES):
+        return "jsonl"
+    return _object_format(uri, start, rows, columns)
+
+
+def _object_format(uri: str, start: str, rows: "list[object] | None", columns: Columns) -> str:
+    """The format of a file that is one JSON object, as far as its head shows."""
+    if re.search(r'"(sentences|sentids)"\s*:', start):
+        return "karpathy"
+    listed = [key for key in LIST_KEYS if re.search(rf'"{key}"\s*:\s*\[', start)]
+    images = re.search(r'"images"\s*:\s*\[', start)
+    if images and re.search(r'"(annotations|coco_url|file_name)"\s*:', start):
+        return "coco"
+    if "annotations" in listed and '"image_id"' in start:
+        return "coco"
+    if listed and not images:
+        return "json"
+    if rows and isinstance(rows[0], dict) and all(known_columns(rows[0], columns)[:2]):
+        return "jsonl"
+    if re.search(r'"images"\s*:\s*\[\s*\]', start):
+        raise DataError(f"{uri}: the dataset has no pictures: its list of images is empty")
+    if images:
+        raise UsageError(
+            f"{uri}: looks like karpathy or coco, and its first images tell neither; use --format"
+        )
+    if re.match(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?:\[\s*(?:["{]|\])|")', start):
+        return "mapping"
+    raise DataError(f"{uri}: JSON of no known kind; known formats are {', '.join(FORMATS)}")
+
+
+def _first_lines(start: str) -> "list[object] | None":
+    """The objects of the first lines, where each line is one; None where they are not."""
+    rows: list[object] = []
+    lines = start.split("\n")
+    for line in lines[: _NUM_ROWS + 1]:
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError):
+            if rows and len(lines) > 1:
+                break  # a broken line is a finding of its own
+            return None
+    return rows if rows and all(isinstance(row, dict) for row in rows) else None
+
+
+def _check_rows(uri: str, rows: "list[object]", columns: Columns) -> None:
+    """Refuses rows none of which has a picture or a caption under a known name."""
+    seen = [known_columns(row, columns) for row in rows if isinstance(row, dict)]
+    if not any(image or has_id for image, _, has_id in seen):
+        _refuse_columns(uri, "JSON lines", tuple(map(str, rows[0])))  # type: ignore[arg-type]
+
+
+def _check_schema(uri: str, path: Path, columns: Columns) -> None:
+    from dico.data.formats.tables import schema_names
+
+    names = schema_names(str(path))
+    image, caption, has_id = known_columns(names, columns)
+    if names and not (image or has_id) and not caption:
+        _refuse_columns(uri, "a Parquet table", tuple(names))
+
+
+def _refuse_columns(uri: str, what: str, cells: tuple[str, ...]) -> None:
+    shown = ", ".join(cell.strip()[:40] for cell in cells[:12])
+    raise DataError(
+        f"{uri}: looks like {what} of the columns {shown}; none is known to be the picture with its "
+        "caption: say --image-column NAME --caption-column NAME"
+    )

@@ -1,0 +1,176 @@
+"""Files that share a name are one sample: ``0001.jpg`` with ``0001.txt`` or ``0001.json``.
+
+So are the members of WebDataset's tars, and pictures with texts beside them in a folder. A text has
+a caption per line; JSON is a list of captions, or an object with ``captions`` (or ``caption``),
+``split``, ``image_id``. What a text and a JSON of one sample both say counts once. Names with points
+(``clip.frame0.jpg``) are told apart where each picture has texts of its own.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dico.data.captions import tidy
+from dico.data.entries import Entry, normal_split, split_in_name
+from dico.data.formats.captions_of import captions_of, items_of
+from dico.data.formats.columns import ID_KEYS, first, is_rejected, normal_keys
+from dico.data.formats.reading import Reading
+from dico.data.strict_json import JsonFinding, Parser
+from dico.storage.uris import PICTURE_SUFFIXES
+
+TEXT_SUFFIXES = (".txt", ".caption", ".text")
+CAPTION_SUFFIXES = (*TEXT_SUFFIXES, ".json")
+MAX_TEXT_BYTES = 4_000_000
+_BY_THE_WAY = ("readme", "license", "licence", "dataset_info", "index", "checksums", "_stats")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file of a sample."""
+
+    name: str
+    """Its path in the tar or below the folder."""
+    uri: str
+    """The URI that a manifest keeps."""
+    num_bytes: int
+    """Its size."""
+    read: Callable[[], bytes]
+    """Reads it."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Files of one key: the name up to its first point, as the webdataset library cuts it."""
+
+    key: str
+    pictures: list[Item] = field(default_factory=list)
+    texts: list[Item] = field(default_factory=list)
+
+
+def suffix_of(name: str) -> str:
+    """The last suffix of a name, in lower case, with its point."""
+    return "." + name.rpartition(".")[2].lower()
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a file is what a system or a tool leaves: hidden, or of macOS."""
+    parts = name.split("/")
+    return parts[-1].startswith(".") or "__MACOSX" in parts
+
+
+def is_about(name: str) -> bool:
+    """Whether a text tells of the dataset and not of a picture."""
+    stem = name.rpartition("/")[2].rpartition(".")[0].lower()
+    return any(stem == word or stem.endswith(word) for word in _BY_THE_WAY)
+
+
+def key_of(name: str) -> str:
+    """The path up to the first point of the name."""
+    folder, slash, base = name.rpartition("/")
+    return folder + slash + base.partition(".")[0]
+
+
+def stem_of(name: str) -> str:
+    """The path up to the last point of the name."""
+    return name.rpartition(".")[0]
+
+
+def add(groups: dict[str, Group], item: Item, reading: Reading) -> None:
+    """Puts a file into its group; what is neither picture nor text is counted as unread."""
+    suffix = suffix_of(item.name)
+    if is_left_behind(item.name) or suffix not in (*PICTURE_SUFFIXES, *CAPTION_SUFFIXES):
+        reading.unread[f"*{suffix}" if not is_left_behind(item.name) else "hidden files"] += 1
+        return
+    if suffix in CAPTION_SUFFIXES and is_about(item.name):
+        reading.unread[item.name.rpartition("/")[2]] += 1
+        return
+    group = groups.setdefault(key_of(item.name), Group(key_of(item.name)))
+    (group.pictures if suffix in PICTURE_SUFFIXES else group.texts).append(item)
+
+
+def entries(group: Group, where: str, reading: Reading) -> Iterator[Entry]:
+    """The pictures of a group, each with the texts that can only be its own."""
+    if len(group.pictures) == 1:
+        yield _entry(group.key, group.pictures[0], group.texts, where, reading)
+        return
+    if not group.pictures:
+        entry = Entry(group.key, "", [], "", f"{where}, sample {group.key}")
+        _add_texts(entry, group.texts, reading)
+        entry.findings.append(("row_malformed", "a sample without a picture"))
+        yield entry
+        return
+    yield from _several(group, where, reading)
+
+
+def _several(group: Group, where: str, reading: Reading) -> Iterator[Entry]:
+    """Several pictures of one key: by their whole stems, or not at all."""
+    by_stem: dict[str, Group] = {}
+    for item in (*group.pictures, *group.texts):
+        own = by_stem.setdefault(stem_of(item.name), Group(stem_of(item.name)))
+        (own.pictures if item in group.pictures else own.texts).append(item)
+    told = [own for own in by_stem.values() if own.pictures and own.texts]
+    for own in by_stem.values():
+        if len(own.pictures) == 1 and own.texts:
+            yield _entry(own.key, own.pictures[0], own.texts, where, reading)
+        elif not own.texts and told and len(own.pictures) == 1:
+            name = own.pictures[0].name  # as 0001.mask.png beside 0001.jpg and 0001.txt
+            reading.unread[f"picture without a text of its own, such as {name}"] += 1
+        else:
+            names = ", ".join(item.name for item in (*own.pictures, *own.texts))
+            entry = Entry(own.key, "", [], "", f"{where}, sample {own.key}")
+            _add_texts(entry, own.texts, reading)
+            what = "several pictures and texts of one name" if told else "no picture of its own"
+            entry.findings.append(("sample_ambiguous", f"{what}: {names}"[:300]))
+            yield entry
+
+
+def _entry(key: str, picture: Item, texts: Sequence[Item], where: str, reading: Reading) -> Entry:
+    folder = key.rpartition("/")[0]
+    entry = Entry(key, picture.uri, [], split_in_name(folder), f"{where}, sample {key}")
+    entry.names["name"] = picture.name
+    _add_texts(entry, texts, reading)
+    return entry
+
+
+def _add_texts(entry: Entry, texts: Sequence[Item], reading: Reading) -> None:
+    said: set[str] = set()
+    for item in texts:
+        if item.num_bytes > MAX_TEXT_BYTES:
+            detail = f"{item.name}: {item.num_bytes} bytes of text"
+            entry.findings.append(("row_malformed", detail))
+            continue
+        captions = _captions(entry, item, reading)
+        new = [c for c in captions if not isinstance(c, str) or tidy(c) not in said]
+        entry.left_out += [("caption_twice_in_sample", c) for c in captions if c not in new]
+        said |= {tidy(c) for c in captions if isinstance(c, str)}
+        entry.captions += new
+
+
+def _captions(entry: Entry, item: Item, reading: Reading) -> list[Any]:
+    data = item.read()
+    if suffix_of(item.name) == ".json":
+        return _from_json(entry, data, reading)
+    text = data.decode("utf-8-sig", "surrogateescape")
+    return [line for line in text.splitlines() if line.strip()] or [text]
+
+
+def _from_json(entry: Entry, data: bytes, reading: Reading) -> list[Any]:
+    parser = Parser()
+    try:
+        content: Any = parser.parse(data.decode("utf-8-sig", "surrogateescape"))
+    except JsonFinding as error:
+        entry.findings.append((error.code, str(error)))
+        return []
+    entry.findings += [("json_duplicate_key", key) for key in parser.take_duplicate_keys()]
+    if isinstance(content, dict):
+        row = normal_keys(content)
+        image_id = first(row, ID_KEYS)
+        if image_id is not None:
+            entry.image_id = str(image_id)
+        entry.split = normal_split(row.get("split"), entry.findings) or entry.split
+        captions, _ = captions_of(row, reading, entry.findings)
+        if is_rejected(row):
+            entry.left_out += [("caption_rejected", caption) for caption in captions]
+            return []
+        return captions
+    return items_of(content, entry.findings)

@@ -1,0 +1,44 @@
+"""A folder of pictures with a text beside each: ``0001.jpg`` and ``0001.txt`` (or .caption, .json)."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from dico.data.entries import Entry, split_in_name
+from dico.data.formats import samples
+from dico.data.formats.reading import Reading
+from dico.images.load import ImageError, read_image
+from dico.storage.uris import PICTURE_SUFFIXES
+
+
+def is_sidecar(files: Sequence[str]) -> bool:
+    """Whether most pictures of a folder have a text of their name."""
+    pictures = {samples.stem_of(uri) for uri in files if _has(uri, PICTURE_SUFFIXES)}
+    texts = {samples.stem_of(uri) for uri in files if _has(uri, samples.CAPTION_SUFFIXES)}
+    return bool(pictures) and 2 * len(pictures & texts) >= len(pictures)
+
+
+def read(files: Sequence[str], reading: Reading) -> Iterator[Entry]:
+    """The pictures of a folder, each with the texts beside it."""
+    folder = reading.uri
+    groups: dict[str, samples.Group] = {}
+    for uri in files:
+        name = uri.removeprefix(folder).lstrip("/")
+        samples.add(groups, samples.Item(name, uri, 0, partial(_bytes, uri)), reading)
+    for group in groups.values():
+        for entry in samples.entries(group, folder, reading):
+            entry.split = entry.split or split_in_name(entry.image_id.rpartition("/")[0])
+            yield entry
+
+
+def _has(uri: str, suffixes: Sequence[str]) -> bool:
+    name = uri.rpartition("/")[2]
+    return samples.suffix_of(name) in suffixes and not samples.is_left_behind(name)
+
+
+def _bytes(uri: str) -> bytes:
+    try:
+        return read_image(uri)
+    except ImageError as error:
+        if error.code == "image_empty":
+            return b""
+        raise

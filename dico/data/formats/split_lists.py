@@ -1,0 +1,68 @@
+"""Lists of pictures by split, as Flickr8k has them: ``Flickr_8k.trainImages.txt``, a name a line."""
+
+import os
+import re
+from collections.abc import Sequence
+
+from dico.data.entries import split_in_name
+from dico.data.formats import texts
+from dico.errors import DicoError
+from dico.storage.uris import is_remote, list_files, local_copy, parent
+
+_LINES = 20
+_NAME = re.compile(r"[\w./#-]+")
+
+
+def is_split_list(uri: str) -> bool:
+    """Whether a text file named like a split holds one name of a picture a line."""
+    name = uri.rpartition("/")[2]
+    if not name.lower().endswith(".txt") or not split_in_name(name.rpartition(".")[0]):
+        return False
+    with local_copy(uri) as path:
+        text = texts.head(str(path), 4_096)
+    lines = [line.strip() for line in text.splitlines()[:_LINES] if line.strip()]
+    return bool(lines) and all(_NAME.fullmatch(line) for line in lines)
+
+
+def find_lists(captions_file: str) -> tuple[tuple[str, str], ...]:
+    """The lists beside a captions file, as (split, file)."""
+    folder = parent(captions_file)
+    try:
+        uris = list_files(folder) if is_remote(folder) else _beside(folder)
+        found = [(split_in_name(_stem(uri)), uri) for uri in uris if is_split_list(uri)]
+    except DicoError:
+        return ()
+    splits = [split for split, _ in found]
+    return tuple(found) if len(set(splits)) == len(splits) else ()
+
+
+def read_lists(lists: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Name of a picture, with and without its suffix, to its split."""
+    splits: dict[str, str] = {}
+    for split, uri in lists:
+        with local_copy(uri) as path, texts.open_text(str(path)) as file:
+            for line in file:
+                name = line.strip().partition("#")[0]
+                if name:
+                    splits[name] = splits[_without_suffix(name)] = split
+    return splits
+
+
+def split_of(uri: str, splits: dict[str, str]) -> str:
+    """The split of a picture by its file's name."""
+    name = uri.rpartition("/")[2]
+    return splits.get(name) or splits.get(_without_suffix(name), "")
+
+
+def _beside(folder: str) -> list[str]:
+    return [
+        item.path for item in sorted(os.scandir(folder), key=lambda i: i.name) if item.is_file()
+    ]
+
+
+def _stem(uri: str) -> str:
+    return uri.rpartition("/")[2].rpartition(".")[0]
+
+
+def _without_suffix(name: str) -> str:
+    return name.rpartition(".")[0] or name

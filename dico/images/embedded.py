@@ -1,0 +1,106 @@
+"""Pictures inside other files: tars, Arrow and Parquet tables, base64 in lines of text.
+
+``FILE#OFFSET+BYTES:NAME`` names one by its place, and a ranged read fetches it; in text files the
+bytes are base64. Parquet compresses its columns, so there ``FILE.parquet#GROUP+ROW:COLUMN`` names
+the row of a row group.
+"""
+
+import base64
+import binascii
+import os
+import re
+
+from dico.images.load import ImageError
+from dico.storage import open_store, split_uri
+from dico.storage.uris import is_remote
+
+_URI = re.compile(
+    r"(?P<file>.+?\.(?P<kind>tar|arrow|parquet|tsv|csv|txt|jsonl|ndjson|json))"
+    r"#(?P<first>\d+)\+(?P<second>\d+)(?::(?P<name>.*))?",
+    re.DOTALL,
+)
+_AS_THEY_ARE = ("tar", "arrow")
+_DATA_URI = re.compile(r"data:[\w.+/-]*(?:;[\w=.+-]+)*;base64,", re.IGNORECASE)
+_NOT_BASE64 = re.compile(rb"\\[nrt]|\\/|\s")
+
+
+def is_embedded_uri(uri: str) -> bool:
+    """Whether a URI names a picture inside of another file."""
+    return "#" in uri and _URI.fullmatch(uri) is not None
+
+
+def embedded_uri(file: str, first: int, second: int, name: str) -> str:
+    """The URI of a picture by its offset and size, or in Parquet by its row group and row."""
+    return f"{file}#{first}+{second}:{name}"
+
+
+def container_of(uri: str) -> tuple[str, str]:
+    """The file around an embedded picture, and its place in there."""
+    match = _URI.fullmatch(uri)
+    return (uri, "") if match is None else (match["file"], uri.removeprefix(f"{match['file']}#"))
+
+
+def read_embedded(uri: str) -> bytes:
+    """The bytes of an embedded picture's file, by one ranged read where that is possible.
+
+    Raises:
+        ImageError: not such a URI, no picture there, or the file is shorter than it says.
+    """
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise ImageError("image_missing", f"{uri}: not FILE#OFFSET+BYTES:NAME")
+    first, second = int(match["first"]), int(match["second"])
+    if match["kind"] == "parquet":
+        from dico.images.parquet import read_cell
+
+        return read_cell(match["file"], first, second, match["name"] or "image.bytes")
+    data = _read_range(match["file"], first, second)
+    if len(data) != second:
+        raise ImageError("image_truncated", f"{uri}: the file ends before the picture does")
+    return data if match["kind"] in _AS_THEY_ARE else from_base64(data, uri)
+
+
+def strip_data_uri(text: str) -> str:
+    """The base64 of a ``data:image/jpeg;base64,...`` URI; other texts as they are."""
+    match = _DATA_URI.match(text)
+    return text[match.end() :] if match else text
+
+
+def looks_embedded(text: str) -> bool:
+    """Whether a text is a picture in base64 and not a name: long, or a data URI."""
+    if _DATA_URI.match(text):
+        return True
+    head = text[:400]
+    return (
+        len(text) >= 200
+        and "." not in head
+        and re.fullmatch(r"[A-Za-z0-9+/_\-\s]+", head) is not None
+    )
+
+
+def from_base64(data: bytes, where: str) -> bytes:
+    """The picture in base64, in either alphabet, wrapped or not, with or without padding.
+
+    Raises:
+        ImageError: it is not base64.
+    """
+    text = _NOT_BASE64.sub(lambda m: b"/" if m[0] == b"\\/" else b"", data)
+    text = text.translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ImageError("image_damaged", f"{where[:200]}: not a picture in base64") from None
+
+
+def _read_range(file: str, offset: int, num_bytes: int) -> bytes:
+    if is_remote(file):
+        store, key = split_uri(file)
+        return open_store(store).read_range(key, offset, num_bytes)
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise ImageError("image_missing", f"{file}: {error.strerror}") from None
+    try:
+        return os.pread(descriptor, num_bytes, offset)
+    finally:
+        os.close(descriptor)
