@@ -6,6 +6,7 @@ of its kind, or lie in the folder of the row's split.
 """
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from dico.storage.uris import (
 )
 
 Findings = list[tuple[str, str]]
+_SPLIT_FOLDER = re.compile(r"(?:images?[_-]?)?[a-z]+[_-]?\d*(?:[_-]?images?)?", re.IGNORECASE)
 _MAX_FOLDERS = 10_000
 
 
@@ -46,7 +48,9 @@ class PictureFinder:
         self.roots, self.look, self.strict, self.deep = tuple(roots), look, strict, deep
         self._listed: dict[str, set[str] | None] = {}
 
-    def find(self, names: Sequence[str], findings: Findings, split: str = "") -> str:
+    def find(
+        self, names: Sequence[str], findings: Findings, split: str = "", image_id: str = ""
+    ) -> str:
         """The URI of a picture.
 
         Args:
@@ -54,6 +58,7 @@ class PictureFinder:
                 ``name``.
             findings: gets what is wrong with the name.
             split: the row's split, which chooses between folders that are named like splits.
+            image_id: the row's id, by which a picture may be called that its name does not find.
         """
         first = names[0]
         if is_address(first):
@@ -73,9 +78,9 @@ class PictureFinder:
             found = self._in_roots(name, "") or self._below(name)
             if found:
                 return self._only(found, first, split, findings)
-        if not is_picture_name(first):
-            return self.find_id(first, findings, split) or join(self.roots[0], first)
-        return join(self.roots[0], first)
+        image_id = image_id if is_picture_name(first) else first
+        found_id = self.find_id(image_id, findings, split) if image_id else ""
+        return found_id or join(self.roots[0], first)
 
     def find_id(self, image_id: str, findings: Findings, split: str = "") -> str:
         """The picture whose file is called as the id is: ``ID.jpg``, or ``..._000000000ID.jpg``.
@@ -117,19 +122,29 @@ class PictureFinder:
 
     def _below(self, name: str) -> list[str]:
         if "/" not in name:
-            return self._names.get(name, [])
-        return [uri for folder in self._folders if self._exists(uri := join(folder, name), folder)][
-            :2
-        ]
+            found = self._names.get(name, [])
+        else:
+            places = ((join(folder, name), folder) for folder in self._folders)
+            found = [uri for uri, folder in places if self._exists(uri, folder)]
+        return found if len(found) < 2 else self._of_the_dataset(found)
+
+    def _of_the_dataset(self, found: list[str]) -> list[str]:
+        """Of several places those in the dataset's own folder, or else in folders of splits.
+
+        Folders beside the dataset's may be other datasets: they do not make a name ambiguous.
+        """
+        own = [uri for uri in found if uri.startswith(f"{self.roots[0]}/")]
+        return own or [uri for uri in found if _split_of_folder(uri)]
 
     def _only(self, found: list[str], name: str, split: str, findings: Findings) -> str:
-        """The one file that a name means; more than one is a finding."""
+        """The one file that a name means; none where there are several, which is a finding."""
         if len(found) > 1 and split:
-            own = [uri for uri in found if split_in_name(parent(uri).rpartition("/")[2]) == split]
+            own = [uri for uri in found if _split_of_folder(uri) == split]
             found = own or found
         if len(found) > 1:
             places = ", ".join(parent(uri) for uri in found[:3])
             findings.append(("image_ambiguous", f"{name} lies in {places}"[:300]))
+            return ""
         return found[0]
 
     def _exists(self, uri: str, root: str) -> bool:
@@ -210,6 +225,12 @@ class PictureFinder:
             return []
         with os.scandir(folder) as listing:
             return sorted(item.name for item in listing if is_picture_name(item.name))
+
+
+def _split_of_folder(uri: str) -> str:
+    """The split that the name of a picture's folder is: ``train2017``, ``test_images``, ``val``."""
+    name = parent(uri).rpartition("/")[2]
+    return split_in_name(name) if _SPLIT_FOLDER.fullmatch(name) else ""
 
 
 def _is_another(root: str, folder: str) -> bool:

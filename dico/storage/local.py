@@ -97,6 +97,9 @@ class LocalStore:
         with atomic_write(self._path(key)) as temporary:
             shutil.copyfile(local, temporary)
 
+    def num_bytes(self, key: str) -> int:
+        return self._file(key).stat().st_size
+
     def etag(self, key: str) -> str:
         path = self._path(key)
         with storage_errors(path):

@@ -42,6 +42,9 @@ class Store(Protocol):
     def upload(self, local: Path, key: str) -> None:
         """Copies a local file to ``key`` at once."""
 
+    def num_bytes(self, key: str) -> int:
+        """Size of an object in bytes."""
+
     def etag(self, key: str) -> str:
         """What changes when the object changes; empty when there is no object."""
 

@@ -7,6 +7,7 @@ from dico.data.formats.cells import looks_like_list, unpack
 from dico.data.formats.columns import (
     CAPTION_KEYS,
     CAPTIONS_KEYS,
+    TURN_KEYS,
     first,
     first_key,
     lookup,
@@ -46,7 +47,7 @@ def captions_of(
     numbered = _numbered(row, findings)
     if numbered:
         return numbered, False
-    turns = first(row, ("conversations", "messages", "conversation"))
+    turns = first(row, sorted(TURN_KEYS))
     if turns is not None:
         return _answer(turns, findings), True
     return [], True

@@ -47,6 +47,7 @@ CAPTION_KEYS = (
 CAPTIONS_KEYS = ("captions", "sentences", "texts", "references", "reference_strs", "comments")
 ID_KEYS = ("image_id", "cocoid", "imgid", "img_id", "id", "uniq_id")
 SPLIT_KEYS = ("split", "set_name", "subset")
+TURN_KEYS = frozenset(("conversations", "messages", "conversation"))
 REJECTED_KEYS = ("is_rejected", "is_precanned", "rejected", "precanned")
 VALID_KEYS = ("is_valid", "valid")
 _NUMBERED = re.compile(r"(caption|text|sentence|raw|comment|description|reference)s?[ _-]?\d{1,3}")
@@ -122,11 +123,11 @@ def is_rejected(row: Mapping[str, Any]) -> str:
 def known_columns(names: Iterable[str], columns: Columns) -> tuple[bool, bool, bool]:
     """Whether columns of these names hold a picture, a caption and an id."""
     normal = [normal_key(name) for name in names]
-    image = bool(columns.image) or any(key in IMAGE_KEYS for key in normal)
+    image = bool(columns.image) or any(key in IMAGE_KEYS or key == "images" for key in normal)
     captions = (
         bool(columns.captions)
         or any(key in CAPTION_KEYS or key in CAPTIONS_KEYS for key in normal)
-        or "conversations" in normal
+        or not TURN_KEYS.isdisjoint(normal)
         or bool(numbered_captions(normal))
     )
     return image, captions, any(key in ID_KEYS for key in normal)

@@ -75,7 +75,10 @@ def unknown_header(text: str) -> tuple[str, ...]:
     """The cells of a first line that looks like a header of unknown names; empty for none."""
     line = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(DELIMITERS, key=line.count)
-    cells = _cells(line, delimiter)
+    try:
+        cells = tuple(next(csv.reader([line], delimiter=delimiter, strict=True), ()))
+    except csv.Error:
+        return ()
     return cells if len(cells) > 1 and all(0 < len(c) < 40 for c in cells) else ()
 
 
@@ -128,6 +131,8 @@ def _without_header(
         image = max(range(width), key=lambda index: shares[index])
         if shares[image] < 0.5 or len(columns[image]) < len(lines) / 2:
             continue
+        if len(lines) > 1 and not _is_picture(columns[image][0]) and _is_picture(columns[image][1]):
+            return None  # a header of unknown names
         if delimiter == "," and image == 0:
             width = 2  # a comma in a caption that is in no quotes is text
         names = _headless(columns[:width], image)

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from dico.data.formats import texts
 from dico.data.formats.columns import KNOWN_NAMES, Columns, known_columns
@@ -68,7 +69,8 @@ def _text_format(uri: str, name: str, text: str, columns: Columns) -> str:
         if not start:
             return "csv"
         cells = unknown_header(text)
-        _refuse_columns(uri, "a table", cells) if cells else None
+        if cells:
+            _refuse_columns(uri, "a table", cells)
         return "csv"
     raise DataError(f"{uri}: of no known format; known are {', '.join(FORMATS)}")
 
@@ -86,7 +88,9 @@ def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:
     return _object_format(uri, start, rows, columns)
 
 
-def _object_format(uri: str, start: str, rows: "list[object] | None", columns: Columns) -> str:
+def _object_format(
+    uri: str, start: str, rows: list[dict[str, Any]] | None, columns: Columns
+) -> str:
     """The format of a file that is one JSON object, as far as its head shows."""
     if re.search(r'"(sentences|sentids)"\s*:', start):
         return "karpathy"
@@ -97,8 +101,11 @@ def _object_format(uri: str, start: str, rows: "list[object] | None", columns: C
     if "annotations" in listed and '"image_id"' in start:
         return "coco"
     if listed and not images:
+        if re.fullmatch(rf'\{{\s*"{listed[0]}"\s*:\s*\[\s*\]\s*\}}\s*', start):
+            raise DataError(f"{uri}: the dataset has no pictures: its list {listed[0]} is empty; "
+                            f"known formats are {', '.join(FORMATS)}")  # fmt: skip
         return "json"
-    if rows and isinstance(rows[0], dict) and all(known_columns(rows[0], columns)[:2]):
+    if rows and all(known_columns(rows[0], columns)[:2]):
         return "jsonl"
     if re.search(r'"images"\s*:\s*\[\s*\]', start):
         raise DataError(f"{uri}: the dataset has no pictures: its list of images is empty")
@@ -111,9 +118,9 @@ def _object_format(uri: str, start: str, rows: "list[object] | None", columns: C
     raise DataError(f"{uri}: JSON of no known kind; known formats are {', '.join(FORMATS)}")
 
 
-def _first_lines(start: str) -> "list[object] | None":
+def _first_lines(start: str) -> list[dict[str, Any]] | None:
     """The objects of the first lines, where each line is one; None where they are not."""
-    rows: list[object] = []
+    rows: list[dict[str, Any]] = []
     lines = start.split("\n")
     for line in lines[: _NUM_ROWS + 1]:
         if not line.strip():
@@ -127,11 +134,11 @@ def _first_lines(start: str) -> "list[object] | None":
     return rows if rows and all(isinstance(row, dict) for row in rows) else None
 
 
-def _check_rows(uri: str, rows: "list[object]", columns: Columns) -> None:
+def _check_rows(uri: str, rows: list[dict[str, Any]], columns: Columns) -> None:
     """Refuses rows none of which has a picture or a caption under a known name."""
-    seen = [known_columns(row, columns) for row in rows if isinstance(row, dict)]
-    if not any(image or has_id for image, _, has_id in seen):
-        _refuse_columns(uri, "JSON lines", tuple(map(str, rows[0])))  # type: ignore[arg-type]
+    seen = [known_columns(row, columns) for row in rows]
+    if not any(image or (has_id and caption) for image, caption, has_id in seen):
+        _refuse_columns(uri, "JSON lines", tuple(str(key) for key in rows[0]))
 
 
 def _check_schema(uri: str, path: Path, columns: Columns) -> None:

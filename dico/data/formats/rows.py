@@ -100,13 +100,14 @@ def _place(entry: Entry, picture: Any, row: Mapping[str, Any], reading: Reading)
         entry.names["image"] = picture
         if is_address(picture) and entry.image_id:
             entry.uri = reading.pictures.find_id(entry.image_id, [], split)
-        entry.uri = entry.uri or reading.pictures.find(names, entry.findings, split)
+        entry.uri = entry.uri or reading.pictures.find(names, entry.findings, split, entry.image_id)
         entry.image_id = entry.image_id or names[0]
     elif isinstance(picture, list):
         entry.findings.append(("row_malformed", f"{len(picture)} pictures in one row"))
     elif entry.image_id:
         entry.uri = reading.pictures.find_id(entry.image_id, entry.findings, split)
-    if not entry.uri and not reading.captions_only and not isinstance(picture, list | Embedded):
+    told = picture is not None and entry.findings
+    if not entry.uri and not reading.captions_only and not told:
         entry.findings.append(("row_malformed", _no_picture(entry, row)))
 
 
@@ -190,7 +191,7 @@ def _extend(run: Entry, entry: Entry) -> None:
 
 
 def _group(grouping: Grouping, entry: Entry, reading: Reading) -> None:
-    kept = {
+    kept: dict[str, Any] = {
         "image_id": entry.image_id,
         "uri": entry.uri,
         "split": entry.split,
@@ -211,11 +212,12 @@ def _group(grouping: Grouping, entry: Entry, reading: Reading) -> None:
 def _joined(joined: Joined) -> Entry:
     """One picture of several rows; rows that disagree on its id or split are a finding."""
     image, findings = joined.images[0], joined.findings
-    if _are_caption_ids(joined.images):
+    caption_ids = _are_caption_ids(joined.images)
+    if caption_ids:
         image["image_id"] = image["names"]["image"]
     for key, code in (("image_id", "image_two_ids"), ("split", "split_conflict")):
         values = sorted({str(row[key]) for row in joined.images})
-        if len(values) > 1 and not (key == "image_id" and _are_caption_ids(joined.images)):
+        if len(values) > 1 and not (key == "image_id" and caption_ids):
             findings.append((code, f"rows of one picture say {', '.join(values)}"[:200]))
     left_out = [tuple(one) for row in joined.images for one in row.get("left_out", ())]
     image["left_out"], image["num_rows"] = left_out, len(joined.images)

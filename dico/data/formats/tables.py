@@ -107,7 +107,7 @@ def _picture_columns(schema: Any, reading: Reading) -> dict[str, str]:
     return found
 
 
-def _paths(batch: Any, name: str, leaf: str) -> list[Any]:
+def _paths(batch: Any, name: str, leaf: str) -> list[str | None]:
     """The file names that a table remembers beside its pictures."""
     column = batch.column(name)
     if leaf == name or column.type.get_field_index("path") < 0:
@@ -145,20 +145,32 @@ def _from_arrow(
     values = column if leaf == name else column.field("bytes")
     paths = _paths(batch, name, leaf)
     start, size = base
+    ends, first = _ends(values)
+    offset_of = first - start
 
     def find(index: int) -> Embedded | str | None:
-        value = values[index]
-        if not value.is_valid:
+        if not values[index].is_valid:
             return paths[index]
-        buffer = value.as_buffer()
-        offset = buffer.address - start
+        begin, end = int(ends[index]), int(ends[index + 1])
+        offset, num_bytes = offset_of + begin, end - begin
         called = paths[index] or f"{offset}"
-        if not 0 <= offset <= size - buffer.size:
+        if not 0 <= offset <= size - num_bytes:
             return Embedded(reading.uri, None, called, "compressed Arrow: save it as Parquet")
-        data = buffer.to_pybytes() if reading.pixels else None
-        return Embedded(embedded_uri(reading.uri, offset, buffer.size, called), data, called)
+        data = values[index].as_py() if reading.pixels else None
+        return Embedded(embedded_uri(reading.uri, offset, num_bytes, called), data, called)
 
     return find
+
+
+def _ends(values: Any) -> tuple[Any, int]:
+    """Where each value of a column of bytes begins and ends, and the address of the first byte."""
+    import numpy as np
+    import pyarrow as pa
+
+    _, offsets, data = values.buffers()
+    kind = np.int64 if pa.types.is_large_binary(values.type) else np.int32
+    ends = np.frombuffer(offsets, kind)[values.offset : values.offset + len(values) + 1]
+    return ends, data.address if data is not None else -1
 
 
 def _arrow_reader(source: Any) -> Any:
