@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dico.images.load import load_image
+from dico.images.load import load_validated
 from dico.metrics.clip_score import clip_score
 from dico.metrics.retrieval import retrieval
 from dico.models.evaluator import Evaluator, Weights
@@ -67,7 +67,7 @@ class IndependentJudge:
 
     def _look(self, uris: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Image tokens (B, P, F) and embeddings (B, E)."""
-        pictures = [load_image(uri) for uri in uris]
+        pictures = [load_validated(uri) for uri in uris]
         pixels = torch.stack([self._evaluator.preprocess(picture) for picture in pictures])
         tokens, embeddings = self._evaluator.image_tokens(pixels)
         if self._tower is not self._evaluator:

@@ -10,7 +10,7 @@ from torch import Tensor
 from dico.data.manifest import Record
 from dico.errors import DataError
 from dico.features.store import FeatureStore
-from dico.images.load import load_image
+from dico.images.load import load_validated
 from dico.models.evaluator import Weights
 from dico.policy.captioning import stored_embeddings, stored_tokens
 from dico.training.pictures import PictureBank
@@ -65,7 +65,7 @@ class CaptioningData:
 
     def load_images(self, indices: Sequence[int]) -> list[Image.Image]:
         """The pictures themselves, decoded at each call."""
-        return [load_image(self.records[i].uri) for i in indices]
+        return [load_validated(self.records[i].uri) for i in indices]
 
     def draw_captions(
         self, indices: Sequence[int], num_captions: int, rng: np.random.Generator
