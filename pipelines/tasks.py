@@ -9,9 +9,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from dico.report.run_notes import RUN_VARIABLE
-from dico.storage.places import WORK_VARIABLE
-from dico_pipelines.variables import SECRET_KEYS, WORK
+from dico_pipelines.variables import RUN_VARIABLE, SECRET_KEYS, WORK, WORK_VARIABLE
 
 USER = 65532
 HOUR = 3600

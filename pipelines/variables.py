@@ -1,5 +1,10 @@
 """Variables that a step's environment has on a cluster, and may have in a container here."""
 
+# The library's own names for them, written out: `kfp dsl compile --py pipelines/dico.py` imports
+# that file as ``dico``, which hides the library while the pipelines are imported.
+RUN_VARIABLE = "DICO_RUN_ID"
+WORK_VARIABLE = "DICO_WORK"
+
 WORK = "/data"
 """Where the work volume is mounted; its folders ``store`` and ``registry`` are the defaults."""
 

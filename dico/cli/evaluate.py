@@ -45,7 +45,7 @@ def evaluate(
         list[Path] | None, typer.Option(help="Captions of another system; may be repeated.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for metrics.json, per_image.parquet and a page.")
+        Path | None, typer.Option(help="Folder for metrics.json, per_image.jsonl and a page.")
     ] = None,
     training: Annotated[
         Path | None, typer.Option(help="References file of the training split, for novelty.")

@@ -63,7 +63,7 @@ __all__ = [
 T = TypeVar("T")
 FORMAT = 1
 METRICS_FILE = "metrics.json"
-PER_IMAGE_FILE = "per_image.parquet"
+PER_IMAGE_FILE = "per_image.jsonl"
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,12 @@ class Evaluation:
         }
 
     def save(self, folder: str | Path) -> None:
-        """Writes metrics.json and per_image.parquet into ``folder``."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+        """Writes metrics.json, and per_image.jsonl with a line an image and system."""
+        columns = list(self.per_image.values())
+        rows = (dict(zip(self.per_image, row, strict=True)) for row in zip(*columns, strict=True))
         with atomic_write(Path(folder) / PER_IMAGE_FILE) as temporary:
-            pq.write_table(pa.table(self.per_image), temporary)
+            lines = (json.dumps(row, allow_nan=False) + "\n" for row in rows)
+            temporary.write_text("".join(lines), encoding="utf-8")
         with atomic_write(Path(folder) / METRICS_FILE) as temporary:
             temporary.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
 
@@ -162,16 +162,13 @@ class Evaluation:
         Raises:
             DataError: a file is missing or not what its name says.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        path = Path(folder) / METRICS_FILE
         try:
-            data = json.loads(path.read_text())
-            per_image = pq.read_table(Path(folder) / PER_IMAGE_FILE).to_pydict()
+            data = json.loads((Path(folder) / METRICS_FILE).read_text(encoding="utf-8"))
+            rows = read_per_image(folder)
+            per_image = {key: [row[key] for row in rows] for key in (rows[0] if rows else ())}
             names = ("systems", "intervals", "differences", "num_images", "settings")
             fields = {name: data[name] for name in (*names, "warnings", "notes")}
-        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder}: not a saved evaluation: {error}") from None
         return cls(per_image=per_image, **fields)
 
@@ -180,6 +177,22 @@ class Evaluation:
         from dico.metrics.table import render_table
 
         return render_table(self.to_dict())
+
+
+def read_per_image(folder: str | Path) -> list[dict[str, Any]]:
+    """The rows of a saved evaluation: image_id, system, caption, references and metrics.
+
+    Raises:
+        DataError: the file is missing or not JSON lines of objects.
+    """
+    path = Path(folder) / PER_IMAGE_FILE
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not an evaluation's scores: {error}") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path}: not an evaluation's scores: a line is no object")
+    return rows
 
 
 def evaluate(

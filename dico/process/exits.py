@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from dico.errors import DicoError, system_error
+from dico.errors import DicoError, UsageError, system_error
 from dico.process import redaction
+from dico.process.extras import advice
 
 ERROR_PREFIX = "error: "
 """Starts the last line of a failed command; a runner finds the reason of a failure by it."""
@@ -27,7 +28,7 @@ _STORAGE_ERRNOS = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EFB
 def exit_codes() -> Iterator[None]:
     """Leaves the process with the exit code of whatever the block raises.
 
-    Expected errors print one line. An unexpected one prints its traceback before the line. Secrets
+    Expected errors print one line, and so does a package that an extra brings. An unexpected one prints its traceback before the line. Secrets
     are kept out of both, and out of what is logged meanwhile.
 
     Raises:
@@ -40,6 +41,11 @@ def exit_codes() -> Iterator[None]:
         _leave(str(error), error.exit_code)
     except KeyboardInterrupt:
         _leave("interrupted; the same command continues the work", INTERRUPTED)
+    except ModuleNotFoundError as error:
+        missing = advice(error.name or "")
+        if not missing:
+            _leave_unexpected(error)
+        _leave(missing, UsageError.exit_code)
     except Exception as error:
         found = system_error(error)
         if isinstance(found, PermissionError):

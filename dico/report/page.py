@@ -68,7 +68,7 @@ def write_report(
         evaluator: model folder with the history of the evaluator's training.
         xe_captioner: model folder with the history of cross-entropy training.
         captioner: model folder with the history of fine-tuning.
-        evaluation: folder with metrics.json and per_image.parquet.
+        evaluation: folder with metrics.json and per_image.jsonl.
         decision: the gate's decision, JSON.
         lineage: what the run was made from, in names and values.
 

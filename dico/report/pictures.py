@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dico.data.manifest import Record, read_manifest
-from dico.errors import DataError
+from dico.evaluation.evaluate import read_per_image
 from dico.evaluation.systems import BASELINE, CANDIDATE, CHAMPION
 from dico.images.load import load_validated
 from dico.pages.thumbnails import is_tiny, thumbnail
@@ -100,19 +99,9 @@ def _load(record: Record, captions: Mapping[str, Caption], gain: float) -> Pictu
 
 def _read_rows(evaluation: Path) -> dict[str, dict[str, Caption]]:
     """Picture to system to caption, in the file's order."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = evaluation / "per_image.parquet"
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not an evaluation's scores: {error}") from None
-    metrics = [f.name for f in table.schema if pa.types.is_floating(f.type)]
     rows: dict[str, dict[str, Caption]] = {}
-    row: dict[str, Any]
-    for row in table.drop_columns(["references"]).to_pylist():
-        scores = {key: row[key] for key in metrics if row[key] is not None}
+    for row in read_per_image(evaluation):
+        scores = {key: value for key, value in row.items() if isinstance(value, float)}
         rows.setdefault(row["image_id"], {})[row["system"]] = Caption(
             row["caption"], scores, row.get("false_statements")
         )

@@ -32,6 +32,7 @@ from dico.training.contrastive import clip_loss, hard_negative_loss, pac_loss
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.hard_negatives import HardNegatives
+from dico.training.optimizer import AdamW
 from dico.training.order import DataOrder
 from dico.training.pictures import PictureBank, random_crops
 from dico.training.resilience.checkpoint import Checkpoints
@@ -179,7 +180,7 @@ class _Trainer:
             if config.negative_weight
             else None
         )
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = AdamW(
             self.trained.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
         )
 

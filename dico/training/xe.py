@@ -19,6 +19,7 @@ from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.heap import keep_freed_memory
+from dico.training.optimizer import Adam
 from dico.training.order import DataOrder
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.state import TrainingState
@@ -128,9 +129,9 @@ def _backward(
     return float(world.sum(total))
 
 
-def adam(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
+def adam(parameters: list[torch.nn.Parameter], rate: float) -> Adam:
     """The paper's optimiser, in one pass over each parameter."""
-    return torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.999), fused=True)
+    return Adam(parameters, lr=rate, betas=(0.9, 0.999), fused=True)
 
 
 def clip_gradients(parameters: list[torch.nn.Parameter], max_norm: float) -> float:

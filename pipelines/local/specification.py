@@ -9,6 +9,7 @@ from typing import Any
 
 from dico.errors import ConfigError, UsageError
 
+_SHIPPED = Path(__file__).parents[1]
 _TYPES = {
     "STRING": "text",
     "NUMBER_INTEGER": "a whole number",
@@ -46,8 +47,7 @@ def read_specification(path: Path) -> Specification:
         raise UsageError(
             "running pipelines needs kfp; install it: pip install 'dico-captioner[pipelines]'"
         ) from None
-    if not path.is_file():
-        raise UsageError(f"{path}: no such pipeline; from a checkout it is pipelines/dico.yaml")
+    path = find_pipeline(path)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         content = next(yaml.load_all(path.read_bytes(), Loader=loader))
@@ -56,6 +56,21 @@ def read_specification(path: Path) -> Specification:
     except (yaml.YAMLError, StopIteration, KeyError, TypeError, AttributeError):
         raise UsageError(f"{path}: not a compiled pipeline; compile it by `make compile`") from None
     return Specification(path, name, parameters)
+
+
+def find_pipeline(path: Path) -> Path:
+    """The file itself, or the pipeline of that name that is installed with dico.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    if path.is_file():
+        return path
+    shipped = _SHIPPED / path.name
+    if path in (Path(path.name), Path("pipelines") / path.name) and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(found.name for found in _SHIPPED.glob("*.yaml")))
+    raise UsageError(f"{path}: no such pipeline; installed are {names}")
 
 
 def parse_arguments(specification: Specification, arguments: list[str]) -> dict[str, Any]:
