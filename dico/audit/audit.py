@@ -30,7 +30,7 @@ from dico.audit.measure import (
 )
 from dico.audit.probes import hack_pairs
 from dico.audit.text_edits import text_pairs
-from dico.audit.verdict import CHANCE, Kind, Verdict, judge_numbers
+from dico.audit.verdict import CHANCE, WORDS, Kind, Verdict, judge_numbers
 from dico.config_schema import to_dict
 from dico.errors import DataError
 from dico.facts import Vocabulary
@@ -165,6 +165,22 @@ def audit(
         settings=to_dict(config),
         examples=_examples(scored, chosen),
     )
+
+
+def read_audit(folder: str | Path) -> dict[str, Any]:
+    """The content of audit.json.
+
+    Raises:
+        DataError: it is missing or not what it should be.
+    """
+    path = Path(folder) / AUDIT_FILE
+    try:
+        data: dict[str, Any] = json.loads(path.read_text())
+        if data["format"] != FORMAT or data["verdict"]["word"] not in WORDS:
+            raise ValueError(f"format {data['format']}, verdict {data['verdict']['word']}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not an audit: {error}") from None
+    return data
 
 
 def _thinned(items: Sequence[Item], most: int) -> list[Item]:

@@ -14,6 +14,8 @@ from dico.audit.measure import Ranking, Rate
 
 GENERIC = "generic caption"
 CHANCE = 0.5
+Word = Literal["fit", "weak", "unfit"]
+WORDS: tuple[Word, ...] = ("fit", "weak", "unfit")
 
 
 class Kind(NamedTuple):
@@ -36,7 +38,7 @@ class Kind(NamedTuple):
 class Verdict(NamedTuple):
     """fit, weak or unfit, and the reasons, the deciding ones first."""
 
-    word: Literal["fit", "weak", "unfit"]
+    word: Word
     reasons: list[str]
 
 
@@ -70,7 +72,7 @@ def judge_numbers(
             f"an edit that leaves a caption true costs {harmless_cost} of a false one, "
             f"at most {config.max_harmless_cost:g} may be"
         )
-    word: Literal["fit", "weak", "unfit"] = "unfit" if blind else "weak" if weak else "fit"
+    word: Word = "unfit" if blind else "weak" if weak else "fit"
     return Verdict(word, blind + weak)
 
 

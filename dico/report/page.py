@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dico.audit import read_audit
 from dico.data.manifest import iter_manifest
 from dico.data.toy import is_toy_dataset
 from dico.errors import DataError
@@ -59,6 +60,7 @@ def write_report(
     evaluation: Path,
     decision: Path,
     lineage: Mapping[str, Any],
+    audit: Path | None = None,
 ) -> None:
     """Writes the page of a run.
 
@@ -71,6 +73,7 @@ def write_report(
         evaluation: folder with metrics.json and per_image.jsonl.
         decision: the gate's decision, JSON.
         lineage: what the run was made from, in names and values.
+        audit: folder with the audit of the evaluator; None where there was none.
 
     Raises:
         DataError: an input is missing or not what it should be.
@@ -95,6 +98,7 @@ def write_report(
         shown_scores=[(key, label_of(key)) for key in _SHOWN_SCORES],
         labels=labels,
         facts=_facts(lineage, manifest),
+        audit=read_audit(audit) if audit else None,
     )
     with atomic_write(output) as path:
         path.write_text(page)

@@ -16,6 +16,7 @@ def report_run(
     decision: str,
     lineage: str,
     output_report: str,
+    audit: str = "",
 ) -> None:
     """Writes the page; see `dico.report.page.write_report`.
 
@@ -28,6 +29,7 @@ def report_run(
         decision: JSON file written by compare_models.
         lineage: names and values of what the run was made from, JSON.
         output_report: HTML file to write.
+        audit: folder written by audit_evaluator; empty where there is none.
     """
     Path(output_report).parent.mkdir(parents=True, exist_ok=True)
     write_report(
@@ -39,4 +41,5 @@ def report_run(
         evaluation=Path(evaluation),
         decision=Path(decision),
         lineage={**json.loads(lineage), "code_version": code_version()},
+        audit=Path(audit) if audit else None,
     )

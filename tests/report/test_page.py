@@ -66,7 +66,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def write(run, output):
+def write(run, output, audit=None):
     lineage = {"dataset": "/data/my_photos.jsonl", "fingerprint": "abc123", "seed": 7}
     write_report(
         output,
@@ -77,6 +77,7 @@ def write(run, output):
         run / "evaluation",
         run / "decision.json",
         lineage,
+        audit,
     )
     return output.read_text()
 
@@ -132,3 +133,25 @@ def test_broken_decision_is_named(run, tmp_path):
     finally:
         (run / "kept.json").rename(run / "decision.json")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_an_audit_is_told_with_what_was_overridden(run, tmp_path):
+    rate = {"value": 0.9, "low": 0.8, "high": 1.0, "num": 9}
+    kind = {"accuracy": rate, "seen": rate, "blind": rate}
+    audit = {
+        "format": 1,
+        "verdict": {"word": "unfit", "reasons": [f"it sees nothing {EVIL}"]},
+        "kinds": {"colour": {**kind, "told": True}, "shape": {**kind, "told": False}},
+        "num_images": 9,
+    }
+    (tmp_path / "audit.json").write_text(json.dumps(audit))
+    text = write(run, tmp_path / "report.html", tmp_path)
+    words = "".join(Page(text).words)
+    assert "The evaluator is unfit" in words
+    assert "audit.allow_unfit" in words
+    assert "Told are: colour." in words
+    assert EVIL not in text
+    assert "The evaluator is" not in write(run, tmp_path / "report.html")
+    (tmp_path / "audit.json").write_text('{"format": 2}')
+    with pytest.raises(DataError, match="not an audit"):
+        write(run, tmp_path / "report.html", tmp_path)
