@@ -25,6 +25,7 @@ from dico.models.attention import attention, by_products
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.empty import WithoutValues
 from dico.models.evaluator import load_weights
+from dico.models.grid_positions import grid_positions
 from dico.models.packed import Head, Linear, packed_linear
 from dico.models.prefix_tree import PrefixTree
 from dico.models.tokenizer import Tokenizer
@@ -143,6 +144,10 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_encoder_layers))
         _init_normal(self)
         nn.init.normal_(self.positions, std=0.02)
+        if config.image_positions == "grid":
+            sines = grid_positions(config.num_image_positions, config.width)
+            with torch.no_grad():
+                self.positions.add_(sines)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, P, F) to (B, P, D)."""

@@ -34,6 +34,9 @@ class CaptionerConfig(Ranged):
     """Hidden width of every feed-forward network."""
     dropout: FractionBelowOne = 0.1
     """Share of activations and of attention dropped in training, 0 to 1."""
+    image_positions: Literal["random", "grid"] = "random"
+    """How the encoder's table of positions starts: ``random`` as BERT's, or as sines of row and
+    column, ``grid``, which saves learning where each token of a fine grid lies."""
 
     def __post_init__(self) -> None:
         """Checks ranges, and what relates settings."""

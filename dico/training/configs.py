@@ -209,8 +209,9 @@ class FinetuneConfig(Ranged):
     """Steps between validations (a quarter epoch of COCO)."""
     best_by: Literal["ref_pac_score", "cider", "cider_and_facts"] = "ref_pac_score"
     """Which validation score picks the weights that are kept. ``ref_pac_score`` is the paper's and
-    rises with the reward; ``cider`` and ``cider_and_facts``, which adds the harmonic mean of the
-    facts' precision and recall, each as a ratio to its start, do not."""
+    rises with the reward; ``cider`` and ``cider_and_facts`` do not. The latter adds the harmonic mean
+    of the facts' precision and recall, each as a ratio to its start, and passes over weights whose
+    captions are less often true than at the start."""
     patience: int = 0
     """Validations in a row without a better one that end the run; 0 runs all steps."""
     num_validation_images: PositiveInt = 500

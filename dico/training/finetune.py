@@ -127,8 +127,20 @@ def _validate(
     scores = validator(policy)
     state.history.log(state.step, **{f"validation_{k}": v for k, v in scores.items()})
     rows = _validations(state)
-    if not captions_beyond_limits(rows[0], rows[-1], config.reward_hacking):
-        state.keep_if_best(merit(rows[0], rows[-1], config.best_by))
+    if captions_beyond_limits(rows[0], rows[-1], config.reward_hacking):
+        return
+    if config.best_by == "cider_and_facts" and less_true(rows[0], rows[-1]):
+        return
+    state.keep_if_best(merit(rows[0], rows[-1], config.best_by))
+
+
+def less_true(first: Row, row: Row) -> bool:
+    """Whether captions state more that is false than before the first step, where facts tell."""
+    return any(
+        row[key] < first[key]
+        for key in ("validation_facts_precision", "validation_wholly_true")
+        if key in first
+    )
 
 
 def merit(first: Row, row: Row, best_by: str) -> float:

@@ -12,7 +12,7 @@ from dico.models.scoring import score_captions
 from dico.policy import policy_of
 from dico.training.configs import FinetuneConfig
 from dico.training.distributed import World
-from dico.training.finetune import _Step, finetune, merit
+from dico.training.finetune import _Step, finetune, less_true, merit
 from dico.training.order import DataOrder
 from tests.training import tiny
 
@@ -283,6 +283,14 @@ def test_merit_adds_cider_and_facts_as_ratios_to_the_start():
     assert merit(first, first, "cider_and_facts") == pytest.approx(2.0)
     assert merit(first, later, "cider_and_facts") == pytest.approx(1.1 + 0.8 / (0.64 / 1.2))
     assert merit(first, later, "cider") == 1.1
+
+
+def test_captions_that_are_less_true_are_told_where_facts_are_known():
+    first = {"validation_facts_precision": 0.8, "validation_wholly_true": 0.5}
+    assert not less_true(first, first)
+    assert less_true(first, first | {"validation_facts_precision": 0.79})
+    assert less_true(first, first | {"validation_wholly_true": 0.49})
+    assert not less_true({}, {})
 
 
 def test_a_run_that_gets_no_better_ends_early(world, tmp_path):
