@@ -16,15 +16,17 @@ from dico.training.determinism import use_deterministic_kernels
 from dico.training.evaluator import TrainedEvaluator
 from dico.training.evaluator import train_evaluator as train
 from dico.training.halves import evaluators_part
+from dico.training.joined import join_towers
 from dico.training.model_folder import describe_training
 from dico.training.resilience.history import History
 from dico.training.resilience.places import checkpoints_of
+from dico.weights.packages import is_packaged
 
 
 def train_evaluator(
     manifest: str, config: str, seed: int, run_key: str, store: str, output_evaluator: str
 ) -> None:
-    """Trains a small CLIP from random weights, then tunes it by PAC's loss; or takes one as it is.
+    """Trains a small CLIP by CLIP's and PAC's losses, joins two published towers, or takes an evaluator.
 
     Args:
         manifest: Parquet file.
@@ -35,23 +37,22 @@ def train_evaluator(
         output_evaluator: folder to write.
     """
     settings = from_json(EvaluatorTrainingConfig, config, "evaluator")
-    if settings.weights:
+    if settings.weights and not is_packaged(settings.weights):
         prefix, name = split_uri(settings.weights)
         open_store(prefix).fetch(name, output_evaluator)
         Evaluator.load(output_evaluator)
         return
     use_deterministic_kernels()
-    dataset = fingerprint(manifest)
-    checkpoints = checkpoints_of("train-evaluator", store, run_key, dataset, config, seed)
-    trained = train(
-        evaluators_part(read_manifest(manifest, "train"), settings.judge_share),
-        read_manifest(manifest, "validation"),
-        settings,
-        seed,
-        checkpoints,
-        computing_device(),
-    )
+    dataset, device = fingerprint(manifest), computing_device()
+    pictures = evaluators_part(read_manifest(manifest, "train"), settings.judge_share)
+    held_out = read_manifest(manifest, "validation")
     facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
+    if is_packaged(settings.weights):
+        joined = join_towers(pictures, held_out, settings, seed, device)
+        joined.save(Path(output_evaluator), facts)
+        return
+    checkpoints = checkpoints_of("train-evaluator", store, run_key, dataset, config, seed)
+    trained = train(pictures, held_out, settings, seed, checkpoints, device)
     save_trained(Path(output_evaluator), trained, facts)
 
 

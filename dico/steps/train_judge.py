@@ -14,7 +14,9 @@ from dico.training.configs import JudgeConfig
 from dico.training.determinism import step_seed, use_deterministic_kernels
 from dico.training.evaluator import train_evaluator
 from dico.training.halves import judges_part
+from dico.training.joined import join_towers
 from dico.training.resilience.places import checkpoints_of
+from dico.weights.packages import is_packaged
 
 
 def train_judge(
@@ -34,21 +36,21 @@ def train_judge(
     if not settings.enabled:
         write_absent_judge(output_judge)
         return
-    if settings.weights:
+    if settings.weights and not is_packaged(settings.weights):
         prefix, name = split_uri(settings.weights)
         open_store(prefix).fetch(name, output_judge)
         Evaluator.load(output_judge)
         return
     use_deterministic_kernels()
-    dataset = fingerprint(manifest)
-    checkpoints = checkpoints_of("train-judge", store, run_key, dataset, config, seed)
-    trained = train_evaluator(
-        judges_part(read_manifest(manifest, "train"), settings.judge_share),
-        read_manifest(manifest, "validation"),
-        settings,
-        step_seed(seed, 0, "judge"),
-        checkpoints,
-        computing_device(),
-    )
+    dataset, device = fingerprint(manifest), computing_device()
+    pictures = judges_part(read_manifest(manifest, "train"), settings.judge_share)
+    held_out = read_manifest(manifest, "validation")
+    own_seed = step_seed(seed, 0, "judge")
     facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
+    if is_packaged(settings.weights):
+        joined = join_towers(pictures, held_out, settings, own_seed, device)
+        joined.save(Path(output_judge), facts)
+        return
+    checkpoints = checkpoints_of("train-judge", store, run_key, dataset, config, seed)
+    trained = train_evaluator(pictures, held_out, settings, own_seed, checkpoints, device)
     save_trained(Path(output_judge), trained, facts)

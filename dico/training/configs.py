@@ -25,7 +25,12 @@ class EvaluatorTrainingConfig(Ranged):
     """Size of the evaluator and how it is trained. The defaults suit the small world."""
 
     weights: str = ""
-    """Folder or s3:// prefix of an evaluator made before; then nothing is trained."""
+    """Folder or s3:// prefix of an evaluator made before; then nothing is trained. Or
+    ``pip:VISION+TEXT``, two published towers that packages carry (`dico.weights.packages`); then the
+    maps that join them are trained, in ``num_clip_steps``, and all else stays as it was published."""
+    projection_dropout: FractionBelowOne = 0.7
+    """Of such maps: share of their inputs that each step leaves out, 0 to below 1. High, because a
+    few hundred pictures have fewer captions than a map has weights."""
     image_size_px: PositiveInt = 64
     """Side of the square that the vision tower sees, pixels."""
     vision_layers: tuple[PositiveInt, ...] = (1, 1, 1, 1)

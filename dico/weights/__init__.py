@@ -8,6 +8,7 @@
 - `files`: tensors out of a file, without running anything the file says;
 - `clip`, `clip_names`: open_clip's, OpenAI's, PAC-S's and transformers' CLIPs into ours;
 - `encoders`: dual encoders and towers of other libraries;
+- `packages`, `efficientnet`, `onnx`: small towers that Python packages carry, for closed networks;
 - `prepare`: an evaluator's folder of these, each with the pixels that it was trained on;
 - `huggingface`, `huggingface_vision`: the DiCO authors' checkpoints into our captioner, and back.
 """

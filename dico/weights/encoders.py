@@ -21,6 +21,7 @@ from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.weights.clip import fitted, import_clip, pixels_of_open_clip
 from dico.weights.files import Tensors, read_tensors
 from dico.weights.keeping import TEXT_CONFIG, open_clip_settings
+from dico.weights.packages import TOWERS_FILE, UNTRAINED
 from dico.weights.processors import processor_pixels
 
 SaveTokenizer = Callable[[Path], None]
@@ -59,6 +60,8 @@ def read_encoder(path: Path, architecture: str = "", quick_gelu: bool = True) ->
     if path.is_file():
         config, tensors = import_clip(path, quick_gelu)
         return ReadEncoder(config, tensors, ClipPixels(), Tokenizer.clip().save)
+    if joined := _json(path / TOWERS_FILE):
+        return _of_towers(path, joined)
     data = _json(path / "config.json")
     if "architecture" in data:
         return _of_timm(path, data)
@@ -136,6 +139,24 @@ def _of_timm(path: Path, data: dict[str, Any]) -> ReadEncoder:
     )
     config = measured("timm", settings, encoder, size, 0)
     return ReadEncoder(config, encoder.state_dict(), pixels, None)
+
+
+def _of_towers(path: Path, data: dict[str, Any]) -> ReadEncoder:
+    """Two towers with untrained maps between them; see `dico.weights.packages`."""
+    from dico.models.encoders import transformers as library
+
+    settings = {name: data[name] for name in ("vision", "text", "embed_dim")}
+    encoder: Any = build_encoder("towers", settings)
+    untrained = {k: v for k, v in encoder.state_dict().items() if k.startswith(UNTRAINED)}
+    _fill(encoder, untrained | read_tensors(path, unwrap=False), path)
+    half = (0.5, 0.5, 0.5)
+    config = measured("towers", settings, encoder, data["image_size_px"], data["context_length"])
+    return ReadEncoder(
+        config,
+        encoder.state_dict(),
+        ClipPixels(half, half, resize="squash"),
+        lambda folder: library.save_tokenizer(path, folder),
+    )
 
 
 def _fill(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:

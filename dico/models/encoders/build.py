@@ -16,6 +16,7 @@ LIBRARIES = {
     "open_clip": "dico.models.encoders.open_clip",
     "transformers": "dico.models.encoders.transformers",
     "timm": "dico.models.encoders.timm",
+    "towers": "dico.models.encoders.towers",
 }
 """Module of each library. It holds ``build(settings)``, which makes an encoder without reading any
 weights, and, where the encoder reads text, ``tokenizer(settings, folder)``."""

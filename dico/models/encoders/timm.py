@@ -17,12 +17,22 @@ class TimmTower(nn.Module):
         super().__init__()
         self.model = model
 
-    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def width(self) -> int:
+        """Width F of a pooled image."""
+        return int(self.model.num_features)
+
+    def features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Image tokens (B, P, F) and pooled images (B, F) of pixels (B, 3, H, W)."""
         features = self.model.forward_features(pixels)
-        pooled = self.model.forward_head(features, pre_logits=True)
+        pooled: Tensor = self.model.forward_head(features, pre_logits=True)
         if features.dim() == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             features = features.permute(0, 3, 1, 2)
         tokens = features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
+        return tokens, pooled
+
+    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        tokens, pooled = self.features(pixels)
         return tokens, F.normalize(pooled, dim=-1)
 
 

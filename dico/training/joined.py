@@ -1,0 +1,105 @@
+"""An evaluator of two published towers, joined on a user's own pictures and captions.
+
+The towers come out of installed packages (`dico.weights.packages`) and stay frozen; the maps between
+them are trained (`dico.training.projections`). There are no tuned weights beside the base ones: PAC-S
+and CLIP-S are by the same joined towers.
+"""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dico.data.manifest import Record
+from dico.models.encoders import EncoderConfig, TextTokenizer, build_encoder, load_tokenizer
+from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
+from dico.models.tokenizer import Tokenizer
+from dico.storage import write_digests
+from dico.training.configs import EvaluatorTrainingConfig
+from dico.training.model_folder import describe_training
+from dico.training.projections import train_projections
+from dico.training.resilience.history import History, Rows
+from dico.weights.encoders import read_encoder
+from dico.weights.packages import PREFIX, Pair, find_pair, write_pair
+
+SOURCES_FILE = "sources.json"
+"""In an evaluator's folder: which published weights it was made of, and what is known of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JoinedEvaluator:
+    """What `join_towers` returns."""
+
+    evaluator: Evaluator
+    """Frozen towers and trained maps."""
+    tokenizer: TextTokenizer
+    """What its text tower reads."""
+    vocabulary: Tokenizer
+    """The captioner's words, learnt from the training captions."""
+    pair: Pair
+    """Where the towers come from."""
+    history: Rows
+    """Logged values."""
+
+    def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        """Writes an evaluator's folder, how it was trained, and where its weights come from."""
+        weights = self.evaluator.model.state_dict()
+        save_evaluator(
+            folder,
+            self.evaluator.config,
+            self.tokenizer,
+            weights,
+            pac_weights=None,
+            vocabulary=self.vocabulary,
+        )
+        text = json.dumps(self.pair.sources, indent=1, sort_keys=True)
+        (folder / SOURCES_FILE).write_text(f"{text}\n", encoding="utf-8")
+        write_digests(folder)
+        describe_training(folder, History(self.history), facts)
+
+
+def join_towers(
+    train: Sequence[Record],
+    validation: Sequence[Record],
+    config: EvaluatorTrainingConfig,
+    seed: int,
+    device: torch.device,
+) -> JoinedEvaluator:
+    """Reads the towers that ``config.weights`` names and trains the maps between them.
+
+    Raises:
+        ConfigError: no such towers, or their packages are not installed.
+        DataError: a package's files are not those that were published; or no training pictures.
+    """
+    pair = find_pair(config.weights.removeprefix(PREFIX), "evaluator.weights")
+    with tempfile.TemporaryDirectory(prefix="towers-") as working:
+        evaluator = _read(pair, Path(working), config)
+    evaluator.model.to(device)
+    history = train_projections(train, validation, evaluator, config, seed)
+    texts = [text for record in train for text in (*record.captions, *record.positive_captions)]
+    vocabulary = Tokenizer.train(texts, config.vocab_size)
+    return JoinedEvaluator(evaluator, evaluator.tokenizer, vocabulary, pair, history)
+
+
+def _read(pair: Pair, working: Path, config: EvaluatorTrainingConfig) -> Evaluator:
+    """The towers with untrained maps."""
+    write_pair(pair, working / "pair", config.embed_dim)
+    found = read_encoder(working / "pair")
+    architecture = found.config
+    assert found.save_tokenizer is not None
+    assert isinstance(architecture, EncoderConfig)
+    found.save_tokenizer(working / "tokenizer")
+    model = build_encoder(architecture.library, architecture.settings)
+    model.load_state_dict(found.tensors)
+    settings = EvaluatorConfig(
+        **dataclasses.asdict(found.pixels),
+        clip=architecture,
+        tuned=False,
+        w=config.w,
+        prompt=config.prompt,
+    )
+    return Evaluator(settings, model, load_tokenizer(architecture, working / "tokenizer"))

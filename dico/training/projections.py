@@ -1,0 +1,207 @@
+"""Trains the two linear maps that join frozen towers, on pooled outputs that are computed once.
+
+CLIP's loss: Radford et al. 2021 (arXiv 2103.00020), figure 3. Only the maps learn, so each picture
+and each caption goes through its tower once, and a step costs two products of small matrices: on a few
+hundred pictures training takes seconds. What the maps read is standardised by the training pictures
+and captions, and largely dropped out, for there are more values than pictures; afterwards the
+standardisation is part of the maps.
+
+B pairs of a step, N records, S captions of a picture, F and S widths of pooled outputs, E embedding.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dico.data.manifest import Record
+from dico.errors import DataError
+from dico.images.load import load_image
+from dico.models.encoders.towers import JoinedTowers
+from dico.models.evaluator import Evaluator
+from dico.process.progress import progress
+from dico.training.configs import EvaluatorTrainingConfig
+from dico.training.contrastive import clip_loss
+from dico.training.determinism import step_seed
+from dico.training.optimizer import AdamW
+from dico.training.order import DataOrder
+from dico.training.resilience.history import History, Rows
+from dico.training.schedule import learning_rate
+
+MAX_LOGIT_SCALE = 100.0
+"""CLIP's own bound on the inverse temperature."""
+LEAST_DEVIATION = 1e-3
+"""Added to standard deviations: a value that never changes is not blown up."""
+PICTURES_A_PASS = 32
+CAPTIONS_A_PASS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooled:
+    """Pooled outputs of both towers for the pictures of a split."""
+
+    images: Tensor
+    """(N, F), float32."""
+    texts: tuple[Tensor, ...]
+    """Of each picture (S, S'), float32: its captions'."""
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.images)
+
+    def draw(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Images (B, F), and of each a caption by chance (B, S')."""
+        chosen = [self.texts[i][int(rng.integers(len(self.texts[i])))] for i in indices]
+        return self.images[torch.as_tensor(indices)], torch.stack(chosen)
+
+
+def train_projections(
+    train: Sequence[Record],
+    validation: Sequence[Record],
+    evaluator: Evaluator,
+    config: EvaluatorTrainingConfig,
+    seed: int,
+) -> Rows:
+    """Trains the maps of ``evaluator``, whose model is a `JoinedTowers`, in place.
+
+    Args:
+        train: pictures to learn from.
+        validation: pictures whose retrieval is measured at the end.
+        evaluator: frozen towers and untrained maps.
+        config: its ``num_clip_steps``, ``batch_size``, ``learning_rate``, ``warmup_share``,
+            ``weight_decay`` and ``projection_dropout`` are read.
+        seed: of the maps' first values, of the order and of the dropout.
+
+    Returns:
+        Logged values: loss of each step, and at the end validation_recall_at_1.
+
+    Raises:
+        DataError: no training pictures.
+    """
+    if not train:
+        raise DataError("evaluator: the manifest has no training pictures")
+    with progress("towers", total=len(train) + len(validation), unit="picture") as bar:
+        seen = pooled(train, evaluator, bar.advance)
+        held_out = pooled(validation, evaluator, bar.advance)
+    model = evaluator.model
+    torch.manual_seed(step_seed(seed, 0, "projections"))
+    maps = Maps(model, seen, config.projection_dropout)
+    history = _train(maps, seen, config, seed)
+    maps.write_into(model)
+    if len(held_out):
+        found = recall_at_1(model, held_out)
+        history.log(config.num_clip_steps, validation_recall_at_1=found)
+    return history.rows
+
+
+@torch.no_grad()
+def pooled(
+    records: Sequence[Record], evaluator: Evaluator, done: Callable[[int], None] = lambda _: None
+) -> Pooled:
+    """What the towers of ``evaluator`` make of pictures and of their captions, once each."""
+    images = [torch.empty(0, 0)]
+    for start in range(0, len(records), PICTURES_A_PASS):
+        part = records[start : start + PICTURES_A_PASS]
+        pixels = [evaluator.preprocess(load_image(r.uri, sha256=r.sha256)) for r in part]
+        seen = evaluator.model.pooled_images(torch.stack(pixels).to(evaluator.device))
+        images = [*(images if start else []), seen.float()]
+        done(len(part))
+    counts = [len(record.captions) for record in records]
+    flat = pooled_captions([text for r in records for text in r.captions], evaluator)
+    return Pooled(torch.cat(images), torch.split(flat, counts))
+
+
+@torch.no_grad()
+def pooled_captions(captions: Sequence[str], evaluator: Evaluator) -> Tensor:
+    """(N, S) of captions; those of like length share a pass, so that little of it is filling."""
+    order = sorted(range(len(captions)), key=lambda i: len(captions[i]))
+    limit = evaluator.config.clip.context_length
+    parts = []
+    for start in range(0, len(order), CAPTIONS_A_PASS):
+        texts = [captions[i] for i in order[start : start + CAPTIONS_A_PASS]]
+        tokens = evaluator.tokenizer.encode_batch(texts, limit).to(evaluator.device)
+        parts.append(evaluator.model.pooled_texts(tokens).float())
+    found = torch.cat(parts) if parts else torch.empty(0, 0)
+    return found[torch.tensor(order, dtype=torch.long).argsort()]
+
+
+class Maps(nn.Module):
+    """The maps in training: standardise, drop out, map, normalise."""
+
+    def __init__(self, model: JoinedTowers, seen: Pooled, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        embed_dim = model.visual_projection.out_features
+        texts = torch.cat(seen.texts)
+        self.visual = nn.Linear(seen.images.shape[1], embed_dim)
+        self.text = nn.Linear(texts.shape[1], embed_dim)
+        self.logit_scale = nn.Parameter(model.logit_scale.detach().clone())
+        self._images, self._texts = _moments(seen.images), _moments(texts)
+        self.to(seen.images.device)
+
+    def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (B, E) of pooled images (B, F) and texts (B, S)."""
+        return (
+            self._map(self.visual, images, self._images),
+            self._map(self.text, texts, self._texts),
+        )
+
+    def _map(self, linear: nn.Linear, values: Tensor, moments: tuple[Tensor, Tensor]) -> Tensor:
+        mean, deviation = moments
+        kept = F.dropout((values - mean) / deviation, self.dropout, self.training)
+        return F.normalize(linear(kept), dim=-1)
+
+    @torch.no_grad()
+    def write_into(self, model: JoinedTowers) -> None:
+        """Gives ``model`` the maps with their standardisation: W x / d + (b - W m / d)."""
+        pairs = (
+            (self.visual, self._images, model.visual_projection),
+            (self.text, self._texts, model.text_projection),
+        )
+        for linear, (mean, deviation), target in pairs:
+            weight = linear.weight / deviation
+            target.weight.copy_(weight)
+            target.bias.copy_(linear.bias - weight @ mean)
+        model.logit_scale.copy_(self.logit_scale)
+
+
+@torch.no_grad()
+def recall_at_1(model: JoinedTowers, held_out: Pooled) -> float:
+    """Share of captions that find their own picture among all of ``held_out``."""
+    images = F.normalize(model.visual_projection(held_out.images), dim=-1)
+    texts = F.normalize(model.text_projection(torch.cat(held_out.texts)), dim=-1)
+    counts = torch.tensor([len(captions) for captions in held_out.texts])
+    own = torch.arange(len(counts)).repeat_interleave(counts).to(images.device)
+    return float(((texts @ images.T).argmax(dim=1) == own).float().mean())
+
+
+def _train(maps: Maps, seen: Pooled, config: EvaluatorTrainingConfig, seed: int) -> History:
+    order = DataOrder(len(seen), min(config.batch_size, len(seen)), seed)
+    optimizer = AdamW(list(maps.parameters()), weight_decay=config.weight_decay)
+    history = History()
+    maps.train()
+    with progress("evaluator", total=config.num_clip_steps, unit="step") as bar:
+        for step in range(config.num_clip_steps):
+            rng = np.random.default_rng((seed, step))
+            images, texts = maps(*seen.draw(order.batch(step), rng))
+            loss = clip_loss(images, texts, maps.logit_scale.exp())
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(
+                    config.learning_rate, step, config.num_clip_steps, config.warmup_share, "cosine"
+                )
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            with torch.no_grad():
+                maps.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
+            history.log(step + 1, loss=loss.item())
+            bar.advance(1, loss=loss.item())
+    maps.eval()
+    return history
+
+
+def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    return values.mean(dim=0), values.std(dim=0) + LEAST_DEVIATION
