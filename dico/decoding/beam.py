@@ -16,12 +16,13 @@ B images, A images still active, K beams, T tokens, V vocabulary.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dico.decoding.config import Candidates, DecodingConfig, check_fits, ends_now
-from dico.models.captioner import Captioner, DecoderCache
+from dico.decoding.searched import Searched
 from dico.models.packed import Head
 
 
@@ -49,12 +50,12 @@ class _Search:
 
 
 @torch.no_grad()
-def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Candidates:
+def beam_search(captioner: Searched, memory: Any, config: DecodingConfig) -> Candidates:
     """The K best captions found for each image.
 
     Args:
         captioner: in eval mode.
-        memory: of ``captioner.encode`` or ``captioner.look``.
+        memory: of B images, as ``captioner.begin_search`` takes it.
         config: beams, length, penalty, rule.
 
     Raises:
@@ -63,17 +64,17 @@ def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) ->
     num_beams, limit = config.num_beams, config.max_tokens
     search = _start(captioner, memory, config)
     result = _finished(_start(captioner, memory, config))
-    cache = DecoderCache(captioner, memory, 1 + num_beams * (limit - 2))
+    cache = captioner.begin_search(memory, num_beams, limit)
     fed = search.tokens[:, 0, 0]
     for length in range(1, limit):
         hidden = cache.step(fed)
         if ends_now(config, length):
             continuations = _endings(cache.head, hidden, search.logps, captioner.eos_id)
         else:
-            excluded = [captioner.bos_id, captioner.pad_id]
+            excluded = captioner.excluded_ids
             continuations = _continuations(cache.head, hidden, search.logps, num_beams, excluded)
         logps, beams, words = continuations
-        ends = words == captioner.eos_id
+        ends = captioner.ends(words)
         _finish(search, logps, beams, words, ends, length, config)
         best_any = logps[:, 0]
         rows = _advance(search, logps, beams, words, ends, length)
@@ -95,17 +96,17 @@ def beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) ->
     return _candidates(result, captioner)
 
 
-def _start(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> _Search:
+def _start(captioner: Searched, memory: Any, config: DecodingConfig) -> _Search:
     """One beam per image, all others impossible."""
-    check_fits(config, captioner.config.num_text_positions)
-    shape = (len(memory), config.num_beams)
-    tokens = memory.new_full((*shape, config.max_tokens), captioner.pad_id, dtype=torch.int64)
+    check_fits(config, captioner.max_tokens)
+    shape, device = (len(memory), config.num_beams), memory.device
+    tokens = torch.full((*shape, config.max_tokens), captioner.pad_id, device=device)
     tokens[:, :, 0] = captioner.bos_id
-    never = memory.new_full(shape, -torch.inf, dtype=torch.float32)
+    never = torch.full(shape, -torch.inf, device=device)
     return _Search(
         images=torch.arange(len(memory), device=memory.device),
         tokens=tokens,
-        logps=memory.new_zeros((len(memory), 1), dtype=torch.float32),
+        logps=torch.zeros((len(memory), 1), device=device),
         finished_tokens=tokens.clone(),
         finished_logps=never,
         finished_scores=never.clone(),
@@ -205,7 +206,7 @@ def _finished(search: _Search) -> tuple[Tensor, Tensor, Tensor]:
     return search.finished_tokens, search.finished_logps, search.finished_scores
 
 
-def _candidates(result: tuple[Tensor, Tensor, Tensor], captioner: Captioner) -> Candidates:
+def _candidates(result: tuple[Tensor, Tensor, Tensor], captioner: Searched) -> Candidates:
     tokens, logps, scores = result
     lengths = (tokens != captioner.pad_id).sum(dim=-1)
     return Candidates(tokens[:, :, : int(lengths.max())], logps, scores, lengths)

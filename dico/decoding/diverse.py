@@ -9,6 +9,8 @@ B images, G groups, K beams in all, R = K / G beams in a group, T tokens, V voca
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,12 +25,17 @@ from dico.decoding.beam import (
     _start,
 )
 from dico.decoding.config import Candidates, DecodingConfig, ends_now
-from dico.models.captioner import Captioner, DecoderCache
+from dico.decoding.searched import Searched, WordByWord, only_choices
 from dico.models.scoring import score_candidates
 
 
 @torch.no_grad()
-def diverse_beam_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Candidates:
+def diverse_beam_search(
+    captioner: Any,
+    memory: Any,
+    config: DecodingConfig,
+    score: Callable[[Any, Any, Tensor], Tensor] = score_candidates,
+) -> Candidates:
     """K captions of each image from G groups of beams, best first.
 
     The captions of one group differ. Two groups may find the same caption, the more likely the
@@ -36,8 +43,9 @@ def diverse_beam_search(captioner: Captioner, memory: Tensor, config: DecodingCo
 
     Args:
         captioner: in eval mode.
-        memory: of ``captioner.encode`` or ``captioner.look``.
+        memory: of B images, as ``captioner.begin_search`` takes it.
         config: ``num_beams`` is K and ``num_groups`` G; one group is plain beam search.
+        score: exact log-probabilities of a captioner's candidates, as `score_candidates`.
 
     Returns:
         Captions with their exact log-probabilities; the scores include the penalties.
@@ -49,7 +57,7 @@ def diverse_beam_search(captioner: Captioner, memory: Tensor, config: DecodingCo
     part = dataclasses.replace(config, num_beams=config.num_beams // num_groups, num_groups=1)
     groups = [_start(captioner, memory, part) for _ in range(num_groups)]
     done = torch.zeros(num_groups, len(memory), dtype=torch.bool, device=memory.device)
-    cache = DecoderCache(captioner, memory, max_nodes=1 + config.num_beams * (part.max_tokens - 2))
+    cache = captioner.begin_search(memory, config.num_beams, part.max_tokens)
     fed = groups[0].tokens[:, 0, 0]
     for length in range(1, part.max_tokens):
         gains = _gains(captioner, cache, fed, ends_now(part, length))
@@ -59,7 +67,7 @@ def diverse_beam_search(captioner: Captioner, memory: Tensor, config: DecodingCo
         for index, search in enumerate(groups):
             first = index * part.num_beams if length > 1 else 0
             own = gains[:, first : first + search.logps.shape[1]] - penalty * taken[:, None]
-            beams = _step(search, own, done[index], length, part, captioner.eos_id)
+            beams = _step(search, own, done[index], length, part, captioner)
             rows.append(first + beams)
             going = search.logps.isfinite().to(taken)
             taken.scatter_add_(1, search.tokens[:, :, length], going)
@@ -68,20 +76,23 @@ def diverse_beam_search(captioner: Captioner, memory: Tensor, config: DecodingCo
         images = torch.arange(len(memory), device=memory.device)[:, None]
         cache.select(torch.cat(rows, dim=1) + images * gains.shape[1])
         fed = torch.cat([search.tokens[:, :, length] for search in groups], dim=1).flatten()
-    return _collect(captioner, memory, groups)
+    found = _collect(captioner, groups)
+    return dataclasses.replace(found, logps=score(captioner, memory, found.tokens))
 
 
-def _gains(captioner: Captioner, cache: DecoderCache, fed: Tensor, ends: bool) -> Tensor:
+def _gains(captioner: Searched, cache: WordByWord, fed: Tensor, ends: bool) -> Tensor:
     """Log-probabilities (N, V) of what may follow."""
     gains = cache.head.logits(cache.step(fed)).log_softmax(dim=-1)
-    gains[:, captioner.bos_id] = gains[:, captioner.pad_id] = -torch.inf
-    if ends:
-        gains[:, : captioner.eos_id] = -torch.inf
-    return gains
+    return only_choices(captioner, gains, ends)
 
 
 def _step(
-    search: _Search, gains: Tensor, done: Tensor, length: int, config: DecodingConfig, eos_id: int
+    search: _Search,
+    gains: Tensor,
+    done: Tensor,
+    length: int,
+    config: DecodingConfig,
+    captioner: Searched,
 ) -> Tensor:
     """One step of one group, given its penalised gains (B, R, V); returns its beams (B, R).
 
@@ -91,7 +102,7 @@ def _step(
     logps, places = totals.topk(2 * config.num_beams, dim=1)
     logps = logps.masked_fill(done[:, None], -torch.inf)
     beams, words = places // gains.shape[-1], places % gains.shape[-1]
-    ends = words == eos_id
+    ends = captioner.ends(words)
     num_rows = search.logps.shape[1]
     _finish(search, logps, beams, words, ends, length, config)
     rows = _advance(search, logps, beams, words, ends, length)
@@ -103,11 +114,11 @@ def _step(
     return rows - num_rows * torch.arange(len(rows), device=rows.device)[:, None]
 
 
-def _collect(captioner: Captioner, memory: Tensor, groups: list[_Search]) -> Candidates:
+def _collect(captioner: Searched, groups: list[_Search]) -> Candidates:
     scores = torch.cat([search.finished_scores for search in groups], dim=1)
     tokens = torch.cat([search.finished_tokens for search in groups], dim=1)
     scores, order = scores.sort(dim=1, descending=True, stable=True)
     tokens = _gather(tokens, order)
     lengths = (tokens != captioner.pad_id).sum(dim=-1)
     tokens = tokens[:, :, : int(lengths.max())]
-    return Candidates(tokens, score_candidates(captioner, memory, tokens), scores, lengths)
+    return Candidates(tokens, scores.clone(), scores, lengths)

@@ -5,22 +5,23 @@ B images, K captions per image, N = B * K rows, T tokens, V vocabulary.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dico.config_schema import check
 from dico.decoding.config import Candidates, DecodingConfig, check_fits, ends_now
-from dico.models.captioner import Captioner, DecoderCache
+from dico.decoding.searched import Searched, only_choices
 
 
 @torch.no_grad()
-def greedy(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Candidates:
+def greedy(captioner: Searched, memory: Any, config: DecodingConfig) -> Candidates:
     """One caption per image (K = 1), each token the likeliest.
 
     Args:
         captioner: in eval mode.
-        memory: of ``captioner.encode`` or ``captioner.look``.
+        memory: of B images, as ``captioner.begin_search`` takes it.
         config: length limit; beams are not used.
 
     Raises:
@@ -31,8 +32,8 @@ def greedy(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Cand
 
 @torch.no_grad()
 def sample(
-    captioner: Captioner,
-    memory: Tensor,
+    captioner: Searched,
+    memory: Any,
     config: DecodingConfig,
     generator: torch.Generator,
     temperature: float = 1.0,
@@ -43,7 +44,7 @@ def sample(
 
     Args:
         captioner: in eval mode.
-        memory: of ``captioner.encode`` or ``captioner.look``.
+        memory: of B images, as ``captioner.begin_search`` takes it.
         config: number of captions and length limit.
         generator: source of chance, on the device of ``memory``.
         temperature: divides the logits, above 0; below 1 sharpens.
@@ -68,13 +69,13 @@ def sample(
 
 
 def _roll_out(
-    captioner: Captioner,
-    memory: Tensor,
+    captioner: Searched,
+    memory: Any,
     config: DecodingConfig,
     num_captions: int,
     choose: Callable[[Tensor], Tensor],
 ) -> Candidates:
-    check_fits(config, captioner.config.num_text_positions)
+    check_fits(config, captioner.max_tokens)
     num_images, limit = len(memory), config.max_tokens
     device = memory.device
     num_rows = num_images * num_captions
@@ -82,21 +83,19 @@ def _roll_out(
     tokens[:, 0] = captioner.bos_id
     logps = torch.zeros(num_rows, device=device)
     ended = torch.zeros(num_rows, dtype=torch.bool, device=device)
-    cache = DecoderCache(captioner, memory, max_nodes=num_captions * (limit - 1))
+    cache = captioner.begin_search(memory, num_captions, limit)
     cache.select(torch.arange(num_images, device=device)[:, None].expand(-1, num_captions))
     for length in range(1, limit):
         logits = cache.head.logits(cache.step(tokens[:, length - 1]))
         normalisers = logits.logsumexp(dim=-1)
         # Where the model gives NaN any word will do: the captions' log-probabilities tell of it.
         logits.nan_to_num_(nan=0.0)
-        logits[:, captioner.bos_id] = logits[:, captioner.pad_id] = -torch.inf
-        if ends_now(config, length):
-            logits[:, : captioner.eos_id] = -torch.inf
+        only_choices(captioner, logits, ends_now(config, length))
         chosen = choose(logits)
         gained = logits.gather(1, chosen[:, None])[:, 0] - normalisers
         logps += gained.masked_fill(ended, 0.0)
         tokens[:, length] = chosen.masked_fill(ended, captioner.pad_id)
-        ended |= chosen == captioner.eos_id
+        ended |= captioner.ends(chosen)
         if bool(ended.all()):
             break
     shape = (num_images, num_captions)

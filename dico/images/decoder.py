@@ -1,7 +1,8 @@
 """The child process that decodes pictures for a server; without torch, with a limit on its memory.
 
-One request is a line ``{"num_bytes": n}`` and n bytes; one answer a line ``{"code", "detail"}``
-and, where the code is empty, the RGB bytes of the frame that the model sees.
+One request is a line ``{"num_bytes": n}`` and n bytes; one answer a line ``{"code", "detail",
+"size"}`` and, where the code is empty, the RGB bytes of the frame that the model sees, of that width
+and height.
 """
 
 import json
@@ -26,17 +27,17 @@ def serve(requests: IO[bytes], answers: IO[bytes], frame: Frame, max_pixels: int
         answers.flush()
 
 
-def decode(data: bytes, frame: Frame, max_pixels: int) -> tuple[dict[str, str], bytes]:
+def decode(data: bytes, frame: Frame, max_pixels: int) -> tuple[dict[str, object], bytes]:
     """The answer to one picture."""
     try:
         picture = load_image_bytes(data, WHERE, max_pixels)
-        cut = frame.cut(picture).tobytes()
+        cut = frame.cut(picture)
     except ImageError as error:
         return {"code": error.code, "detail": str(error)}, b""
     except MemoryError:
         detail = f"{WHERE}: decoding needs too much memory"
         return {"code": "image_too_large", "detail": detail}, b""
-    return {"code": "", "detail": ""}, cut
+    return {"code": "", "detail": "", "size": cut.size}, cut.tobytes()
 
 
 def _limit_memory() -> None:

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import sys
+from typing import NamedTuple
 
 from dico.config_schema import to_json
 from dico.images.decoder import WHERE
@@ -20,6 +21,15 @@ _START_SECONDS = 60.0
 _LINE_BYTES = 1 << 16
 
 
+class Cut(NamedTuple):
+    """The part of a picture that a model sees."""
+
+    size: tuple[int, int]
+    """Width and height, pixels."""
+    data: bytes
+    """RGB, row by row."""
+
+
 class Decoders:
     """A fixed number of decoders; each request takes whichever is free."""
 
@@ -27,13 +37,12 @@ class Decoders:
         self,
         num_decoders: int,
         frame: Frame,
-        shape: tuple[int, int],
         max_pixels: int,
         max_seconds: float,
     ) -> None:
         arguments = [to_json(frame), str(max_pixels)]
-        num_bytes = 3 * math.prod(shape)
-        self._all = [_Decoder(arguments, num_bytes, max_seconds) for _ in range(num_decoders)]
+        most = 3 * (math.prod(frame.shape) if frame.shape else max_pixels)
+        self._all = [_Decoder(arguments, most, max_seconds) for _ in range(num_decoders)]
         self._free: asyncio.Queue[_Decoder] = asyncio.Queue()
         for decoder in self._all:
             self._free.put_nowait(decoder)
@@ -42,8 +51,8 @@ class Decoders:
         """Starts all children."""
         await asyncio.gather(*(decoder.start() for decoder in self._all))
 
-    async def frame(self, data: bytes) -> bytes:
-        """RGB bytes of the frame that the model sees.
+    async def frame(self, data: bytes) -> Cut:
+        """The frame that the model sees.
 
         Raises:
             ImageError: the bytes are no usable picture; its code says why.
@@ -62,8 +71,8 @@ class Decoders:
 class _Decoder:
     """One child; one picture at a time."""
 
-    def __init__(self, arguments: list[str], num_bytes: int, max_seconds: float) -> None:
-        self._arguments, self._num_bytes, self._max_seconds = arguments, num_bytes, max_seconds
+    def __init__(self, arguments: list[str], max_bytes: int, max_seconds: float) -> None:
+        self._arguments, self._max_bytes, self._max_seconds = arguments, max_bytes, max_seconds
         self._child: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -81,7 +90,7 @@ class _Decoder:
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
 
-    async def frame(self, data: bytes) -> bytes:
+    async def frame(self, data: bytes) -> Cut:
         """See `Decoders.frame`."""
         fresh = self._child is None
         await self.start()
@@ -103,7 +112,7 @@ class _Decoder:
                 await self.close()
         return frame
 
-    async def _ask(self, data: bytes) -> bytes:
+    async def _ask(self, data: bytes) -> Cut:
         assert self._child is not None
         assert self._child.stdin is not None
         assert self._child.stdout is not None
@@ -116,7 +125,11 @@ class _Decoder:
         facts = json.loads(line)
         if facts["code"]:
             raise ImageError(str(facts["code"]), str(facts["detail"]))
-        return await self._child.stdout.readexactly(self._num_bytes)
+        width, height = map(int, facts["size"])
+        if not 0 < 3 * width * height <= self._max_bytes:
+            raise ValueError(f"a frame of {width} x {height} pixels")
+        pixels = await self._child.stdout.readexactly(3 * width * height)
+        return Cut((width, height), pixels)
 
     async def close(self) -> None:
         """Ends the child."""

@@ -15,6 +15,8 @@ class Frame:
     """Height and width to resize to, whatever the picture's proportions."""
     shortest_px: int | None = None
     """Shorter side to resize to instead, keeping proportions; the long side is truncated."""
+    longest_px: int | None = None
+    """Longer side that is reduced to instead, keeping proportions; smaller pictures stay."""
     crop: tuple[int, int] | None = None
     """Height and width cut from the middle afterwards."""
     rounds: bool = False
@@ -38,7 +40,9 @@ class Frame:
 
     def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
         """Width and height, of a picture's."""
-        if self.shortest_px is not None:
+        if self.longest_px is not None and max(size) > self.longest_px:
+            width, height = (max(1, round(self.longest_px * side / max(size))) for side in size)
+        elif self.shortest_px is not None:
             width, height = (self.shortest_px * side // min(size) for side in size)
         elif self.size is not None:
             height, width = self.size

@@ -53,6 +53,24 @@ class Captioner(nn.Module):
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
 
+    @property
+    def max_tokens(self) -> int:
+        """Longest caption that it has places for, BOS and EOS included."""
+        return self.config.num_text_positions
+
+    @property
+    def excluded_ids(self) -> list[int]:
+        """Ids that no search may put into a caption."""
+        return [self.bos_id, self.pad_id]
+
+    def ends(self, words: Tensor) -> Tensor:
+        """Whether each of ``words`` ends a caption."""
+        return words == self.eos_id
+
+    def begin_search(self, memory: Tensor, num_rows: int, max_tokens: int) -> "DecoderCache":
+        """The decoder at work word by word, for ``num_rows`` captions of each image."""
+        return DecoderCache(self, memory, max_nodes=num_rows * (max_tokens - 1))
+
     def encode(self, features: Tensor) -> Tensor:
         """Memory (B, P, D) that the decoder looks at, of image tokens (B, P, F).
 

@@ -51,9 +51,19 @@ class HuggingFaceConfig(Ranged):
     checkpoint: str = ""
     """Local folder of the model in transformers' layout, with safetensors, tokenizer and image
     processor."""
+    instruction: str = ""
+    """What a model with a chat template is asked about the picture; ``Describe the image in one
+    sentence.`` if empty."""
     prompt: str = ""
-    """Text before the caption, for a decoder-only model: its image's place spelt out, such as
+    """Text before the caption as it is, in place of the instruction and its template: with the
+    image's place where the model's processor wants it spelt out, such as
     ``USER: <image> Describe the picture. ASSISTANT:``."""
+    image_px: NonNegativeInt = 0
+    """Longest side, pixels, that a model of tiles or of dynamic resolution sees of a picture; 0 is as
+    much as its processor lets through. BLIP, GIT and encoder-decoders see their fixed square."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Weights that are not trained: ``bfloat16`` halves their memory, where adapters alone are
+    trained, which stay float32."""
     freeze_image_encoder: bool = False
     """Leaves the vision tower as it is when all weights are trained."""
     lora_rank: NonNegativeInt = 0
@@ -63,8 +73,18 @@ class HuggingFaceConfig(Ranged):
     lora_dropout: FractionBelowOne = 0.0
     """Share of an adapter's inputs dropped in training, 0 to 1."""
     lora_targets: tuple[str, ...] = ()
-    """Names that adapted modules end in, such as ``q_proj``; all linear ones but the head if empty.
-    Modules that share their weights with others are left out."""
+    """Names that adapted modules end in, such as ``q_proj``, wherever they are; if empty, all linear
+    ones but the head and those of the vision tower. Modules that share their weights with others are
+    left out."""
+
+    def __post_init__(self) -> None:
+        """Checks ranges, and what relates settings."""
+        super().__post_init__()
+        either = not (self.prompt and self.instruction)
+        check(either, "prompt", self.prompt, "must be empty where captioner.instruction is given")
+        adapted = self.dtype == "float32" or self.lora_rank > 0
+        frozen = "needs captioner.lora_rank above 0: weights that are trained are float32"
+        check(adapted, "dtype", self.dtype, frozen)
 
 
 @dataclass(frozen=True)

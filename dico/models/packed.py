@@ -108,6 +108,17 @@ class Head:
         return chosen - softmax_in_place(logits)
 
 
+class LogitsHead(Head):
+    """The head of a model whose states are its logits already."""
+
+    def __init__(self) -> None:
+        """Holds no weights."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (N, V), float32, fresh."""
+        return hidden.float() if hidden.dtype != torch.float32 else hidden.clone()
+
+
 def softmax_in_place(logits: Tensor, likeliest: Tensor | None = None) -> Tensor:
     """Logsumexp (N,) of logits (N, V), float32, which become their softmax.
 

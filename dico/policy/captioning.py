@@ -13,7 +13,9 @@ from dico.features.store import FeatureStore
 from dico.images.load import load_validated
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator, Weights
+from dico.models.huggingface.inputs import batch_of
 from dico.policy import Policy, policy_of
+from dico.policy.protocol import Images
 
 
 class Caption(NamedTuple):
@@ -37,7 +39,7 @@ def stored_embeddings(
     return torch.from_numpy(features.read(keys, f"{weights}_embedding")).to(device).float()
 
 
-def look(policy: Policy, tower: Evaluator | None, pictures: Sequence[Image.Image]) -> Tensor:
+def look(policy: Policy, tower: Evaluator | None, pictures: Sequence[Image.Image]) -> Images:
     """What ``policy.encode`` takes of pictures: its own pixels, or the tower's image tokens.
 
     Raises:
@@ -45,7 +47,7 @@ def look(policy: Policy, tower: Evaluator | None, pictures: Sequence[Image.Image
     """
     device = next(policy.module.parameters()).device
     if policy.preprocess is not None:
-        return torch.stack([policy.preprocess(picture) for picture in pictures]).to(device)
+        return batch_of([policy.preprocess(picture) for picture in pictures]).to(device)
     if tower is None:
         raise DataError("captioner: it sees through a vision tower, and none is given")
     pixels = torch.stack([tower.preprocess(picture) for picture in pictures])
@@ -54,9 +56,9 @@ def look(policy: Policy, tower: Evaluator | None, pictures: Sequence[Image.Image
 
 @torch.no_grad()
 def caption_features(
-    captioner: Captioner | Policy, images: Tensor, config: DecodingConfig
+    captioner: Captioner | Policy, images: Images, config: DecodingConfig
 ) -> list[Caption]:
-    """The best caption of each picture, from what the captioner encodes, (B, ...); in eval mode."""
+    """The best caption of each picture, from what the captioner encodes; in eval mode."""
     policy = policy_of(captioner)
     found = policy.search(policy.encode(images), config)
     texts = policy.tokenizer.decode_batch(found.tokens[:, 0])

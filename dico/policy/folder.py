@@ -28,5 +28,5 @@ def load_policy(folder: str | Path, device: str | torch.device = "cpu") -> Polic
         DataError: a file is missing or is not what its name says.
     """
     if (Path(folder) / POLICY_FILE).is_file():
-        return HuggingFacePolicy(load(folder).to(device))
+        return HuggingFacePolicy(load(folder, device))
     return PaperPolicy(Captioner.load(folder, device))

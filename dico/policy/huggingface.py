@@ -15,13 +15,13 @@ from dico.errors import DataError
 from dico.models.huggingface import (
     HuggingFaceCaptioner,
     HuggingFaceTokenizer,
-    PixelConfig,
+    Memory,
     add_adapters,
     has_adapters,
     save,
     without_adapters,
 )
-from dico.policy.protocol import ReferenceModel
+from dico.policy.protocol import Images, Preprocess, ReferenceModel
 
 
 class HuggingFacePolicy:
@@ -50,7 +50,7 @@ class HuggingFacePolicy:
         return self.captioner.tokenizer
 
     @property
-    def preprocess(self) -> PixelConfig:
+    def preprocess(self) -> Preprocess:
         return self.captioner.pixels
 
     def begin_training(self, seed: int) -> None:
@@ -60,7 +60,7 @@ class HuggingFacePolicy:
             self.captioner.image_encoder.requires_grad_(not settings.freeze_image_encoder)
         elif not has_adapters(model):
             torch.manual_seed(seed)
-            add_adapters(model, settings)
+            add_adapters(model, settings, self.captioner.image_encoder)
             self.captioner.train(self.captioner.training)
 
     def reference_model(self) -> ReferenceModel:
@@ -69,23 +69,23 @@ class HuggingFacePolicy:
         frozen = copy.deepcopy(self.captioner).requires_grad_(False).eval()
         return HuggingFacePolicy(frozen)
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Images) -> Memory:
         return self.captioner.encode(images)
 
-    def caption_logits(self, memory: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def caption_logits(self, memory: Memory, tokens: Tensor) -> tuple[Tensor, Tensor]:
         return self.captioner.caption_logits(memory, tokens)
 
-    def score(self, memory: Tensor, tokens: Tensor) -> Tensor:
+    def score(self, memory: Memory, tokens: Tensor) -> Tensor:
         return self.captioner.score_candidates(memory, tokens)
 
-    def search(self, memory: Tensor, config: DecodingConfig) -> Candidates:
-        return decoding.generate(self.captioner, memory, config)
+    def search(self, memory: Memory, config: DecodingConfig) -> Candidates:
+        return decoding.search(self.captioner, memory, config)
 
-    def greedy(self, memory: Tensor, config: DecodingConfig) -> Candidates:
+    def greedy(self, memory: Memory, config: DecodingConfig) -> Candidates:
         return decoding.greedy(self.captioner, memory, config)
 
     def sample(
-        self, memory: Tensor, config: DecodingConfig, generator: torch.Generator
+        self, memory: Memory, config: DecodingConfig, generator: torch.Generator
     ) -> Candidates:
         return decoding.sample(self.captioner, memory, config, generator)
 
@@ -100,11 +100,11 @@ class _AdaptersOff:
         self._captioner = captioner
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Images) -> Memory:
         with without_adapters(self._captioner.model):
             return self._captioner.encode(images)
 
     @torch.no_grad()
-    def score(self, memory: Tensor, tokens: Tensor) -> Tensor:
+    def score(self, memory: Memory, tokens: Tensor) -> Tensor:
         with without_adapters(self._captioner.model):
             return self._captioner.score_candidates(memory, tokens)

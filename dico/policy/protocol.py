@@ -5,7 +5,7 @@ B images, K candidates per image, N captions, M real tokens, T tokens, V vocabul
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from PIL import Image
@@ -13,6 +13,15 @@ from torch import Tensor, nn
 
 from dico.decoding import Candidates, DecodingConfig
 from dico.images.frame import Frame
+
+
+Seen: TypeAlias = Any
+"""What a policy makes of one picture: pixels (3, H, W), or the inputs that a processor makes."""
+Images: TypeAlias = Any
+"""A batch of B images, on a device: a tensor (B, ...), or an `InputBatch`."""
+Memory: TypeAlias = Any
+"""What is computed once per image, of B images: a tensor (B, ...), or a `PictureMemory`; it has
+``device``, ``requires_grad``, ``detach`` and a length."""
 
 
 class CaptionTokenizer(Protocol):
@@ -35,23 +44,23 @@ class Preprocess(Protocol):
         """The part of a picture that is seen, (H, W, 3) bytes."""
         ...
 
-    def __call__(self, picture: Image.Image) -> Tensor:
-        """Pixels (3, H, W) of a picture."""
+    def __call__(self, picture: Image.Image) -> Seen:
+        """What is seen of a picture."""
         ...
 
-    def normalise(self, frames: Tensor) -> Tensor:
-        """Pixels (..., 3, H, W) of frames (..., H, W, 3), uint8."""
+    def of_frames(self, frames: Sequence[Image.Image]) -> Images:
+        """The batch of pictures that `frame` cut."""
         ...
 
 
 class ReferenceModel(Protocol):
     """The start model of fine-tuning, frozen; nothing of it has a gradient."""
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Images) -> Memory:
         """As `Policy.encode`."""
         ...
 
-    def score(self, memory: Tensor, tokens: Tensor) -> Tensor:
+    def score(self, memory: Memory, tokens: Tensor) -> Tensor:
         """As `Policy.score`."""
         ...
 
@@ -101,31 +110,31 @@ class Policy(Protocol):
         """The model as it is now, kept while this one is trained."""
         ...
 
-    def encode(self, images: Tensor) -> Tensor:
-        """What is computed once per image, (B, ...), of stored image tokens or of pixels."""
+    def encode(self, images: Images) -> Memory:
+        """What is computed once per image, of stored image tokens or of pixels."""
         ...
 
-    def caption_logits(self, memory: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def caption_logits(self, memory: Memory, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (M, V) and targets (M,) of the real tokens of captions (N, T), for cross-entropy.
 
         The N / B captions of an image are side by side.
         """
         ...
 
-    def score(self, memory: Tensor, tokens: Tensor) -> Tensor:
+    def score(self, memory: Memory, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
         ...
 
-    def search(self, memory: Tensor, config: DecodingConfig) -> Candidates:
+    def search(self, memory: Memory, config: DecodingConfig) -> Candidates:
         """The K best captions of each image by beam search, in groups if asked; no gradient."""
         ...
 
-    def greedy(self, memory: Tensor, config: DecodingConfig) -> Candidates:
+    def greedy(self, memory: Memory, config: DecodingConfig) -> Candidates:
         """The caption (K = 1) of each image whose every token is the likeliest; no gradient."""
         ...
 
     def sample(
-        self, memory: Tensor, config: DecodingConfig, generator: torch.Generator
+        self, memory: Memory, config: DecodingConfig, generator: torch.Generator
     ) -> Candidates:
         """K captions of each image, drawn independently; no gradient."""
         ...

@@ -1,17 +1,24 @@
 """A registered version, loaded and verified, that captions batches of pictures."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
 
 from dico.errors import DataError
+from dico.images.decoding import Cut
+from dico.models.huggingface import PixelConfig
+from dico.policy.protocol import Images
 from dico.registry.bundle import load_version
 from dico.registry.signing import verify_if_configured
 from dico.serving.source import Source
 from dico.storage import verify_digests
+
+
+_BLANK = (224, 224)
+"""Height and width of a frame for warming up, where frames follow their pictures' sizes."""
 
 
 class Caption(NamedTuple):
@@ -28,7 +35,6 @@ class ServedModel:
 
     Attributes:
         frame: the part of a picture that is seen.
-        shape: its height and width, pixels.
     """
 
     def __init__(self, source: Source, device: str = "cpu") -> None:
@@ -46,22 +52,21 @@ class ServedModel:
         seen = self.policy.preprocess if self.tower is None else self.tower.config
         assert seen is not None
         self.frame = seen.frame
-        if self.frame.shape is None:
+        if self.frame.shape is None and isinstance(seen, PixelConfig):
             raise DataError(
                 f"{source.name}: its image processor keeps each picture's proportions, so pictures "
                 "do not fit one batch; set do_center_crop and crop_size there"
             )
-        self.shape = self.frame.shape
 
-    def blank(self) -> bytes:
+    def blank(self) -> Cut:
         """A black frame, for warming up."""
-        return bytes(3 * math.prod(self.shape))
+        height, width = self.frame.shape or _BLANK
+        return Cut((width, height), bytes(3 * width * height))
 
     @torch.inference_mode()
-    def caption(self, frames: Sequence[bytes]) -> list[list[Caption]]:
-        """Captions of each frame of RGB bytes, the likeliest first, as many as there are beams."""
-        stacked = torch.frombuffer(bytearray(b"".join(frames)), dtype=torch.uint8)
-        seen = self._look(stacked.view(len(frames), *self.shape, 3))
+    def caption(self, frames: Sequence[Cut]) -> list[list[Caption]]:
+        """Captions of each frame, the likeliest first, as many as there are beams."""
+        seen = self._look([Image.frombytes("RGB", *frame) for frame in frames])
         found = self.policy.search(self.policy.encode(seen), self.decoding)
         texts = [self.policy.tokenizer.decode_batch(rows) for rows in found.tokens]
         return [
@@ -69,10 +74,11 @@ class ServedModel:
             for columns in zip(texts, found.logps.tolist(), strict=True)
         ]
 
-    def _look(self, frames: Tensor) -> Tensor:
-        """What the captioner encodes, of frames (B, H, W, 3), uint8."""
-        frames = frames.to(next(self.policy.module.parameters()).device)
+    def _look(self, frames: Sequence[Image.Image]) -> Images:
+        """What the captioner encodes, of frames."""
+        device = next(self.policy.module.parameters()).device
         if self.tower is None:
             assert self.policy.preprocess is not None
-            return self.policy.preprocess.normalise(frames)
-        return self.tower.image_tokens(self.tower.normalise(frames))[0].float()
+            return self.policy.preprocess.of_frames(frames).to(device)
+        stacked = torch.from_numpy(np.stack([np.array(frame) for frame in frames])).to(device)
+        return self.tower.image_tokens(self.tower.normalise(stacked))[0].float()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from dico.images.decoding import Decoders
+from dico.images.decoding import Cut, Decoders
 from dico.images.load import ImageError
 from dico.serving.batching import Batcher
 from dico.serving.config import ServingConfig
@@ -41,11 +41,10 @@ class Service:
         self._decoders = Decoders(
             config.num_decoders,
             model.frame,
-            model.shape,
             config.max_pixels,
             config.max_picture_seconds,
         )
-        self._batcher: Batcher[bytes, list[Caption]] = Batcher(
+        self._batcher: Batcher[Cut, list[Caption]] = Batcher(
             model.caption, config.max_batch, config.max_wait_ms, self.metrics.observe_batch
         )
 

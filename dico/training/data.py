@@ -12,6 +12,7 @@ from dico.errors import DataError
 from dico.features.store import FeatureStore
 from dico.images.load import load_validated
 from dico.models.evaluator import Weights
+from dico.policy.protocol import Images
 from dico.policy.captioning import stored_embeddings, stored_tokens
 from dico.training.pictures import PictureBank
 
@@ -49,8 +50,8 @@ class CaptioningData:
         """Image tokens (B, P, F), float32."""
         return stored_tokens(self.features, self.keys(indices), self.device)
 
-    def images(self, indices: Sequence[int]) -> Tensor:
-        """What the captioner encodes: pixels (B, 3, H, W) of a bank, else stored image tokens."""
+    def images(self, indices: Sequence[int]) -> Images:
+        """What the captioner encodes: what a bank has of pictures, else stored image tokens."""
         if self.pictures is None:
             return self.tokens(indices)
         return self.pictures.pixels([self.records[i].uri for i in indices]).to(self.device)

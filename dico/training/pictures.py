@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dico.images.load import load_validated
+from dico.models.huggingface.inputs import batch_of, num_bytes
 from dico.policy import Policy
+from dico.policy.protocol import Images, Seen
 
 DEFAULT_BUDGET_BYTES = 1 << 30
 
@@ -20,26 +22,29 @@ class PictureBank:
 
     def __init__(
         self,
-        preprocess: Callable[[Image.Image], Tensor],
+        preprocess: Callable[[Image.Image], Seen],
         budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> None:
         self._preprocess = preprocess
-        self._kept: dict[str, Tensor] = {}
+        self._kept: dict[str, Seen] = {}
         self._free_bytes = budget_bytes
 
-    def pixels(self, uris: Sequence[str]) -> Tensor:
-        """Pixels (B, 3, H, W), float32; pictures that are not kept are decoded side by side."""
+    def pixels(self, uris: Sequence[str]) -> Images:
+        """Pixels (B, 3, H, W), float32, or the inputs of a processor, as ``preprocess`` makes them.
+
+        Pictures that are not kept are decoded side by side.
+        """
         missing = [uri for uri in dict.fromkeys(uris) if uri not in self._kept]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
             made = dict(zip(missing, threads.map(self._decode, missing), strict=True))
         for uri, pixels in made.items():
-            size = pixels.numel() * pixels.element_size()
+            size = num_bytes(pixels)
             if size <= self._free_bytes:
                 self._free_bytes -= size
                 self._kept[uri] = pixels
-        return torch.stack([made[uri] if uri in made else self._kept[uri] for uri in uris])
+        return batch_of([made[uri] if uri in made else self._kept[uri] for uri in uris])
 
-    def _decode(self, uri: str) -> Tensor:
+    def _decode(self, uri: str) -> Seen:
         return self._preprocess(load_validated(uri))
 
 

@@ -5,6 +5,7 @@ import json
 import torch
 
 from dico.models.huggingface import wrap
+from dico.models.huggingface.inputs import InputBatch
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
 ensure_torchvision_imports()
@@ -114,28 +115,66 @@ PROMPT_IDS = [1, 39, 39, 39, 39, 5, 6]  # 32 pixels in patches of 16
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 
 
-def random_captioner(make):
-    """The captioner around a random model with 40 ids; the last is the image's place."""
+def random_model(make, size=40):
+    """A random model with ``size`` ids; the last is the image's place."""
     torch.manual_seed(0)
-    model = make(40, IDS).eval()
+    model = make(size, IDS).eval()
     with torch.no_grad():
         for value in model.parameters():
             value.add_(0.1 * torch.randn_like(value))
-    return wrap(model, PROMPT_IDS if make in PROMPTED else None)
+    return model
+
+
+def random_captioner(make):
+    """The captioner around a random model with 40 ids."""
+    return wrap(random_model(make))
+
+
+def images(make, num_images, seed=1):
+    """What captioners of ``make`` encode: pixels, or inputs with a prompt."""
+    pixels = torch.randn(num_images, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+    if make not in PROMPTED:
+        return pixels
+    ids = torch.tensor([PROMPT_IDS])
+    kinds = {"token_type_ids": torch.zeros_like(ids)} if make is paligemma else {}
+    return InputBatch([{"input_ids": ids, "pixel_values": one[None], **kinds} for one in pixels])
 
 
 def write_checkpoint(make, folder, captions):
-    """Saves a random model of ``make``, its tokenizer over ``captions`` and its image processor."""
+    """Saves a random model of ``make``, its tokenizer over ``captions`` and its processor."""
     tokenizer = word_tokenizer(captions)
-    torch.manual_seed(0)
-    model = make(len(tokenizer), IDS).eval()
-    with torch.no_grad():
-        for value in model.parameters():
-            value.add_(0.1 * torch.randn_like(value))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PIXELS))
+    random_model(make, len(tokenizer)).save_pretrained(folder)
+    if make in PROMPTED:
+        PROCESSORS[make](tokenizer).save_pretrained(folder)
+    else:
+        tokenizer.save_pretrained(folder)
+        (folder / "preprocessor_config.json").write_text(json.dumps(PIXELS))
     return folder
+
+
+def llava_processor(tokenizer):
+    from transformers import LlavaImageProcessor, LlavaProcessor
+
+    images = LlavaImageProcessor(size={"shortest_edge": 32}, crop_size=PIXELS["crop_size"])
+    return LlavaProcessor(
+        images,
+        tokenizer,
+        patch_size=16,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token="<image>",
+    )
+
+
+def paligemma_processor(tokenizer):
+    from transformers import PaliGemmaProcessor, SiglipImageProcessor
+
+    images = SiglipImageProcessor(size={"height": 32, "width": 32})
+    images.image_seq_length = 4
+    return PaliGemmaProcessor(images, tokenizer)
+
+
+PROCESSORS = {llava: llava_processor, paligemma: paligemma_processor}
 
 
 def word_tokenizer(captions):

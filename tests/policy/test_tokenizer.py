@@ -9,7 +9,7 @@ BOS, EOS, PAD = 1, 2, 99
 
 
 def tokenizer():
-    return HuggingFaceTokenizer(word_tokenizer(["a red circle"]), BOS, EOS, PAD)
+    return HuggingFaceTokenizer(word_tokenizer(["a red circle"]), BOS, [EOS], PAD)
 
 
 def test_captions_are_framed_and_padded():
@@ -36,7 +36,7 @@ def test_ids_beyond_the_vocabulary_and_after_the_end_are_not_read():
 
 def test_where_begin_and_end_are_one_id():
     """As in GPT-2: the first is the beginning."""
-    one = HuggingFaceTokenizer(word_tokenizer(["a red circle"]), EOS, EOS, PAD)
+    one = HuggingFaceTokenizer(word_tokenizer(["a red circle"]), EOS, [EOS], PAD)
     tokens = one.encode_batch(["a red"], 10)
     assert tokens.tolist() == [[2, 4, 7, 2]]
     assert one.decode_batch(tokens) == ["a red"]

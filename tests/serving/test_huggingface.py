@@ -28,10 +28,11 @@ def make_version(folder, **processor):
     shutil.rmtree(folder / "captioner")
     checkpoint = write_checkpoint(blip, folder.parent / "checkpoint", CAPTIONS)
     captioner = open_checkpoint(HuggingFaceConfig(checkpoint=str(checkpoint)))
-    captioner.processor |= processor
     with torch.no_grad():
         for name, value in captioner.named_parameters():
             value.mul_(20 if "crossattention" in name else 3)
+    settings = json.loads(captioner.files["preprocessor_config.json"]) | processor
+    captioner.files["preprocessor_config.json"] = json.dumps(settings).encode()
     save(captioner, folder / "captioner")
     training = {"tower": "clip", "decoding": {"max_tokens": 8, "num_beams": 3}}
     (folder / "captioner" / "training.json").write_text(json.dumps(training))

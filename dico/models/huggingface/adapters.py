@@ -5,6 +5,7 @@ before, so the same weights serve as the reference model.
 """
 
 import importlib
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,15 @@ from torch import nn
 from dico.errors import ConfigError
 from dico.models.captioner_config import HuggingFaceConfig
 
-ALL_LINEAR = "all-linear"
 
-
-def add_adapters(model: nn.Module, config: HuggingFaceConfig) -> None:
+def add_adapters(model: nn.Module, config: HuggingFaceConfig, tower: nn.Module) -> None:
     """Puts adapters into ``model``, a transformers model, and freezes all else; changes no output.
+
+    Args:
+        model: of any type.
+        config: their sizes, and which modules have them.
+        tower: the vision tower in it, which has none unless its modules are named: then features of
+            a picture serve the policy and the reference model together.
 
     Raises:
         ConfigError: peft is not installed, or no module has one of the names.
@@ -29,7 +34,7 @@ def add_adapters(model: nn.Module, config: HuggingFaceConfig) -> None:
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
-        target_modules=list(config.lora_targets) or ALL_LINEAR,
+        target_modules=list(config.lora_targets) or _language_linears(model, tower),
         exclude_modules=_tied(model),
     )
     model.requires_grad_(False)
@@ -40,6 +45,15 @@ def add_adapters(model: nn.Module, config: HuggingFaceConfig) -> None:
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"captioner.lora_targets: {reason}") from None
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()  # beside frozen weights of bfloat16 too
+    if experts := experts_without_adapters(model):
+        print(
+            f"captioner: adapters leave the weights of {len(experts)} mixtures of experts as they "
+            f"are, such as {experts[0]}",
+            file=sys.stderr,
+        )
 
 
 @contextmanager
@@ -66,6 +80,38 @@ def merge_adapters(model: nn.Module) -> None:
 def has_adapters(model: nn.Module) -> bool:
     """Whether `add_adapters` has put any into ``model``."""
     return any(name.endswith("lora_A") for name, _ in model.named_modules())
+
+
+def _language_linears(model: nn.Module, tower: nn.Module) -> list[str]:
+    """Names of all linear layers but the head and those that only look at the picture."""
+    seeing = {id(part) for part in tower.modules()}
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    names = [
+        name
+        for name, part in model.named_modules()
+        # A subclass, as a router of experts, may not return what a linear layer returns.
+        if type(part) in _linear_kinds() and part is not head and id(part) not in seeing
+    ]
+    if not names:
+        raise ConfigError("captioner.lora_targets: the language model has no linear layers; name some")
+    return names
+
+
+def experts_without_adapters(model: nn.Module) -> list[str]:
+    """Names of modules whose weights are those of many experts at once, which adapters leave out."""
+    return [
+        name
+        for name, part in model.named_modules()
+        if any(weight.dim() == 3 for weight in part.parameters(recurse=False))
+        and "expert" in name.lower()
+    ]
+
+
+def _linear_kinds() -> set[type]:
+    """What peft puts adapters into: linear layers, and GPT-2's, which hold them turned round."""
+    from transformers.pytorch_utils import Conv1D
+
+    return {nn.Linear, Conv1D}
 
 
 def _tied(model: nn.Module) -> list[str]:

@@ -18,27 +18,43 @@ from torch import Tensor, nn
 from dico.errors import ConfigError
 from dico.losses import token_logps
 from dico.models.captioner_config import HuggingFaceConfig
-from dico.models.huggingface.pixels import PixelConfig, pixel_config
+from dico.models.huggingface.memory import PictureMemory
+from dico.models.huggingface.pixels import pixel_config
 from dico.models.huggingface.tokenizer import HuggingFaceTokenizer
+from dico.models.huggingface.word_search import WordSearch
 
 MOST_TOKENS = 1024
+Memory = Tensor | PictureMemory
+"""What is computed once per image: states (B, P, D), or the memory of pictures with prompts."""
 
 
 class HuggingFaceCaptioner(nn.Module):
     """A captioner that sees pixels; made by `wrap`, `open_checkpoint` or `load`."""
 
     bos_id: int
-    eos_id: int
+    eos_ids: list[int]
 
-    def __init__(self, model: Any, prompt: list[int]) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model, self.prompt = model, prompt
+        self.model = model
         self.text_config = model.config.get_text_config(decoder=True)
         self.vocab_size: int = self.text_config.vocab_size
         self.pad_id = self.vocab_size
         self.tokenizer: HuggingFaceTokenizer | None = None
         self.processor: dict[str, Any] | None = None
         self.settings = HuggingFaceConfig()
+        self.files: dict[str, bytes] = {}
+        self.checked: dict[str, str] = {}
+
+    @property
+    def eos_id(self) -> int:
+        """The id that captions to learn from end in; a search ends at any of ``eos_ids``."""
+        return self.eos_ids[0]
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Places that a prompt takes before a caption."""
+        return 0
 
     @property
     def max_tokens(self) -> int:
@@ -46,7 +62,7 @@ class HuggingFaceCaptioner(nn.Module):
         config = self.text_config
         names = ("max_position_embeddings", "n_positions")
         found = [getattr(config, name) for name in names if getattr(config, name, None)]
-        return min(MOST_TOKENS, *map(int, found)) - len(self.prompt)
+        return min(MOST_TOKENS, *map(int, found)) - self.num_prompt_tokens
 
     @property
     def excluded_ids(self) -> list[int]:
@@ -54,7 +70,7 @@ class HuggingFaceCaptioner(nn.Module):
         return []
 
     @cached_property
-    def pixels(self) -> PixelConfig:
+    def pixels(self) -> Any:
         """How a picture becomes pixels.
 
         Raises:
@@ -69,20 +85,31 @@ class HuggingFaceCaptioner(nn.Module):
     def image_encoder(self) -> nn.Module:
         """The vision tower."""
 
-    def encode(self, pixels: Tensor) -> Tensor:
+    def encode(self, pixels: Any) -> Memory:
         """Image states (B, P, D), computed once per image, of pixels (B, 3, H, W)."""
         states: Tensor = self.image_encoder(pixel_values=pixels)[0]
         return states
 
     @abstractmethod
-    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
+    def next_logits(self, states: Any, inputs: Tensor) -> Tensor:
         """Logits (N, T, V) of what follows each of ``inputs`` (N, T), with one state per caption."""
 
-    @abstractmethod
-    def generate(self, states: Tensor, **options: Any) -> Tensor:
-        """Captions (N, T) of transformers' search, BOS first."""
+    def read_prompts(self, memory: Memory) -> Memory:
+        """``memory`` with what one pass over the prompts makes, to serve search and scores."""
+        return memory
 
-    def caption_logits(self, states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    @abstractmethod
+    def begin_search(self, states: Any, num_rows: int, max_tokens: int) -> WordSearch:
+        """The model at work word by word, for captions of ``max_tokens`` at most; no gradient."""
+
+    def ends(self, words: Tensor) -> Tensor:
+        """Whether each of ``words`` ends a caption."""
+        found = words == self.eos_ids[0]
+        for other in self.eos_ids[1:]:
+            found |= words == other
+        return found
+
+    def caption_logits(self, states: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (M, V) and targets (M,) of the M real tokens of captions (N, T), for cross-entropy.
 
         The N / B captions of an image are side by side and share its states.
@@ -93,7 +120,7 @@ class HuggingFaceCaptioner(nn.Module):
         repeated = states.repeat_interleave(len(tokens) // len(states), dim=0)
         return self.next_logits(repeated, inputs)[real], targets[real]
 
-    def score_candidates(self, states: Tensor, tokens: Tensor) -> Tensor:
+    def score_candidates(self, states: Any, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
         flat = tokens.flatten(0, 1)
         logits, targets = self.caption_logits(states, flat)

@@ -1,14 +1,12 @@
-"""Five families of transformers' captioners behind one interface.
+"""Three families of transformers' captioners that see one square of pixels and have no prompt.
 
 - ``vision-encoder-decoder``: VisionEncoderDecoderModel with any encoder and decoder;
 - ``blip``: BlipForConditionalGeneration;
-- ``git``: GitForCausalLM, whose image tokens are part of the sequence;
-- ``llava``: LlavaForConditionalGeneration, a decoder-only language model after a prompt that holds
-  the image's places;
-- ``paligemma``: PaliGemmaForConditionalGeneration, alike, but the tokens of the prompt and of the
-  image look at each other.
+- ``git``: GitForCausalLM, whose image tokens stand before the caption.
 
-N captions, P image tokens, D width.
+All others are `image_text.ImageTextToText`.
+
+B pictures, N captions, T tokens, P image tokens, D width, V vocabulary.
 """
 
 from collections.abc import Iterator
@@ -21,75 +19,95 @@ from torch import Tensor, nn
 
 from dico.errors import ConfigError
 from dico.models.huggingface.captioner import HuggingFaceCaptioner
+from dico.models.huggingface.special_ids import begin_id, end_ids
+from dico.models.huggingface.word_search import CrossAttentionStates, WordSearch
 
 
-class _EncoderDecoder(HuggingFaceCaptioner):
-    def __init__(self, model: Any, prompt: list[int]) -> None:
-        super().__init__(model, prompt)
+class _CrossAttending(HuggingFaceCaptioner):
+    """Its decoder looks at the image's states in every layer."""
+
+    def _decode(self, inputs: Tensor, states: Tensor, **cache: Any) -> Tensor:
+        """Logits (N, T, V) of what follows each of ``inputs`` (N, T)."""
+        raise NotImplementedError
+
+    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
+        return self._decode(inputs, states, use_cache=False)
+
+    def begin_search(self, states: Tensor, num_rows: int, max_tokens: int) -> WordSearch:  # noqa: ARG002
+        def begin(pictures: Tensor) -> CrossAttentionStates:
+            return CrossAttentionStates(states[pictures])
+
+        def step(tokens: Tensor, _pictures: Tensor, cache: CrossAttentionStates) -> Tensor:
+            options = {"past_key_values": cache.pair, "use_cache": True}
+            return self._decode(tokens[:, None], cache.encoded, **options)[:, -1]
+
+        return WordSearch(len(states), self.pad_id, begin, step, device=states.device)
+
+
+class _EncoderDecoder(_CrossAttending):
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
         config = model.config
         start = getattr(config, "decoder_start_token_id", None)
         self.bos_id = config.decoder.bos_token_id if start is None else start
-        self.eos_id = config.decoder.eos_token_id
+        self.eos_ids = [config.decoder.eos_token_id]
 
     @property
     def image_encoder(self) -> nn.Module:
         tower: nn.Module = self.model.encoder
         return tower
 
-    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
+    def _decode(self, inputs: Tensor, states: Tensor, **cache: Any) -> Tensor:
         logits: Tensor = self.model(
-            encoder_outputs=(states,), decoder_input_ids=inputs, use_cache=False
+            encoder_outputs=(states,), decoder_input_ids=inputs, **cache
         ).logits
         return logits
 
-    def generate(self, states: Tensor, **options: Any) -> Tensor:
-        from transformers.modeling_outputs import BaseModelOutput
 
-        captions: Tensor = self.model.generate(
-            encoder_outputs=BaseModelOutput(last_hidden_state=states),
-            decoder_start_token_id=self.bos_id,
-            **options,
-        )
-        return captions
-
-
-class _Blip(HuggingFaceCaptioner):
-    def __init__(self, model: Any, prompt: list[int]) -> None:
-        super().__init__(model, prompt)
+class _Blip(_CrossAttending):
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
         text = model.config.text_config
-        self.bos_id, self.eos_id = text.bos_token_id, text.sep_token_id
+        self.bos_id, self.eos_ids = text.bos_token_id, [text.sep_token_id]
 
     @property
     def image_encoder(self) -> nn.Module:
         tower: nn.Module = self.model.vision_model
         return tower
 
-    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
+    def _decode(self, inputs: Tensor, states: Tensor, **cache: Any) -> Tensor:
         logits: Tensor = self.model.text_decoder(
-            input_ids=inputs, encoder_hidden_states=states, use_cache=False
+            input_ids=inputs, encoder_hidden_states=states, **cache
         ).logits
         return logits
 
-    def generate(self, states: Tensor, **options: Any) -> Tensor:
-        first = _column(self.bos_id, states)
-        captions: Tensor = self.model.text_decoder.generate(
-            input_ids=first,
-            attention_mask=torch.ones_like(first),
-            encoder_hidden_states=states,
-            **options,
-        )
-        return captions
-
 
 class _Git(HuggingFaceCaptioner):
-    def __init__(self, model: Any, prompt: list[int]) -> None:
-        super().__init__(model, prompt)
-        self.bos_id, self.eos_id = model.config.bos_token_id, model.config.eos_token_id
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.bos_id = begin_id(model)  # type: ignore[assignment]
+        self.eos_ids = end_ids(model)
 
     @property
     def image_encoder(self) -> nn.Module:
         tower: nn.Module = self.model.git.image_encoder
         return tower
+
+    def caption_logits(self, states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As of every captioner; the image's tokens and BOS go through the model once per image."""
+        from dico.models.huggingface.prompt_states import SharedStates
+
+        words = tokens[:, 1:]
+        real = words != self.pad_id
+        layers, first = self._read(states)
+        rows = torch.arange(len(states), device=states.device)
+        rows = rows.repeat_interleave(len(tokens) // len(states))
+        inputs = words[:, :-1].masked_fill(words[:, :-1] == self.pad_id, self.eos_id)
+        logits = first[rows][:, None]
+        if inputs.shape[1]:
+            cache = SharedStates(layers, rows)
+            logits = torch.cat([logits, self._go_on(inputs, 1, cache)], dim=1)
+        return logits[real], words[real]
 
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
         with self._given(states) as given:
@@ -97,16 +115,46 @@ class _Git(HuggingFaceCaptioner):
         logits: Tensor = output.logits
         return logits[:, -inputs.shape[1] :]
 
-    def generate(self, states: Tensor, **options: Any) -> Tensor:
-        first = _column(self.bos_id, states)
+    def begin_search(self, states: Tensor, num_rows: int, max_tokens: int) -> WordSearch:  # noqa: ARG002
+        from dico.models.huggingface.prompt_states import GrowingStates
+
+        layers, first = self._read(states)
+        length = layers[0].get_seq_length() - 1
+
+        def begin(pictures: Tensor) -> GrowingStates:
+            return GrowingStates(layers, pictures, max_tokens)
+
+        def step(tokens: Tensor, _pictures: Tensor, cache: GrowingStates) -> Tensor:
+            place = cache.get_seq_length() - length
+            return self._go_on(tokens[:, None], place, cache)[:, -1]
+
+        return WordSearch(len(states), self.pad_id, begin, step, first, states.device)
+
+    def _read(self, states: Tensor) -> tuple[list[Any], Tensor]:
+        """States of the image's tokens and of BOS behind them, and logits (B, V) of a word."""
+        from dico.models.huggingface.prompt_states import RecordedStates
+
+        cache = RecordedStates(self.model.config)
+        begin = torch.full((len(states), 1), self.bos_id, device=states.device)
         with self._given(states) as given:
-            captions: Tensor = self.model.generate(
-                input_ids=first,
-                attention_mask=torch.ones_like(first),
-                pixel_values=given,
-                **options,
+            output = self.model(
+                input_ids=begin, pixel_values=given, past_key_values=cache, use_cache=True
             )
-        return captions
+        return cache.recorded, output.logits[:, -1]
+
+    def _go_on(self, inputs: Tensor, place: int, cache: Any) -> Tensor:
+        """Logits (N, T, V) after words (N, T), the first of which is the caption's ``place``-th.
+
+        Left to itself the model would count the image's tokens among the places of words.
+        """
+        places = torch.arange(place, place + inputs.shape[1], device=inputs.device)
+        logits: Tensor = self.model(
+            input_ids=inputs,
+            position_ids=places.expand_as(inputs),
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+        return logits[:, -inputs.shape[1] :]
 
     @contextmanager
     def _given(self, states: Tensor) -> Iterator[Tensor]:
@@ -126,130 +174,28 @@ class _AsGiven(nn.Module):
         return SimpleNamespace(last_hidden_state=pixels[:, 0])
 
 
-class _Llava(HuggingFaceCaptioner):
-    def __init__(self, model: Any, prompt: list[int]) -> None:
-        super().__init__(model, prompt)
-        text = model.config.text_config
-        self.bos_id, self.eos_id = text.bos_token_id, text.eos_token_id
-        if model.config.image_token_id not in self.prompt:
-            raise ConfigError(
-                f"prompt: must hold the image's places (id {model.config.image_token_id}), "
-                f"got {self.prompt}"
-            )
-
-    @property
-    def image_encoder(self) -> nn.Module:
-        tower: nn.Module = self.model.model.vision_tower
-        return tower
-
-    @property
-    def excluded_ids(self) -> list[int]:
-        """The image's place: in a caption it would ask for an image that there is not."""
-        return [self.model.config.image_token_id]
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        config = self.model.config
-        found = self.model.model.get_image_features(
-            pixel_values=pixels,
-            vision_feature_layer=config.vision_feature_layer,
-            vision_feature_select_strategy=config.vision_feature_select_strategy,
-        )
-        return torch.stack(list(getattr(found, "pooler_output", found)))
-
-    def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:
-        embedded = self._embedded(states, inputs[:, 1:])
-        options = self._options(embedded)
-        logits: Tensor = self.model(inputs_embeds=embedded, use_cache=False, **options).logits
-        return logits[:, len(self.prompt) - 1 :]
-
-    def generate(self, states: Tensor, **options: Any) -> Tensor:
-        first = _column(self.bos_id, states)
-        embedded = self._embedded(states, first[:, 1:])
-        mask = torch.ones(embedded.shape[:2], dtype=torch.int64, device=states.device)
-        options |= self._options(embedded)
-        captions = self.model.generate(inputs_embeds=embedded, attention_mask=mask, **options)
-        num_captions = len(captions) // len(states)
-        return torch.cat([first.repeat_interleave(num_captions, dim=0), captions], dim=1)
-
-    def _embedded(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """Embeddings of the prompt, with the image's states in their places, and of tokens."""
-        prompt = torch.tensor([self.prompt], device=states.device).expand(len(states), -1)
-        ids = torch.cat([prompt, tokens], dim=1)
-        embedded: Tensor = self.model.get_input_embeddings()(ids)
-        places = (ids == self.model.config.image_token_id)[:, :, None]
-        return embedded.masked_scatter(places, states.to(embedded.dtype))
-
-    def _options(self, embedded: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
-        """What else the model takes beside a prompt and a caption (N, T, D)."""
-        return {}
-
-
-class _PaliGemma(_Llava):
-    def encode(self, pixels: Tensor) -> Tensor:
-        found = self.model.model.get_image_features(pixel_values=pixels)
-        return torch.stack(list(getattr(found, "pooler_output", found)))
-
-    def generate(self, states: Tensor, **options: Any) -> Tensor:
-        """Its search takes no embeddings: it gets the states in place of what it would compute."""
-        from transformers.modeling_outputs import BaseModelOutputWithPooling
-
-        def given(pixel_values: Tensor, **_options: Any) -> Any:
-            return BaseModelOutputWithPooling(pooler_output=pixel_values)
-
-        prompt = torch.tensor([self.prompt], device=states.device).expand(len(states), -1)
-        core = self.model.model
-        core.get_image_features = given
-        try:
-            made = self.model.generate(
-                input_ids=prompt,
-                attention_mask=torch.ones_like(prompt),
-                token_type_ids=torch.zeros_like(prompt),
-                pixel_values=states,
-                **options,
-            )
-        finally:
-            del core.get_image_features
-        captions: Tensor = made[:, prompt.shape[1] - 1 :].clone()
-        captions[:, 0] = self.bos_id
-        return captions
-
-    def _options(self, embedded: Tensor) -> dict[str, Tensor]:
-        """0 where the tokens of the prompt look at each other, 1 for the caption."""
-        kinds = torch.ones(embedded.shape[:2], dtype=torch.int64, device=embedded.device)
-        kinds[:, : len(self.prompt)] = 0
-        return {"token_type_ids": kinds}
-
-
 FAMILIES: dict[str, type[HuggingFaceCaptioner]] = {
     "vision-encoder-decoder": _EncoderDecoder,
     "blip": _Blip,
     "git": _Git,
-    "llava": _Llava,
-    "paligemma": _PaliGemma,
 }
 
 
-def wrap(model: Any, prompt: list[int] | None = None) -> HuggingFaceCaptioner:
-    """The captioner around a transformers model.
+def wrap(model: Any) -> HuggingFaceCaptioner:
+    """The captioner around a transformers model of any image-text-to-text type.
 
     The model's own defaults of generation are dropped: a search follows `DecodingConfig` alone.
 
-    Args:
-        model: of a class named above.
-        prompt: ids before the caption, the image's places among them (``llava``, ``paligemma``).
-
     Raises:
-        ConfigError: a family that is not known, a prompt that it does not take, or ids of BOS or
-            EOS are not set.
+        ConfigError: ids of BOS or EOS are not set.
     """
     kind = model.config.model_type
-    if kind not in FAMILIES:
-        raise ConfigError(f"captioner: {kind!r} is not supported; known are {', '.join(FAMILIES)}")
-    if prompt and not issubclass(FAMILIES[kind], _Llava):
-        raise ConfigError(f"prompt: captions of {kind} have none, got {prompt}")
-    captioner = FAMILIES[kind](model, prompt or [])
-    for name in ("bos_id", "eos_id"):
-        if not isinstance(getattr(captioner, name), int):
+    if kind in FAMILIES:
+        captioner = FAMILIES[kind](model)
+    else:
+        captioner = _with_prompt(model)
+    for name, ids in (("bos_id", [captioner.bos_id]), ("eos_id", captioner.eos_ids)):
+        if not ids or not all(isinstance(one, int) for one in ids):
             raise ConfigError(f"captioner: the {kind} model's config gives no {name}; set it there")
     for module in model.modules():
         if getattr(module, "generation_config", None) is not None:
@@ -257,5 +203,11 @@ def wrap(model: Any, prompt: list[int] | None = None) -> HuggingFaceCaptioner:
     return captioner
 
 
-def _column(token: int, like: Tensor) -> Tensor:
-    return torch.full((len(like), 1), token, dtype=torch.int64, device=like.device)
+def _with_prompt(model: Any) -> HuggingFaceCaptioner:
+    """Loads transformers' caches, which take their time, where they are used."""
+    from dico.models.huggingface.encoder_decoder import EncoderDecoder
+    from dico.models.huggingface.image_text import ImageTextToText
+
+    text = model.config.get_text_config(decoder=True)
+    paired = model.config.is_encoder_decoder or getattr(text, "is_encoder_decoder", False)
+    return (EncoderDecoder if paired else ImageTextToText)(model)

@@ -1,9 +1,8 @@
-"""A transformers captioner on disk: the library's own layout, which it can read without dico.
+"""A captioner of transformers on disk: opened from a user's folder, saved with what it needs.
 
-    config.json  model.safetensors  tokenizer files  preprocessor_config.json
-    policy.json  digests.json           (what dico adds)
-
-Weights are read from safetensors alone, from a local folder, and no code of the folder is run.
+The saved folder is a plain transformers folder (weights, config, tokenizer, processor) with one more
+file, ``policy.json``, and its digests: stock transformers reads it and captions the same. Weights
+are read from safetensors alone, from a local folder, and no code of the folder is run.
 """
 
 import dataclasses
@@ -16,39 +15,39 @@ import torch
 
 from dico.config_schema import from_dict, to_dict
 from dico.errors import ConfigError, DataError, DicoError
+from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface.adapters import merge_adapters
 from dico.models.huggingface.captioner import HuggingFaceCaptioner
-from dico.models.huggingface.families import wrap
-from dico.models.huggingface.pixels import PREPROCESSOR_FILE, read_processor
+from dico.models.huggingface.families import FAMILIES, wrap
+from dico.models.huggingface.pixels import read_processor as read_image_processor
+from dico.models.huggingface.processor import (
+    FILES,
+    PromptedPictures,
+    prompt_text,
+    read_processor,
+    require_one_place,
+    turn_end,
+)
 from dico.models.huggingface.tokenizer import HuggingFaceTokenizer
-from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.storage import verify_digests, write_digests
 
-FORMAT = 1
+FORMATS = (1, 2)
 POLICY_FILE = "policy.json"
-CLASSES = {
-    "vision-encoder-decoder": "VisionEncoderDecoderModel",
-    "blip": "BlipForConditionalGeneration",
-    "git": "GitForCausalLM",
-    "llava": "LlavaForConditionalGeneration",
-    "paligemma": "PaliGemmaForConditionalGeneration",
-}
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def open_checkpoint(config: HuggingFaceConfig) -> HuggingFaceCaptioner:
+def open_checkpoint(
+    config: HuggingFaceConfig, device: str | torch.device = "cpu"
+) -> HuggingFaceCaptioner:
     """The captioner of ``config.checkpoint``, a folder in transformers' layout, in eval mode.
 
     Raises:
-        ConfigError: a family, an image processor or a prompt that is not supported.
+        ConfigError: a type, an image processor or a prompt that is not supported.
         DataError: not such a folder, or one without safetensors.
     """
-    folder = Path(config.checkpoint)
-    model = _read_model(folder)
-    tokenizer = _read_tokenizer(folder)
-    prompt = _prompt(config.prompt, model, tokenizer) if config.prompt else []
-    return _assemble(folder, model, prompt, tokenizer, config)
+    return _assemble(Path(config.checkpoint), config, device)
 
 
 def save(captioner: HuggingFaceCaptioner, folder: str | Path) -> None:
@@ -59,17 +58,16 @@ def save(captioner: HuggingFaceCaptioner, folder: str | Path) -> None:
     captioner.model.save_pretrained(folder, max_shard_size="1TB")
     if captioner.tokenizer is not None:
         captioner.tokenizer.save(folder)
-    if captioner.processor is not None:
-        text = json.dumps(captioner.processor, indent=1, sort_keys=True)
-        (folder / PREPROCESSOR_FILE).write_text(text, encoding="utf-8")
+    for name, content in captioner.files.items():
+        (folder / name).write_bytes(content)
     settings = to_dict(dataclasses.replace(captioner.settings, checkpoint=""))
-    data = {"format": FORMAT, "prompt_ids": captioner.prompt, "settings": settings}
+    data = {"format": FORMATS[-1], "settings": settings, "checked": captioner.checked}
     text = json.dumps(data, indent=1, sort_keys=True)
     (folder / POLICY_FILE).write_text(text, encoding="utf-8")
     write_digests(folder)
 
 
-def load(folder: str | Path) -> HuggingFaceCaptioner:
+def load(folder: str | Path, device: str | torch.device = "cpu") -> HuggingFaceCaptioner:
     """Reads what `save` wrote, checked by its digests, in eval mode.
 
     Raises:
@@ -81,32 +79,61 @@ def load(folder: str | Path) -> HuggingFaceCaptioner:
     path = folder / POLICY_FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        if data["format"] != FORMAT:
-            raise DataError(f"{path}: this version reads policies of format {FORMAT}")
+        if data["format"] not in FORMATS:
+            raise DataError(f"{path}: this version reads policies of formats {FORMATS}")
         settings = from_dict(HuggingFaceConfig, data["settings"], "captioner")
-        prompt = [int(token) for token in data["prompt_ids"]]
+        checked = dict(data.get("checked", {}))
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise DataError(f"{path}: not a captioner's settings: {error}") from None
-    return _assemble(folder, _read_model(folder), prompt, _read_tokenizer(folder), settings)
+    return _assemble(folder, settings, device, checked)
 
 
 def _assemble(
     folder: Path,
-    model: Any,
-    prompt: list[int],
-    raw_tokenizer: Any,
     settings: HuggingFaceConfig,
+    device: str | torch.device,
+    checked: dict[str, str] | None = None,
 ) -> HuggingFaceCaptioner:
-    captioner = wrap(model, prompt)
-    if raw_tokenizer is not None:
-        ids = (captioner.bos_id, captioner.eos_id, captioner.pad_id)
-        captioner.tokenizer = HuggingFaceTokenizer(raw_tokenizer, *ids)
-    captioner.processor, captioner.settings = read_processor(folder), settings
-    return captioner.eval()
+    captioner = wrap(_read_model(folder, _DTYPES[settings.dtype]).to(device))
+    captioner.settings, captioner.checked = settings, checked or {}
+    captioner.files = {
+        name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()
+    }
+    captioner.eval()
+    if captioner.model.config.model_type in FAMILIES:
+        if settings.prompt or settings.instruction:
+            kind = captioner.model.config.model_type
+            raise ConfigError(f"captioner.prompt: captions of {kind} have none; leave it empty")
+        raw_tokenizer, captioner.processor = _read_tokenizer(folder), read_image_processor(folder)
+        _give_tokenizer(captioner, raw_tokenizer)
+    else:
+        _give_prompt(captioner, folder)
+    return captioner
 
 
-def _read_model(folder: Path) -> Any:
-    """The model in float32, from safetensors, which must hold every weight that is used."""
+def _give_tokenizer(captioner: HuggingFaceCaptioner, raw: Any) -> None:
+    if raw is not None:
+        ids = (captioner.bos_id, captioner.eos_ids, captioner.pad_id)
+        captioner.tokenizer = HuggingFaceTokenizer(raw, *ids)
+
+
+def _give_prompt(captioner: Any, folder: Path) -> None:
+    """Gives a captioner its processor, its prompt and its way through the model."""
+    from dico.models.huggingface.self_check import check
+
+    processor, settings = read_processor(folder), captioner.settings
+    ends = captioner.eos_ids
+    if (first := turn_end(processor, ends)) is not None:
+        captioner.eos_ids = [first, *(one for one in ends if one != first)]
+    _give_tokenizer(captioner, getattr(processor, "tokenizer", None))
+    text = prompt_text(processor, settings)
+    require_one_place(processor, captioner.model.config, text)
+    captioner.pixels = PromptedPictures(processor, text, settings.image_px)
+    check(captioner)
+
+
+def _read_model(folder: Path, dtype: torch.dtype) -> Any:
+    """The model, from safetensors, which must hold every weight that is used."""
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder / 'config.json'}: missing; give a folder of a saved model")
     if not any(folder.glob("*.safetensors")):
@@ -117,16 +144,11 @@ def _read_model(folder: Path) -> Any:
     transformers.utils.logging.disable_progress_bar()
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **_LOCAL)
-        if config.model_type not in CLASSES:
-            known = ", ".join(CLASSES)
-            raise ConfigError(
-                f"captioner: {config.model_type!r} is not supported; known are {known}"
-            )
-        model, found = getattr(transformers, CLASSES[config.model_type]).from_pretrained(
+        model, found = _class_of(config).from_pretrained(
             folder,
             config=config,
             use_safetensors=True,
-            dtype=torch.float32,
+            dtype=dtype,
             output_loading_info=True,
             **_LOCAL,
         )
@@ -137,6 +159,23 @@ def _read_model(folder: Path) -> Any:
         raise DataError(f"{folder}: not a captioner of transformers: {reason}") from None
     _require_whole(found["missing_keys"], folder)
     return model
+
+
+def _class_of(config: Any) -> Any:
+    """The class that reads a model of this config.
+
+    Raises:
+        ConfigError: it does not turn images into text.
+    """
+    import transformers
+
+    for auto in (transformers.AutoModelForImageTextToText, transformers.AutoModelForMultimodalLM):
+        if type(config) in auto._model_mapping:
+            return auto
+    raise ConfigError(
+        f"captioner: {config.model_type!r} is not an image-text-to-text model of transformers "
+        f"{transformers.__version__}"
+    )
 
 
 def _require_whole(missing: Collection[str], folder: Path) -> None:
@@ -157,24 +196,3 @@ def _read_tokenizer(folder: Path) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise DataError(f"{folder}: not a tokenizer of transformers: {reason}") from None
-
-
-def _prompt(text: str, model: Any, tokenizer: Any) -> list[int]:
-    """Ids of the prompt, in which the image's place is as long as the image's states."""
-    if tokenizer is None:
-        raise ConfigError("captioner.prompt: needs a tokenizer in the checkpoint's folder")
-    begins = tokenizer.bos_token is not None and tokenizer.bos_token in text
-    ids: list[int] = tokenizer(text, add_special_tokens=not begins).input_ids
-    image: int = getattr(model.config, "image_token_id", -1)
-    if ids.count(image) != 1:
-        name = tokenizer.convert_ids_to_tokens(image) if image >= 0 else "it has none"
-        raise ConfigError(f"captioner.prompt: must hold the image's place ({name}) once: {text!r}")
-    place = ids.index(image)
-    return [*ids[:place], *[image] * _num_image_places(model, image), *ids[place + 1 :]]
-
-
-def _num_image_places(model: Any, image: int) -> int:
-    """States P of an image, by looking at a black one."""
-    side = int(model.config.vision_config.image_size)
-    with torch.no_grad():
-        return wrap(model, [image]).encode(torch.zeros(1, 3, side, side)).shape[1]

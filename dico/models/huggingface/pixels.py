@@ -6,10 +6,12 @@ resize, crop and normalise. Equal to transformers' own PIL processors.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -49,9 +51,9 @@ class PixelConfig:
         """Pixels (3, H, W), float32."""
         return preprocess(picture, self)
 
-    def normalise(self, frames: Tensor) -> Tensor:
-        """Pixels (..., 3, H, W), float32, of RGB frames (..., H, W, 3), uint8."""
-        return normalise(frames, self)
+    def of_frames(self, frames: Sequence[Image.Image]) -> Tensor:
+        """Pixels (B, 3, H, W), float32, of pictures that ``frame`` cut."""
+        return normalise(torch.from_numpy(np.stack([np.array(one) for one in frames])), self)
 
 
 def read_processor(folder: Path) -> dict[str, Any] | None:

@@ -11,10 +11,15 @@ from torch import Tensor
 class HuggingFaceTokenizer:
     """A transformers tokenizer with the ids that a captioner begins, ends and fills captions with."""
 
-    def __init__(self, raw: Any, bos_id: int, eos_id: int, pad_id: int) -> None:
-        self._raw, self.bos_id, self.eos_id, self.pad_id = raw, bos_id, eos_id, pad_id
-        self._control = set(raw.all_special_ids) - {raw.unk_token_id} | {bos_id, eos_id, pad_id}
+    def __init__(self, raw: Any, bos_id: int, eos_ids: Sequence[int], pad_id: int) -> None:
+        self._raw, self.bos_id, self._eos_ids, self.pad_id = raw, bos_id, list(eos_ids), pad_id
+        self._control = set(raw.all_special_ids) - {raw.unk_token_id} | {bos_id, *eos_ids, pad_id}
         self._size = len(raw)
+
+    @property
+    def eos_id(self) -> int:
+        """The id that captions end in."""
+        return self._eos_ids[0]
 
     def encode(self, text: str) -> list[int]:
         """Ids of ``text`` without BOS, EOS or PAD; what it spells never encodes to a control id."""
@@ -40,7 +45,7 @@ class HuggingFaceTokenizer:
         """The caption that ids after BOS spell up to the first EOS, with single spaces."""
         text_ids = []
         for token in list(ids)[1:]:
-            if token == self.eos_id:
+            if token in self._eos_ids:
                 break
             if token < self._size and token not in self._control:
                 text_ids.append(int(token))

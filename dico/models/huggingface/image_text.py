@@ -1,0 +1,288 @@
+"""Any image-text-to-text model of transformers as a captioner: one class for all architectures.
+
+The vision tower looks at a picture once. What the language model makes of the prompt, the picture's
+places in it, is computed once per picture and pass too, and read by all its captions, with gradients
+to every weight. Nothing here knows an architecture: where a model cannot do it, `self_check` finds
+out when the model is opened, and each caption goes through the whole of the model (``route`` full).
+
+B pictures, N captions, P prompt tokens, T caption tokens, V vocabulary.
+"""
+
+import inspect
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from dico.losses import token_logps
+from dico.models.huggingface.captioner import HuggingFaceCaptioner
+from dico.models.huggingface.inputs import InputBatch, collate
+from dico.models.huggingface.memory import PictureGroup, PictureMemory, mapped, read_part
+from dico.models.huggingface.prompt_states import GrowingStates, RecordedStates, SharedStates
+from dico.models.huggingface.special_ids import begin_id, end_ids
+from dico.models.huggingface.word_search import WordSearch, WordsSoFar
+
+Route = Literal["shared", "full"]
+OF_WORDS: dict[str, int | None] = {
+    "mm_token_type_ids": 0,
+    "token_type_ids": 0,
+    "image_embeds_position_mask": 0,
+    "image_attention_mask": None,
+    "cross_attention_mask": None,
+}
+"""Inputs that have an entry for each token, and what a caption's words have there; None for what the
+prompt's last token has, which every pass over words is given."""
+OF_WORDS_BY_TYPE = {("paligemma", "token_type_ids"): 1}
+"""PaliGemma's 0 marks what the prompt looks at both ways."""
+SPEAKERS = {
+    "blip-2": "language_model",
+    "instructblip": "language_model",
+    "kosmos-2": "text_model",
+    "kosmos-2.5": "text_model",
+}
+"""Types that ask for a picture in every pass: the part that goes on from a prompt without one."""
+ALONE = {"hunyuan_vl"}
+"""Types whose pictures go through the model one by one: positions in a picture depend on the
+pictures before it in the batch."""
+
+
+@dataclass(frozen=True)
+class PromptStates:
+    """What the language model made of the prompts of B pictures."""
+
+    layers: list[Any]
+    """Of a cache, never changed."""
+    logits: Tensor
+    """(B, V) of the first word."""
+    deltas: list[tuple[Any, Tensor]]
+    """Modules that count positions from where a picture's grid ended, and how far (B, 1)."""
+
+    def place(self, rows: Tensor) -> None:
+        """Lets positions of captions behind the prompts ``rows`` (N,) count from their grids."""
+        for module, delta in self.deltas:
+            module.rope_deltas = delta[rows]
+
+
+class ImageTextToText(HuggingFaceCaptioner):
+    """Made by `wrap`; a batch is an `InputBatch`, what is kept of it a `PictureMemory`."""
+
+    route: Route = "shared"
+    longest_prompt = 0
+    """Tokens of the prompts that were looked at."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._takes = set(inspect.signature(model.forward).parameters)
+        self._kind = model.config.model_type
+        self.eos_ids = end_ids(model)
+        self.bos_id = begin_id(model)  # type: ignore[assignment]
+        if self.bos_id is None and self.eos_ids:
+            self.bos_id = self.eos_ids[0]
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        return self.longest_prompt
+
+    @property
+    def image_encoder(self) -> nn.Module:
+        found = self.model.get_encoder(modality="image")
+        return found if found is not self.model else self._named_tower()
+
+    @property
+    def excluded_ids(self) -> list[int]:
+        """Places of pictures: in a caption they would ask for one that there is not."""
+        names = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
+        found = {getattr(self.model.config, name, None) for name in names}
+        return sorted(i for i in found if isinstance(i, int) and 0 <= i < self.vocab_size)
+
+    def encode(self, images: InputBatch) -> PictureMemory:
+        """What is computed once per picture."""
+        groups = [
+            PictureGroup(tuple(places), tuple(pictures), self._look(collate(pictures)))
+            for places, pictures in images.groups(alone=self._kind in ALONE)
+        ]
+        return PictureMemory(tuple(groups))
+
+    def next_logits(self, states: PictureMemory, inputs: Tensor) -> Tensor:
+        """Logits (N, T, V) of what follows each of ``inputs`` (N, T), the N pictures' one each."""
+        logits = []
+        order = []
+        for group, rows in states.rows(1):
+            first, others = self._logits(group, inputs[rows, 1:])
+            logits.append(torch.cat([first[:, None], others], dim=1))
+            order.append(rows)
+        return torch.cat(logits)[torch.cat(order).argsort()]
+
+    def caption_logits(self, states: PictureMemory, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """As of every captioner; the tokens come group by group, first words first."""
+        logits, targets = [], []
+        for group, rows in states.rows(len(tokens) // len(states)):
+            words = self._words(tokens[rows])
+            first, others = self._logits(group, words[:, :-1])
+            real = words[:, 1:] != self.pad_id
+            logits += [first, others[real]]
+            targets += [words[:, 0], words[:, 1:][real]]
+        return torch.cat(logits), torch.cat(targets)
+
+    def score_candidates(self, states: PictureMemory, tokens: Tensor) -> Tensor:
+        """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
+        flat = tokens.flatten(0, 1)
+        logps = torch.zeros(len(flat), device=tokens.device)
+        for group, rows in states.rows(tokens.shape[1]):
+            words = self._words(flat[rows])
+            first, others = self._logits(group, words[:, :-1])
+            real = words[:, 1:] != self.pad_id
+            gained = torch.zeros(real.shape, device=tokens.device)
+            of_others = token_logps(others[real], words[:, 1:][real])
+            gained = gained.masked_scatter(real, of_others)
+            logps = logps.index_add(0, rows, token_logps(first, words[:, 0]) + gained.sum(dim=-1))
+        return logps.view(tokens.shape[:2])
+
+    def read_prompts(self, memory: PictureMemory) -> PictureMemory:  # type: ignore[override]
+        """``memory`` with what the language model makes of the prompts, for several uses of it."""
+        if self.route == "full":
+            return memory
+        groups = [replace(group, states=self._read(group)) for group in memory.groups]
+        return PictureMemory(tuple(groups))
+
+    def begin_search(self, states: PictureMemory, num_rows: int, max_tokens: int) -> WordSearch:  # noqa: ARG002
+        """As of every captioner; ``states`` are of one group."""
+        (group,) = states.groups
+        if self.route == "full":
+            return self._begin_whole_search(group)
+        read = self._states(group)
+
+        def begin(pictures: Tensor) -> GrowingStates:
+            return GrowingStates(read.layers, pictures, max_tokens)
+
+        def step(tokens: Tensor, pictures: Tensor, cache: GrowingStates) -> Tensor:
+            return self._go_on(group, read, pictures, tokens[:, None], cache)[:, -1]
+
+        return WordSearch(len(group), self.pad_id, begin, step, read.logits, states.device)
+
+    def _begin_whole_search(self, group: PictureGroup) -> WordSearch:
+        """A search in which each word takes a pass over the picture, the prompt and the caption."""
+        pictures = torch.arange(len(group), device=group.pictures[0]["input_ids"].device)
+
+        def begin(rows: Tensor) -> WordsSoFar:
+            return WordsSoFar(rows.new_empty(len(rows), 0))
+
+        def step(tokens: Tensor, rows: Tensor, so_far: WordsSoFar) -> Tensor:
+            so_far.words = torch.cat([so_far.words, tokens[:, None]], dim=1)
+            return self._whole(group, rows, so_far.words)[:, -1]
+
+        first = self._whole(group, pictures, pictures.new_empty(len(pictures), 0))[:, -1]
+        return WordSearch(len(group), self.pad_id, begin, step, first, pictures.device)
+
+    def _look(self, inputs: dict[str, Tensor]) -> Any:
+        """The tower's output for a group; None where the model takes no such thing."""
+        if "mm_encoder_outputs" not in self._takes or self.route == "full":
+            return None
+        look = getattr(self.model, "get_image_features", None)
+        look = look or self.model.base_model.get_image_features
+        wanted = inspect.signature(look).parameters
+        seen = {name: x for name, x in inputs.items() if name in wanted and name not in OF_WORDS}
+        if "pixel_values" in wanted and "pixel_values_images" in inputs:
+            seen["pixel_values"] = inputs["pixel_values_images"]
+        return read_part(look(**seen, return_dict=True))
+
+    def _states(self, group: PictureGroup) -> PromptStates:
+        found: PromptStates = group.states or self._read(group)
+        return found
+
+    def _read(self, group: PictureGroup) -> PromptStates:
+        """The pass of the language model over the prompts of a group."""
+        inputs = self._inputs(group)
+        counters: list[Any] = [m for m in self.model.modules() if hasattr(m, "rope_deltas")]
+        for module in counters:
+            module.rope_deltas = None
+        states = RecordedStates(self.model.config)
+        logits = self._forward(1, past_key_values=states, use_cache=True, **inputs)
+        deltas = [(m, m.rope_deltas) for m in counters if m.rope_deltas is not None]
+        return PromptStates(states.recorded, logits[:, 0], deltas)
+
+    def _inputs(self, group: PictureGroup) -> dict[str, Any]:
+        """What the forward pass takes of a group's prompts."""
+        inputs: dict[str, Any] = collate(group.pictures)
+        inputs = {name: x for name, x in inputs.items() if name in self._takes}
+        if group.features is not None:
+            inputs |= {name: None for name in self._takes if name.startswith("pixel_values")}
+            inputs.pop("pixel_attention_mask", None)
+            # A copy, because generate and some passes write into what they are given.
+            inputs["mm_encoder_outputs"] = {"image": mapped(lambda x: x, group.features)}
+        return inputs
+
+    def _logits(self, group: PictureGroup, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (n, V) of first words and (n, T, V) of those after each of ``words`` (n, T)."""
+        per_picture = len(words) // len(group)
+        rows = torch.arange(len(group), device=words.device).repeat_interleave(per_picture)
+        words = words.masked_fill(words == self.pad_id, self.eos_id)
+        if self.route == "full":
+            logits = self._whole(group, rows, words)
+            return logits[:, 0], logits[:, 1:]
+        states = self._states(group)
+        first = states.logits[rows]
+        if not words.shape[1]:
+            return first, first[:, None, :][:, :0]
+        cache = SharedStates(states.layers, rows)
+        return first, self._go_on(group, states, rows, words, cache)
+
+    def _go_on(
+        self, group: PictureGroup, states: PromptStates, rows: Tensor, words: Tensor, cache: Any
+    ) -> Tensor:
+        """Logits (N, T, V) after words (N, T) behind the prompts ``rows`` (N,)."""
+        states.place(rows)
+        more = {name: x[rows] for name, x in self._of_last(group, words.shape[1]).items()}
+        logits: Tensor = self._speaker(
+            input_ids=words, past_key_values=cache, use_cache=True, **more
+        ).logits
+        return logits
+
+    @property
+    def _speaker(self) -> Any:
+        """What goes on from a prompt."""
+        return self.model.get_submodule(SPEAKERS.get(self._kind, ""))
+
+    def _of_last(self, group: PictureGroup, num_words: int) -> dict[str, Tensor]:
+        """Inputs (B, T, ...) that every pass over words is given."""
+        names = [name for name, of_words in OF_WORDS.items() if of_words is None]
+        return {
+            name: _grown(x, num_words)[:, -num_words:]
+            for name, x in collate(group.pictures, names).items()
+        }
+
+    def _whole(self, group: PictureGroup, rows: Tensor, words: Tensor) -> Tensor:
+        """Logits (n, T + 1, V) by the model's own pass over pixels, prompt and words, for each."""
+        inputs = collate([group.pictures[row] for row in rows.tolist()])
+        inputs = {name: x for name, x in inputs.items() if name in self._takes}
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], words], dim=1)
+        for name in OF_WORDS.keys() & inputs.keys():
+            value = OF_WORDS_BY_TYPE.get((self._kind, name), OF_WORDS[name])
+            inputs[name] = _grown(inputs[name], words.shape[1], value)
+        return self._forward(words.shape[1] + 1, use_cache=False, **inputs)
+
+    def _forward(self, num_last: int, **inputs: Any) -> Tensor:
+        """Logits (N, T, V) of the last tokens."""
+        if "logits_to_keep" in self._takes:
+            inputs["logits_to_keep"] = num_last
+        logits: Tensor = self.model(**inputs).logits
+        return logits[:, -num_last:]
+
+    def _words(self, tokens: Tensor) -> Tensor:
+        """Words (n, T) after BOS of captions, as wide as the longest of them."""
+        longest = int((tokens[:, 1:] != self.pad_id).sum(dim=1).max())
+        return tokens[:, 1 : 1 + longest]
+
+    def _named_tower(self) -> nn.Module:
+        core = self.model.base_model
+        names = ("visual", "vision_tower", "vision_model", "vision_encoder", "vision")
+        return next(getattr(core, name) for name in names if hasattr(core, name))  # type: ignore[no-any-return]
+
+
+def _grown(values: Tensor, num_words: int, value: int | None = None) -> Tensor:
+    """``values`` (B, P, ...) with entries for words: ``value``, or the last again."""
+    more = values[:, -1:].expand(-1, num_words, *values.shape[2:])
+    if value is not None:
+        more = torch.full_like(more, value)
+    return torch.cat([values, more], dim=1)
