@@ -51,7 +51,7 @@ class HuggingFacePolicy:
 
     @property
     def preprocess(self) -> Preprocess:
-        return self.captioner.pixels
+        return self.captioner.pixels  # type: ignore[no-any-return]
 
     def begin_training(self, seed: int) -> None:
         model, settings = self.captioner.model, self.captioner.settings

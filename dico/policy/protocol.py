@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from dico.decoding import Candidates, DecodingConfig
 from dico.images.frame import Frame
 
-
 Seen: TypeAlias = Any
 """What a policy makes of one picture: pixels (3, H, W), or the inputs that a processor makes."""
 Images: TypeAlias = Any

@@ -16,7 +16,6 @@ from dico.registry.signing import verify_if_configured
 from dico.serving.source import Source
 from dico.storage import verify_digests
 
-
 _BLANK = (224, 224)
 """Height and width of a frame for warming up, where frames follow their pictures' sizes."""
 

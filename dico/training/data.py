@@ -12,8 +12,8 @@ from dico.errors import DataError
 from dico.features.store import FeatureStore
 from dico.images.load import load_validated
 from dico.models.evaluator import Weights
-from dico.policy.protocol import Images
 from dico.policy.captioning import stored_embeddings, stored_tokens
+from dico.policy.protocol import Images
 from dico.training.pictures import PictureBank
 
 

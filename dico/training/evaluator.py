@@ -325,7 +325,7 @@ class _Trainer:
         self, records: Sequence[Record], draw: int, rng: np.random.Generator
     ) -> Tensor:
         uris = [str(rng.choice(r.positive_uris)) if r.positive_uris else r.uri for r in records]
-        pixels = self.pictures.pixels(uris)
+        pixels: Tensor = self.pictures.pixels(uris)
         own = [i for i, record in enumerate(records) if not record.positive_uris]
         if own:
             generator = torch.Generator().manual_seed(step_seed(self.seed, draw, "crops"))

@@ -19,6 +19,7 @@ from dico.losses import dico_loss, kl_estimate, mean_baseline, scst_loss, winner
 from dico.metrics import bad_endings, num_words, rep_n
 from dico.models.captioner import Captioner
 from dico.policy import Policy, ReferenceModel, policy_of
+from dico.policy.protocol import Images, Memory
 from dico.process.progress import progress
 from dico.rewards import Reward, RewardBatch
 from dico.training.blocks import compile_blocks, recomputing
@@ -226,7 +227,7 @@ class _Step:
             metrics[name] = torch.tensor(score.total)
         return loss, {"loss": loss.detach(), **metrics}
 
-    def _reference_memory(self, images: list[int], seen: Tensor, memory: Tensor) -> Tensor:
+    def _reference_memory(self, images: list[int], seen: Images, memory: Memory) -> Memory:
         """What the reference model makes of pictures: ``memory`` where no trained weight made it.
 
         Encoded in one batch, as the policy does, so that Delta is exactly 0 at the first step; or
@@ -236,7 +237,7 @@ class _Step:
             return memory
         return self.reference_memory(images, seen)
 
-    def _candidates(self, memory: Tensor, step: int, part: int) -> Tensor:
+    def _candidates(self, memory: Memory, step: int, part: int) -> Tensor:
         if self.config.candidates == "beam":
             return self.policy.search(memory, self.decoding).tokens
         generator = torch.Generator(memory.device)
@@ -255,7 +256,7 @@ class _Step:
             functools.cache(functools.partial(self.data.tokens, images)),
         )
 
-    def _baseline(self, memory: Tensor, batch: RewardBatch, rewards: Tensor) -> Tensor | None:
+    def _baseline(self, memory: Memory, batch: RewardBatch, rewards: Tensor) -> Tensor | None:
         """SCST's baseline, (B, 1)."""
         if self.config.baseline == "none":
             return None

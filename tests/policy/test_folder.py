@@ -109,7 +109,9 @@ def test_a_prompt_holds_the_image_once(folder, tmp_path):
     for settings in ({"prompt": "it shows"}, {}, {"prompt": "<image> <image> it shows"}):
         with pytest.raises(ConfigError, match=r"captioner\.prompt: .*the image's place <image>"):
             opened(two, **settings)
-    with pytest.raises(ConfigError, match=r"captioner\.instruction: the model has no chat template"):
+    with pytest.raises(
+        ConfigError, match=r"captioner\.instruction: the model has no chat template"
+    ):
         opened(two, instruction="What is it?")
     captioner = opened(two, prompt=PROMPT)
     assert captioner.max_tokens == 64 - 6  # 32 pixels in patches of 16, and two words

@@ -4,6 +4,7 @@ import inspect
 
 import torch
 
+from dico.models.huggingface.inputs import InputBatch
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
 ensure_torchvision_imports()
@@ -89,9 +90,9 @@ def shrunk(data, changes=None, place=""):
     for name, value in data.items():
         if isinstance(value, dict) and "model_type" in value:
             small[name] = shrunk(value, changes, f"{place}{name}.")
-        elif name in SIZES and isinstance(value, int) and not isinstance(value, bool):
-            small[name] = SIZES[name]
-        elif name in SIZES and value is None and name.endswith("token_id"):
+        elif (name in SIZES and isinstance(value, int) and not isinstance(value, bool)) or (
+            name in SIZES and value is None and name.endswith("token_id")
+        ):
             small[name] = SIZES[name]
         else:
             small[name] = value
@@ -146,9 +147,21 @@ CHANGES = {
         "text_config.moe_layers": [1],
         "text_config.attention_chunk_size": 16,
     },
-    "minicpmv4_6": {"insert_layer_id": 0, "vision_config.insert_layer_id": 0, "image_token_id": IMAGE},
-    "minicpmv4_7": {"insert_layer_id": 0, "vision_config.insert_layer_id": 0, "image_token_id": IMAGE},
-    "minicpm_ocr": {"insert_layer_id": 0, "vision_config.insert_layer_id": 0, "image_token_id": IMAGE},
+    "minicpmv4_6": {
+        "insert_layer_id": 0,
+        "vision_config.insert_layer_id": 0,
+        "image_token_id": IMAGE,
+    },
+    "minicpmv4_7": {
+        "insert_layer_id": 0,
+        "vision_config.insert_layer_id": 0,
+        "image_token_id": IMAGE,
+    },
+    "minicpm_ocr": {
+        "insert_layer_id": 0,
+        "vision_config.insert_layer_id": 0,
+        "image_token_id": IMAGE,
+    },
     "mllama": {
         "vision_config.vision_output_dim": 64,
         "vision_config.intermediate_layers_indices": [0],
@@ -157,8 +170,14 @@ CHANGES = {
         "vision_config.supported_aspect_ratios": [[1, 1], [1, 2], [2, 1]],
         "text_config.cross_attention_layers": [1],
     },
-    "muse_glimmer": {"projector_hidden_size": WIDTH, "vision_config.layer_types": ["window_attention", "full_attention"]},
-    "step3p7": {"text_config.sliding_window": 64, "text_config.layer_types": ["full_attention"] * 2},
+    "muse_glimmer": {
+        "projector_hidden_size": WIDTH,
+        "vision_config.layer_types": ["window_attention", "full_attention"],
+    },
+    "step3p7": {
+        "text_config.sliding_window": 64,
+        "text_config.layer_types": ["full_attention"] * 2,
+    },
     "vipllava": {"vision_feature_layers": [-2, -1]},
     "qwen2_5_omni_thinker": TEXT_MROPE,
     "t5gemma2": {"encoder.mm_tokens_per_image": 4},
@@ -188,6 +207,60 @@ def build(kind, dtype=torch.float32, seed=0):
     return model
 
 
+def naive_logps(model, batch, tokens, pad_id):
+    """Log-probabilities (B, K): each caption by a pass of its own over pixels, prompt and words."""
+    rows = [
+        _of_one(model, picture, [token for token in caption.tolist() if token != pad_id])
+        for picture, captions in zip(batch, tokens, strict=True)
+        for caption in captions
+    ]
+    return torch.stack(rows).view(tokens.shape[:2])
+
+
+def _of_one(model, picture, caption):
+    words, inputs = caption[1:], dict(picture)
+    if model.config.is_encoder_decoder:
+        start = [model.generation_config.decoder_start_token_id]
+        inputs["decoder_input_ids"] = torch.tensor([start + words[:-1]])
+    else:
+        given = torch.tensor([words[:-1]], dtype=torch.long)
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], given], dim=1)
+        for name in OF_TOKENS & inputs.keys():
+            last = inputs[name][:, -1:]
+            if name != "cross_attention_mask":
+                last = torch.full_like(last, int(model.config.model_type == "paligemma"))
+            more = last.expand(-1, given.shape[1], *last.shape[2:])
+            inputs[name] = torch.cat([inputs[name], more], dim=1)
+    logps = model(**inputs, use_cache=False).logits[0, -len(words) :].log_softmax(dim=-1)
+    return sum(logps[place, word] for place, word in enumerate(words))
+
+
+OF_TOKENS = {
+    "mm_token_type_ids",
+    "token_type_ids",
+    "image_embeds_position_mask",
+    "cross_attention_mask",
+}
+
+
+def captions(pad_id):
+    """Captions (2, 3, 7) of random words, of 2 to 7 tokens."""
+    generator = torch.Generator().manual_seed(3)
+    rows = []
+    for length in (5, 4, 7, 3, 6, 2):
+        words = torch.randint(13, 110, (length - 2,), generator=generator).tolist()
+        rows.append([1, *words, 2] + [pad_id] * (7 - length))
+    return torch.tensor(rows).view(2, 3, 7)
+
+
+def pictures(model, seed):
+    """Inputs of two pictures of noise."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
+    dtype = next(model.parameters()).dtype
+    return InputBatch([inputs_of(model, picture.to(dtype)) for picture in noise])
+
+
 def pixel_inputs(model, picture):
     """What processors make of one picture (3, H, W), without the prompt."""
     names = inspect.signature(model.forward).parameters
@@ -215,7 +288,10 @@ def pixel_inputs(model, picture):
         mask = torch.ones(rows.shape[:2], dtype=torch.long)
         return {"pixel_values": rows, "spatial_shapes": shape, "pixel_attention_mask": mask}
     if config.model_type == "granite_docling":
-        return {"pixel_values": pixels[:, None], "pixel_attention_mask": torch.ones(1, 1, dtype=torch.bool)}
+        return {
+            "pixel_values": pixels[:, None],
+            "pixel_attention_mask": torch.ones(1, 1, dtype=torch.bool),
+        }
     if config.model_type == "mllama":
         tiles = torch.stack([picture, picture.flip(2)])[None, None]
         return {
@@ -228,7 +304,10 @@ def pixel_inputs(model, picture):
     if "target_sizes" in names:
         patch = vision.patch_size
         cut = picture.unfold(1, patch, patch).permute(0, 3, 1, 2).reshape(1, 3, patch, -1)
-        return {"pixel_values": cut, "target_sizes": torch.tensor([[height // patch, width // patch]])}
+        return {
+            "pixel_values": cut,
+            "target_sizes": torch.tensor([[height // patch, width // patch]]),
+        }
     if "pixel_attention_mask" in names:
         mask = torch.ones(1, 1, height, width, dtype=torch.long)
         return {"pixel_values": pixels[:, None], "pixel_attention_mask": mask}
@@ -271,7 +350,9 @@ def inputs_of(model, picture):
     for name in ("mm_token_type_ids", "token_type_ids"):
         if name in names:
             kinds = (ids == IMAGE).long()
-            inputs[name] = torch.zeros_like(ids) if model.config.model_type == "paligemma" else kinds
+            inputs[name] = (
+                torch.zeros_like(ids) if model.config.model_type == "paligemma" else kinds
+            )
     if "image_embeds_position_mask" in names:
         inputs["image_embeds_position_mask"] = (ids == IMAGE).long()
     if "cross_attention_mask" in names:

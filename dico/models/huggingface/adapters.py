@@ -93,7 +93,9 @@ def _language_linears(model: nn.Module, tower: nn.Module) -> list[str]:
         if type(part) in _linear_kinds() and part is not head and id(part) not in seeing
     ]
     if not names:
-        raise ConfigError("captioner.lora_targets: the language model has no linear layers; name some")
+        raise ConfigError(
+            "captioner.lora_targets: the language model has no linear layers; name some"
+        )
     return names
 
 

@@ -190,10 +190,7 @@ def wrap(model: Any) -> HuggingFaceCaptioner:
         ConfigError: ids of BOS or EOS are not set.
     """
     kind = model.config.model_type
-    if kind in FAMILIES:
-        captioner = FAMILIES[kind](model)
-    else:
-        captioner = _with_prompt(model)
+    captioner = FAMILIES[kind](model) if kind in FAMILIES else _with_prompt(model)
     for name, ids in (("bos_id", [captioner.bos_id]), ("eos_id", captioner.eos_ids)):
         if not ids or not all(isinstance(one, int) for one in ids):
             raise ConfigError(f"captioner: the {kind} model's config gives no {name}; set it there")

@@ -15,7 +15,6 @@ import torch
 
 from dico.config_schema import from_dict, to_dict
 from dico.errors import ConfigError, DataError, DicoError
-from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface.adapters import merge_adapters
 from dico.models.huggingface.captioner import HuggingFaceCaptioner
@@ -30,6 +29,7 @@ from dico.models.huggingface.processor import (
     turn_end,
 )
 from dico.models.huggingface.tokenizer import HuggingFaceTokenizer
+from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.storage import verify_digests, write_digests
 
 FORMATS = (1, 2)

@@ -76,9 +76,8 @@ class ImageTextToText(HuggingFaceCaptioner):
         self._takes = set(inspect.signature(model.forward).parameters)
         self._kind = model.config.model_type
         self.eos_ids = end_ids(model)
-        self.bos_id = begin_id(model)  # type: ignore[assignment]
-        if self.bos_id is None and self.eos_ids:
-            self.bos_id = self.eos_ids[0]
+        begin = begin_id(model)
+        self.bos_id = next(iter(self.eos_ids), -1) if begin is None else begin  # it only marks
 
     @property
     def num_prompt_tokens(self) -> int:

@@ -82,9 +82,7 @@ def num_bytes(picture: Tensor | Inputs) -> int:
     return sum(x.numel() * x.element_size() for x in tensors)
 
 
-def collate(
-    pictures: Sequence[Inputs], names: Collection[str] | None = None
-) -> dict[str, Tensor]:
+def collate(pictures: Sequence[Inputs], names: Collection[str] | None = None) -> dict[str, Tensor]:
     """The inputs of several pictures of one group as a model takes them: one behind the other.
 
     Args:

@@ -159,17 +159,18 @@ def turn_end(processor: Any, ids: Iterable[int]) -> int | None:
 def _bound(processor: Any, image_px: int) -> None:
     """Keeps a processor from enlarging a picture beyond ``image_px``, or from more tiles of it."""
     images = getattr(processor, "image_processor", processor)
-    size = getattr(images, "size", None)
-    longest = size.get("longest_edge") if hasattr(size, "get") else None
+    size: Any = getattr(images, "size", None)
+    size = size if hasattr(size, "get") else {}
+    longest = size.get("longest_edge")
     if longest and longest > 100 * image_px:  # a number of pixels, as Qwen's
-        images.size = type(size)(**{**dict(size), "longest_edge": image_px**2})
+        images.size = size | {"longest_edge": image_px**2}
     elif longest and longest > image_px:
         images.size = {"longest_edge": image_px}
     if hasattr(images, "do_image_splitting"):
         tile = (getattr(images, "max_image_size", None) or {}).get("longest_edge", 0)
         images.do_image_splitting = bool(images.do_image_splitting) and image_px > tile
     if hasattr(images, "max_patches") and hasattr(images, "crop_to_patches"):
-        side = max(size.get("height", 1), size.get("width", 1)) if hasattr(size, "get") else 1
+        side = max(size.get("height", 1), size.get("width", 1))
         images.max_patches = min(images.max_patches, max(1, (image_px // side) ** 2))
 
 

@@ -11,7 +11,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
@@ -19,7 +18,7 @@ _STATES = ("conv_states", "recurrent_states")
 _FLAGS = ("is_conv_states_initialized", "is_recurrent_states_initialized", "has_previous_state")
 
 
-class _UnchangedCache(DynamicCache):
+class _UnchangedCache(DynamicCache):  # type: ignore[misc]
     """A cache whose ``layers`` stay as they are: each update is made in the layer of `_target`."""
 
     def _target(self, index: int, *_what: Any) -> Any:
@@ -88,7 +87,7 @@ class SharedStates(_UnchangedCache):
         return copy_layer(self.layers[index])
 
 
-class GrowingStates(DynamicCache):
+class GrowingStates(DynamicCache):  # type: ignore[misc]
     """A recorded prompt in front of captions that grow word by word, without gradient.
 
     The keys and values of a prompt are written once and stay where they are: going on with other
@@ -110,7 +109,7 @@ class GrowingStates(DynamicCache):
                 layer.reorder_cache(rows)
 
 
-class _GrowingLayer(DynamicLayer):
+class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values (N, H, P + T, D) of attention to all that came before."""
 
     def __init__(self, layer: Any, rows: Tensor, num_words: int) -> None:
