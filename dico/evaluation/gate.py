@@ -67,6 +67,14 @@ class GateConfig(Ranged):
     max_length_ratio: Annotated[float, Range(low=1)] = 2.5
     """How many times longer captions may be on average, at least 1."""
 
+    judgements: str = ""
+    """File of people's judgements, as ``dico rate`` writes it, of these very captions; empty asks no
+    person."""
+
+    min_win_rate: Fraction = 0.5
+    """What the lower end of the win rate's interval must reach against the start and the champion,
+    where ``judgements`` are given."""
+
     min_words: NonNegativeFloat = 1.0
     """Captions of fewer words on average say nothing; at least 0."""
 

@@ -34,6 +34,8 @@ from dico.storage import verify_digests, write_digests
 FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+GRID_SCALE = 0.2
+"""Amplitude of the sines that positions start from: about that of projected image tokens at first."""
 Images = list[tuple[Tensor, Tensor]]
 """What a decoder sees of B images: keys and values (B, H, P, D / H) of each layer."""
 
@@ -165,7 +167,7 @@ class Encoder(nn.Module):
         if config.image_positions == "grid":
             sines = grid_positions(config.num_image_positions, config.width)
             with torch.no_grad():
-                self.positions.add_(sines)
+                self.positions.add_(GRID_SCALE * sines)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, P, F) to (B, P, D)."""
