@@ -2,8 +2,12 @@
 
 import pytest
 
+from dico.config_schema import to_json
+from dico.evaluation.gate import GateConfig
 from dico.people.judgements import Judgement
 from dico.people.preference import not_preferred
+from dico.steps.compare_models import compare_models
+from tests.evaluation.hacked import HONEST, ToyWorld
 
 CAPTIONS = {name: {str(k): f"{name} {k}" for k in range(40)} for name in ("dico", "xe", "champion")}
 
@@ -39,3 +43,22 @@ def test_judgements_of_other_captions_do_not_count():
     assert not_preferred(judged(["dico"] * 40), CAPTIONS, "dico", "champion", 0.5).endswith(
         "champion"
     )
+
+
+@pytest.mark.parametrize(("choice", "promote"), [("dico", "true"), ("equal", "false")])
+def test_the_gate_asks_people_after_its_scores(tmp_path, choice, promote):
+    world = ToyWorld(0)
+    better, start = HONEST["names all that people do"]
+    evaluation = world.evaluation({"dico": better, "xe": start})
+    evaluation.save(tmp_path)
+    captions = {"dico": world.captions(better), "xe": world.captions(start)}
+    pair = ("dico", "xe")
+    lines = [
+        Judgement("r", k, {name: captions[name][k] for name in pair}, pair, choice).to_line()
+        for k in list(world.scenes)[:50]
+    ]
+    (tmp_path / "judgements.jsonl").write_text("".join(lines))
+    config = GateConfig(judgements=str(tmp_path / "judgements.jsonl"), min_win_rate=0.6)
+    outputs = compare_models(str(tmp_path), to_json(config), str(tmp_path / "decision.json"))
+    assert outputs.promote == promote
+    assert promote == "true" or outputs.reasons.startswith("people prefer it to xe in 50%")
