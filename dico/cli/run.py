@@ -4,6 +4,7 @@ The library knows nothing of kfp: what runs pipelines registers itself under the
 ``dico.commands``.
 """
 
+import os
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,12 +31,32 @@ def run(
     containers: Annotated[
         bool, typer.Option(help="Run every step in its own container of the pipeline's image.")
     ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="tensorboard, mlflow or wandb, with a folder, URI or project after a colon."
+        ),
+    ] = None,
 ) -> None:
     """Run a compiled pipeline on this machine, without a cluster.
 
     For example: dico run pipelines/dico.yaml preset=toy seed=2 overrides="finetune.beta=0.1"
     """
+    choose_trackers(track or [])
     find_command("run")(pipeline, parameters or [], runs, name, containers)
+
+
+def choose_trackers(track: list[str]) -> None:
+    """Puts the trackers of this command into the environment, and checks all that are there.
+
+    Raises:
+        UsageError: an unknown tracker, or its client is not installed.
+    """
+    from dico.tracking.trackers import TRACK_VARIABLE, check_trackers
+
+    if track:
+        os.environ[TRACK_VARIABLE] = " ".join(track)
+    check_trackers(os.environ.get(TRACK_VARIABLE, ""))
 
 
 def find_command(name: str) -> Any:

@@ -6,7 +6,6 @@ environment says: a pod by its label, a local run by its folder's name.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ from typing import Any
 
 from dico.errors import DicoError
 from dico.process.redaction import redact
+from dico.process.run_name import RUN_VARIABLE, current_run
 from dico.storage import open_store
 from dico.storage.places import default_place
 
-RUN_VARIABLE = "DICO_RUN_ID"
-"""Names the run; without it no notes are written."""
+__all__ = ["RUN_VARIABLE", "current_run", "noted", "read_notes"]
 
 
 @contextmanager
@@ -53,11 +52,6 @@ def read_notes(store: str, run: str) -> list[dict[str, Any]]:
     keys = [key for key in opened.list(f"runs/{run}") if key.endswith(".note.json")]
     notes = [json.loads(opened.read_bytes(key)) for key in keys]
     return sorted(notes, key=lambda note: (note["started"], note["step"]))
-
-
-def current_run() -> str:
-    """The run that this process is a step of; empty where the environment names none."""
-    return os.environ.get(RUN_VARIABLE, "")
 
 
 def _write(store: str, content: dict[str, Any]) -> None:

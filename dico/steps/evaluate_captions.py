@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dico.config_schema import from_json
+from dico.config_schema import from_json, to_dict
 from dico.data.manifest import read_manifest, read_scenes
 from dico.evaluation.captions_file import read_captions
 from dico.evaluation.evaluate import EvaluationConfig, evaluate
@@ -14,6 +14,8 @@ from dico.features.pointer import open_features
 from dico.models.evaluator import Evaluator, Weights
 from dico.models.judge import has_judge
 from dico.process.device import computing_device
+from dico.tracking import scores_made
+from dico.tracking.trackers import tracked
 from dico.training.determinism import use_deterministic_kernels
 from dico.training.model_folder import method_of
 
@@ -82,3 +84,10 @@ def evaluate_captions(
     Path(output_evaluation).mkdir(parents=True, exist_ok=True)
     evaluation.save(output_evaluation)
     print(evaluation.table())
+    scores = {
+        f"{system}/{metric}": value
+        for system, own in evaluation.systems.items()
+        for metric, value in own.items()
+    }
+    with tracked("evaluate_captions", to_dict(settings)):
+        scores_made(scores)

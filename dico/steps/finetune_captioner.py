@@ -18,6 +18,7 @@ from dico.policy import Policy, load_policy
 from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
 from dico.rewards.names import parse_reward
 from dico.storage import sha256_file
+from dico.tracking.trackers import tracked
 from dico.training.configs import FinetuneConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import use_deterministic_kernels
@@ -66,7 +67,7 @@ def finetune_captioner(
     inputs = (dataset, features_digest(features), start, *judged_by, config, decoding, seed)
     checkpoints = checkpoints_of("finetune-captioner", store, run_key, *inputs)
     stored = open_features(features)
-    with join_world() as world:
+    with join_world() as world, tracked("finetune_captioner", to_dict(settings), world.is_main):
         policy = load_policy(captioner, world.device)
         judges = _judges(evaluator, world.device)
         train = read_manifest(manifest, "train")

@@ -21,6 +21,7 @@ from dico.models.captioner_config import CaptionerSettings
 from dico.policy import HuggingFacePolicy, PaperPolicy, Policy, load_policy
 from dico.registry.version import HUGGING_FACE_FILES
 from dico.storage import sha256_file
+from dico.tracking.trackers import tracked
 from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import step_seed, use_deterministic_kernels
@@ -69,7 +70,7 @@ def pretrain_captioner(
     inputs = (dataset, digest, captioner_config, *start, config, decoding, seed)
     checkpoints = checkpoints_of("pretrain-captioner", store, run_key, *inputs)
     stored = open_features(features)
-    with join_world() as world:
+    with join_world() as world, tracked("pretrain_captioner", to_dict(settings), world.is_main):
         torch.manual_seed(step_seed(seed, 0, "captioner"))
         policy = load_policy(start_from) if start_from else _start(captioner, features, stored)
         policy.module.to(world.device)

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dico.config_schema import from_json
+from dico.config_schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest
 from dico.models.evaluator import Evaluator, save_evaluator
 from dico.models.generative import FOLDER
 from dico.process.device import computing_device
 from dico.storage import open_store, split_uri
+from dico.tracking.trackers import tracked
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.determinism import use_deterministic_kernels
 from dico.training.evaluator import TrainedEvaluator
@@ -52,7 +53,8 @@ def train_evaluator(
         joined.save(Path(output_evaluator), facts)
         return
     checkpoints = checkpoints_of("train-evaluator", store, run_key, dataset, config, seed)
-    trained = train(pictures, held_out, settings, seed, checkpoints, device)
+    with tracked("train_evaluator", to_dict(settings)):
+        trained = train(pictures, held_out, settings, seed, checkpoints, device)
     save_trained(Path(output_evaluator), trained, facts)
 
 

@@ -19,6 +19,7 @@ from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
 from dico.policy import Policy, policy_of
 from dico.policy.captioning import Caption, caption_pictures, caption_stored
+from dico.tracking import captions_made
 
 
 class Validator:
@@ -56,6 +57,7 @@ class Validator:
         policy.module.eval()
         texts = [caption.text for caption in self._captions(policy)]
         policy.module.train(was_training)
+        captions_made(self.uris, texts, self.references)
         scores = {
             "cider": cider(texts, self.prepared).total,
             "num_words": num_words(texts).total,

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from dico.process.provenance import code_digest
 from dico.process.signals import on_sigterm
 from dico.report import read_metrics, tabulate
 from dico.report.run_notes import RUN_VARIABLE
+from dico.tracking.trackers import TRACK_VARIABLE
 from dico_components.image import IMAGE
 from dico_pipelines.local.containers import RUN_ARGUMENTS, Containers, find_engine, folders_of
 from dico_pipelines.local.run_folder import RunFolder, new_name
@@ -196,6 +198,8 @@ def _execute(
     cache = (runs / ".cache").absolute()
     (cache / "outputs").mkdir(parents=True, exist_ok=True)
     variables = {RUN_VARIABLE: run.folder.path.name}
+    if os.environ.get(TRACK_VARIABLE):
+        variables[TRACK_VARIABLE] = os.environ[TRACK_VARIABLE]
     runner = local.SubprocessRunner(use_venv=False)
     if containers:
         runner = local.DockerRunner(environment=variables, **RUN_ARGUMENTS)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dico.errors import NonFiniteError
+from dico.tracking import rows_made
 from dico.training.distributed import World
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.guards import fault_of_update
@@ -77,6 +78,8 @@ class Supervisor:
         """
         if save:
             self._save()
+        if self.world.is_main:
+            rows_made(self.state.history.rows)
         self._watchdog.step_ended()
         self._stop_if_asked(self._save_for_another_machine)
 
