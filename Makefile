@@ -71,13 +71,15 @@ $(VENV)/tools/.made: requirements/tools.txt
 	$(VENV)/tools/bin/python -m pip install -q --require-hashes -r requirements/tools.txt
 	@touch $@
 
-$(VENV)/.run: pyproject.toml constraints.txt scripts/install-torch
+$(VENV)/.run: pyproject.toml constraints.txt scripts/install-torch scripts/mend-torchvision
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dico needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	scripts/install-torch $(BIN)/python constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all]'
+	scripts/mend-torchvision $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,dev]'
+	scripts/mend-torchvision $(BIN)/python
 	@touch $@

@@ -1,7 +1,9 @@
 """``dico caption``: captions of pictures by a registered model, without loading a trainer."""
 
 import dataclasses
+import json
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +19,11 @@ REGISTRY_VARIABLE = "DICO_REGISTRY"
 
 
 def caption(
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    pictures: Annotated[
+        list[Path] | None, typer.Argument(help="Picture files.", show_default=False)
+    ] = None,
     model: Annotated[
-        str, typer.Option(help="Registered model; may be left out where there is one.")
+        str, typer.Option(help="Registered model; the one with the newest champion if left out.")
     ] = "",
     version: Annotated[
         int, typer.Option(min=0, help="Number of the version; 0 for the champion.")
@@ -34,10 +38,31 @@ def caption(
     num_beams: Annotated[
         int, typer.Option(min=0, help="Width of the beam search; 0 for the version's own.")
     ] = 0,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Caption a split of this manifest instead.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="With --manifest: train, validation or test.")
+    ] = "test",
+    captioner: Annotated[
+        Path | None, typer.Option(help="With --manifest: a folder that `dico train` wrote.")
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="With --manifest: written by `dico features`.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="With --manifest: captions, JSON lines.")] = Path(
+        "captions.jsonl"
+    ),
 ) -> None:
-    """Caption pictures with a registered model, by default the champion."""
+    """Caption pictures with a registered model, by default the champion; or a dataset's split."""
+    if manifest is not None:
+        _caption_split(manifest, split, captioner, features, output)
+        return
     from dico.registry import cache_folder, open_registry
 
+    pictures = pictures or []
+    if not pictures:
+        raise UsageError("caption: name picture files, or --manifest, --captioner and --features")
     missing = next((path for path in pictures if not path.is_file()), None)
     if missing:
         raise DataError(f"{missing}: no such picture")
@@ -63,9 +88,7 @@ def choose_version(registry: "Registry", model: str, number: int) -> "Version":
         raise UsageError(f"{registry.uri}: no registered model; train one by `dico run`")
     if model and model not in names:
         raise UsageError(f"--model: no model {model!r}; registered are {', '.join(names)}")
-    if not model and len(names) > 1:
-        raise UsageError(f"--model: choose one of {', '.join(names)}")
-    name = model or names[0]
+    name = model or (names[0] if len(names) == 1 else _newest_champion(registry, names))
     if number:
         return registry.get(name, number)
     champion = registry.champion(name)
@@ -73,6 +96,46 @@ def choose_version(registry: "Registry", model: str, number: int) -> "Version":
         newest = registry.versions(name)[-1].number
         raise UsageError(f"{name}: no version was good enough to be champion; --version {newest}")
     return champion
+
+
+def _newest_champion(registry: "Registry", names: list[str]) -> str:
+    """The model whose champion was chosen last; it is named on standard error.
+
+    Raises:
+        UsageError: none has a champion.
+    """
+    chosen = {name: registry.last_change(name, "champion").get("changed", "") for name in names}
+    newest = max(names, key=lambda name: str(chosen[name]))
+    if not chosen[newest]:
+        raise UsageError(
+            f"--model: none has a champion; choose one of {', '.join(names)}, with --version"
+        )
+    made_from = registry.champion(newest)
+    dataset = made_from.metadata.get("dataset", "") if made_from else ""
+    told = f", trained on {dataset}" if dataset else ""
+    print(f"{newest}: the newest champion{told}; --model chooses another", file=sys.stderr)
+    return newest
+
+
+def _caption_split(
+    manifest: Path, split: str, captioner: Path | None, features: Path | None, output: Path
+) -> None:
+    """Captions of a split by a captioner's folder, by the search that it was trained with."""
+    if captioner is None:
+        raise UsageError("--captioner: give the folder of a captioner that `dico train` wrote")
+    training = json.loads((captioner / "training.json").read_text(encoding="utf-8"))
+
+    from dico.steps.generate_captions import generate_captions
+
+    generate_captions(
+        str(manifest),
+        str(features or ""),
+        str(captioner),
+        split,
+        json.dumps(training.get("decoding", {})),
+        str(output),
+    )
+    print(output)
 
 
 def _captions(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dico.cli.add_model import add
 from dico.cli.caption import REGISTRY_VARIABLE
 from dico.metrics.catalogue import label_of
 
@@ -29,6 +30,9 @@ Name = Annotated[str, typer.Argument(help="Registered model; may be left out whe
 Number = Annotated[int, typer.Option("--version", min=0, help="0 for the champion.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 DEFAULT = "runs/registry"
+
+
+app.command()(add)
 
 
 @app.command("list")

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 CANDIDATE, BASELINE, CHAMPION, HUMAN = "dico", "xe", "champion", "human"
-SYSTEM_LABELS = {HUMAN: "Human", BASELINE: "XE", CANDIDATE: "DiCO", CHAMPION: "Champion"}
+PRETRAINED = "pretrained"
+"""A published captioner before any training here."""
+SYSTEM_LABELS = {
+    HUMAN: "Human",
+    PRETRAINED: "Pretrained",
+    BASELINE: "XE",
+    CANDIDATE: "DiCO",
+    CHAMPION: "Champion",
+}
 """In the order of a table's columns."""
 
 

@@ -56,7 +56,7 @@ CATALOGUE = (
     ),
     _shown("pac_score", "PAC-S", "image against caption, by the evaluator that rewards come from"),
     _shown("ref_pac_score", "RefPAC-S", "PAC-S and closeness to the human captions"),
-    _shown("clip_score", "CLIP-S", "image against caption, by CLIP before tuning"),
+    _shown("clip_score", "CLIP-S", "image against caption, by the evaluator's base weights"),
     Metric("ref_clip_score", "RefCLIP-S", "CLIP-S and closeness to the human captions"),
     _shown("cider", "CIDEr", "n-grams shared with the human captions, rare ones counting more"),
     Metric("cider_d", "CIDEr-D", "CIDEr with clipped counts and a penalty for length"),

@@ -3,10 +3,17 @@
 The package index's torchvision is compiled for CUDA builds of torch. Beside a CPU build its own
 library does not load, and its import then fails on operators that were never declared. Captioning
 needs none of them: declaring the two that torchvision looks up is enough for its Python parts.
+
+scripts/mend-torchvision copies this file into an environment, so that ``import open_clip`` works there
+in any process.
 """
 
 import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _SCHEMAS = {
@@ -31,6 +38,24 @@ def ensure_torchvision_imports() -> None:
         if not hasattr(torch.ops.torchvision, name):
             library.define(schema)
     _declared.append(library)
+
+
+def on_import() -> None:
+    """From now on ``import torchvision`` works, whoever says it; nothing is loaded before."""
+    sys.meta_path.insert(0, _BeforeTorchvision())
+
+
+class _BeforeTorchvision(MetaPathFinder):
+    """Finds nothing, but is asked first."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> None:
+        """Declares the operators when torchvision is looked for, once."""
+        del path, target
+        if name == "torchvision" and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            ensure_torchvision_imports()
 
 
 def _loads(package: Path) -> bool:

@@ -20,8 +20,9 @@ cannot see the picture."""
 _LICENCES = """## Licences
 
 The code is Apache-2.0. The weights derive from the pictures and captions of the dataset named
-above, and from the base weights of the evaluator and of its vision tower: whoever passes them on
-must be allowed to by the licences of all three. None of them is part of this folder's licence."""
+above, and from the base weights of the captioner, the evaluator and its vision tower, whose
+licences stand there where their authors state them: whoever passes them on must be allowed to by
+the licences of all. None of them is part of this folder's licence."""
 
 
 def model_card(

@@ -18,6 +18,7 @@ from dico.report.histories import EVALUATOR_CHARTS, FINETUNE_CHARTS, XE_CHARTS, 
 from dico.report.pictures import select_pictures
 from dico.report.summary import MetricTable, read_metrics, tabulate
 from dico.storage import atomic_write
+from dico.weights.origin import origins
 
 _TILES = ("wholly_true", "pac_score", "cider", "recall_at_1", "rep_2")
 _SHOWN_SCORES = ("pac_score", "cider")
@@ -97,7 +98,7 @@ def write_report(
         num_pictures=metrics["num_images"],
         shown_scores=[(key, label_of(key)) for key in _SHOWN_SCORES],
         labels=labels,
-        facts=_facts(lineage, manifest),
+        facts=_facts({**lineage, **origins(captioner, evaluator)}, manifest),
         audit=read_audit(audit) if audit else None,
     )
     with atomic_write(output) as path:

@@ -10,6 +10,7 @@ from dico.data.manifest import read_manifest, read_scenes
 from dico.evaluation.captions_file import read_captions
 from dico.evaluation.evaluate import EvaluationConfig, evaluate
 from dico.evaluation.independent import IndependentJudge
+from dico.evaluation.systems import PRETRAINED
 from dico.features.pointer import open_features
 from dico.models.evaluator import Evaluator, Weights
 from dico.models.judge import has_judge
@@ -57,6 +58,8 @@ def evaluate_captions(
     others = {"xe": baseline_captions, "champion": champion_captions}
     systems = {"dico": read_captions(captions)}
     systems |= {name: read_captions(path) for name, path in others.items() if path}
+    if baseline_captions:
+        systems[PRETRAINED] = read_captions(baseline_captions, "pretrained")
     systems = {name: texts for name, texts in systems.items() if texts}
     stored = open_features(features)
     keys = [record.sha256 for record in records]

@@ -28,6 +28,7 @@ from dico.training.model_folder import describe_training
 from dico.training.pictures import picture_bank
 from dico.training.resilience.places import checkpoints_of
 from dico.training.validation import Validator
+from dico.weights.origin import base_of
 
 
 def finetune_captioner(
@@ -103,6 +104,7 @@ def finetune_captioner(
                 "config": json.loads(config),
                 "decoding": to_dict(search),
                 "best_step": state.best_step,
+                "base": base_of(Path(captioner)),
             }
             describe_training(Path(output_captioner), state.history, facts)
 

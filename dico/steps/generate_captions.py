@@ -1,20 +1,30 @@
 """Step: captions of one split by a captioner, from stored features or from pixels."""
 
-from dico.config_schema import from_json
-from dico.data.manifest import read_manifest
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dico.config_schema import from_dict, from_json
+from dico.data.manifest import Record, read_manifest
 from dico.decoding import DecodingConfig
 from dico.evaluation.captions_file import write_captions
 from dico.features.pointer import open_features
-from dico.policy import load_policy
-from dico.policy.captioning import caption_pictures, caption_stored
+from dico.models.captioner_config import CaptionerSettings
+from dico.policy import Policy, load_policy
+from dico.policy.captioning import Caption, caption_pictures, caption_stored
 from dico.process.device import computing_device
+from dico.steps.pretrain_captioner import published_captioner
 from dico.training.determinism import use_deterministic_kernels
+from dico.training.model_folder import TRAINING_FILE
+from dico.weights.pins import pins_from_json
 
 
 def generate_captions(
     manifest: str, features: str, captioner: str, split: str, decoding: str, output_captions: str
 ) -> None:
     """Captions the pictures of ``split``.
+
+    A captioner that was trained from a published one is given its captions beside its own.
 
     Args:
         manifest: Parquet file.
@@ -27,10 +37,29 @@ def generate_captions(
     search = from_json(DecodingConfig, decoding, "decoding")
     use_deterministic_kernels()
     records = read_manifest(manifest, split)
-    policy = load_policy(captioner, computing_device())
+    policy, before = load_policy(captioner, computing_device()), pretrained(captioner)
+    captions = _captions(policy, features, records, search)
+    theirs = _captions(before, features, records, search) if before is not None else None
+    write_captions(output_captions, (record.image_id for record in records), captions, theirs)
+
+
+def pretrained(captioner: str) -> Policy | None:
+    """The published captioner that ``captioner`` was trained from by cross-entropy, if it was."""
+    path = Path(captioner) / TRAINING_FILE
+    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    pins = pins_from_json(json.dumps(facts.get("published") or {}))
+    if "checkpoint" not in pins or not facts["config"].get("num_steps"):
+        return None
+    settings = from_dict(CaptionerSettings, facts["captioner"], "captioner")
+    policy = published_captioner(settings, pins["checkpoint"])
+    policy.module.to(computing_device())
+    return policy
+
+
+def _captions(
+    policy: Policy, features: str, records: Sequence[Record], search: DecodingConfig
+) -> Iterator[Caption]:
     if policy.preprocess is None:
         keys = [record.sha256 for record in records]
-        captions = caption_stored(policy, open_features(features), keys, search)
-    else:
-        captions = caption_pictures(policy, None, [record.uri for record in records], search)
-    write_captions(output_captions, (record.image_id for record in records), captions)
+        return caption_stored(policy, open_features(features), keys, search)
+    return caption_pictures(policy, None, [record.uri for record in records], search)

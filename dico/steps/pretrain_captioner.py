@@ -9,6 +9,7 @@ import torch
 from dico.config_schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest, read_scenes
 from dico.decoding import DecodingConfig
+from dico.errors import ConfigError
 from dico.features.pointer import (
     features_digest,
     features_tokenizer,
@@ -19,8 +20,8 @@ from dico.features.store import FeatureStore
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerSettings
 from dico.policy import HuggingFacePolicy, PaperPolicy, Policy, load_policy
-from dico.registry.version import HUGGING_FACE_FILES
-from dico.storage import sha256_file
+from dico.steps.prepare_weights import resolve_captioner
+from dico.storage import open_store, sha256_file
 from dico.tracking.trackers import tracked
 from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
@@ -31,6 +32,9 @@ from dico.training.pictures import picture_bank
 from dico.training.resilience.places import checkpoints_of
 from dico.training.validation import Validator
 from dico.training.xe import pretrain
+from dico.weights.keeping import at_hand, keep
+from dico.weights.origin import base_of
+from dico.weights.pins import Pin, Pins, pins_from_json, pins_to_json
 
 
 def pretrain_captioner(
@@ -44,6 +48,7 @@ def pretrain_captioner(
     store: str,
     output_captioner: str,
     start_from: str = "",
+    weights: str = "{}",
 ) -> None:
     """Trains a captioner by cross-entropy: the paper's from random weights, others from theirs.
 
@@ -59,20 +64,30 @@ def pretrain_captioner(
         output_captioner: folder to write.
         start_from: folder of a captioner trained before, which goes on learning with its own sizes
             and words; empty for a new one.
+        weights: pins that prepare_weights gave for the captioner; ``{}`` to make them now.
     """
     captioner = from_json(CaptionerSettings, captioner_config, "captioner")
     settings = from_json(XEConfig, config, "xe")
     search = from_json(DecodingConfig, decoding, "decoding")
+    published = captioner.architecture == "huggingface"
+    if not settings.num_steps and not (start_from or published):
+        raise ConfigError(
+            "xe.num_steps: 0 leaves a new captioner at random; give captioner.architecture="
+            "huggingface and captioner.checkpoint, or some steps"
+        )
     use_deterministic_kernels()
     dataset = fingerprint(manifest)
     digest = features_digest(features)
-    start = _digests(start_from) if start_from else _start_digest(captioner)
+    pins = _pins(captioner, weights, store) if published and not start_from else {}
+    start = _digests(start_from) if start_from else [pin.sha256 for pin in pins.values()]
     inputs = (dataset, digest, captioner_config, *start, config, decoding, seed)
     checkpoints = checkpoints_of("pretrain-captioner", store, run_key, *inputs)
     stored = open_features(features)
     with join_world() as world, tracked("pretrain_captioner", to_dict(settings), world.is_main):
         torch.manual_seed(step_seed(seed, 0, "captioner"))
-        policy = load_policy(start_from) if start_from else _start(captioner, features, stored)
+        policy = (
+            load_policy(start_from) if start_from else _start(captioner, features, stored, pins)
+        )
         policy.module.to(world.device)
         train = read_manifest(manifest, "train")
         data = CaptioningData(train, stored, world.device, picture_bank(policy))
@@ -91,16 +106,16 @@ def pretrain_captioner(
                 "config": json.loads(config),
                 "decoding": to_dict(search),
                 "best_step": state.best_step,
+                "published": json.loads(pins_to_json(pins)),
+                "base": base_of(Path(start_from)) if start_from else {},
             }
             describe_training(Path(output_captioner), state.history, facts)
 
 
-def _start(settings: CaptionerSettings, features: str, stored: FeatureStore) -> Policy:
+def _start(settings: CaptionerSettings, features: str, stored: FeatureStore, pins: Pins) -> Policy:
     """The policy before training, on the CPU."""
     if settings.architecture == "huggingface":
-        from dico.models.huggingface import open_checkpoint
-
-        return HuggingFacePolicy(open_checkpoint(settings.huggingface()))
+        return published_captioner(settings, pins["checkpoint"])
     tokenizer = features_tokenizer(features)
     (num_tokens, width), _ = stored.spec.arrays["tokens"]
     sizes = dataclasses.replace(
@@ -112,13 +127,24 @@ def _start(settings: CaptionerSettings, features: str, stored: FeatureStore) -> 
     return PaperPolicy(Captioner(sizes, tokenizer))
 
 
-def _start_digest(settings: CaptionerSettings) -> list[str]:
-    """Digests of the model that training starts from, other than random weights."""
-    if settings.architecture == "paper":
-        return []
-    folder = Path(settings.checkpoint)
-    files = [folder / name for name in ("config.json", *HUGGING_FACE_FILES)]
-    return _digests(settings.checkpoint) + [sha256_file(path) for path in files if path.is_file()]
+def published_captioner(settings: CaptionerSettings, pin: Pin) -> Policy:
+    """A published captioner as it is, on the CPU."""
+    from dico.models.huggingface import open_checkpoint
+
+    with at_hand(pin) as folder:
+        own = dataclasses.replace(settings.huggingface(), checkpoint=str(folder))
+        return HuggingFacePolicy(open_checkpoint(own))
+
+
+def _pins(settings: CaptionerSettings, weights: str, store: str) -> Pins:
+    """The pins that prepare_weights made, or made now where a stage is run by itself."""
+    pins = pins_from_json(weights)
+    if pins:
+        return pins
+    opened = open_store(store)
+    return {
+        role: keep(found, opened) for role, found in resolve_captioner(settings, opened).items()
+    }
 
 
 def _digests(folder: str) -> list[str]:

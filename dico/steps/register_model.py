@@ -22,6 +22,7 @@ from dico.registry import (
     stage_version,
 )
 from dico.storage import atomic_write, sha256_file
+from dico.weights.origin import origins
 
 IMAGE_VARIABLE = "DICO_IMAGE"
 """Environment variable with the container image, by digest, that the step runs in."""
@@ -73,6 +74,7 @@ def register_model(
         "code_version": code_version(),
         "code_sha256": code_digest(),
         "image": os.environ.get(IMAGE_VARIABLE, ""),
+        **origins(Path(captioner), Path(evaluator)),
         **_weights({name: Path(place) for name, place in models.items()}),
     }
     with tempfile.TemporaryDirectory(prefix="version-") as working:

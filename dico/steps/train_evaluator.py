@@ -7,10 +7,10 @@ from typing import Any
 
 from dico.config_schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest
-from dico.models.evaluator import Evaluator, save_evaluator
+from dico.models.evaluator import save_evaluator
 from dico.models.generative import FOLDER
 from dico.process.device import computing_device
-from dico.storage import open_store, split_uri
+from dico.steps.published import pins_of, publish_evaluator
 from dico.tracking.trackers import tracked
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.determinism import use_deterministic_kernels
@@ -25,9 +25,15 @@ from dico.weights.packages import is_packaged
 
 
 def train_evaluator(
-    manifest: str, config: str, seed: int, run_key: str, store: str, output_evaluator: str
+    manifest: str,
+    config: str,
+    seed: int,
+    run_key: str,
+    store: str,
+    output_evaluator: str,
+    weights: str = "{}",
 ) -> None:
-    """Trains a small CLIP by CLIP's and PAC's losses, joins two published towers, or takes an evaluator.
+    """Trains a small CLIP by CLIP's and PAC's losses, joins two published towers, or takes weights.
 
     Args:
         manifest: Parquet file.
@@ -36,26 +42,27 @@ def train_evaluator(
         run_key: name of the checkpoints; empty to derive it.
         store: folder or s3:// prefix of the checkpoints.
         output_evaluator: folder to write.
+        weights: pins that prepare_weights gave for the evaluator; ``{}`` to make them now.
     """
     settings = from_json(EvaluatorTrainingConfig, config, "evaluator")
-    if settings.weights and not is_packaged(settings.weights):
-        prefix, name = split_uri(settings.weights)
-        open_store(prefix).fetch(name, output_evaluator)
-        Evaluator.load(output_evaluator)
-        return
     use_deterministic_kernels()
-    dataset, device = fingerprint(manifest), computing_device()
+    dataset, device, folder = fingerprint(manifest), computing_device(), Path(output_evaluator)
     pictures = evaluators_part(read_manifest(manifest, "train"), settings.judge_share)
     held_out = read_manifest(manifest, "validation")
     facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
     if is_packaged(settings.weights):
-        joined = join_towers(pictures, held_out, settings, seed, device)
-        joined.save(Path(output_evaluator), facts)
+        join_towers(pictures, held_out, settings, seed, device).save(folder, facts)
         return
-    checkpoints = checkpoints_of("train-evaluator", store, run_key, dataset, config, seed)
+    pins = pins_of(settings, "evaluator", store, weights)
+    inputs = (dataset, config, seed, *(pin.sha256 for pin in pins.values()))
+    checkpoints = checkpoints_of("train-evaluator", store, run_key, *inputs)
+    if pins:
+        with tracked("train_evaluator", to_dict(settings)):
+            publish_evaluator(folder, settings, pins, pictures, held_out, seed, checkpoints, facts)
+        return
     with tracked("train_evaluator", to_dict(settings)):
         trained = train(pictures, held_out, settings, seed, checkpoints, device)
-    save_trained(Path(output_evaluator), trained, facts)
+    save_trained(folder, trained, facts)
 
 
 def save_trained(folder: Path, trained: TrainedEvaluator, facts: Mapping[str, Any]) -> None:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from dico.config_schema import from_json
 from dico.data.manifest import fingerprint, read_manifest
-from dico.models.evaluator import Evaluator
 from dico.models.judge import write_absent_judge
 from dico.process.device import computing_device
+from dico.steps.published import pins_of, publish_evaluator
 from dico.steps.train_evaluator import save_trained
-from dico.storage import open_store, split_uri
 from dico.training.configs import JudgeConfig
 from dico.training.determinism import step_seed, use_deterministic_kernels
 from dico.training.evaluator import train_evaluator
@@ -20,7 +19,13 @@ from dico.weights.packages import is_packaged
 
 
 def train_judge(
-    manifest: str, config: str, seed: int, run_key: str, store: str, output_judge: str
+    manifest: str,
+    config: str,
+    seed: int,
+    run_key: str,
+    store: str,
+    output_judge: str,
+    weights: str = "{}",
 ) -> None:
     """Trains a second evaluator on the pictures that the first one does not see.
 
@@ -31,26 +36,26 @@ def train_judge(
         run_key: name of the checkpoints; empty to derive it.
         store: folder or s3:// prefix of the checkpoints.
         output_judge: folder to write: an evaluator, or a note that there is none.
+        weights: pins that prepare_weights gave for the judge; ``{}`` to make them now.
     """
     settings = from_json(JudgeConfig, config, "judge")
     if not settings.enabled:
         write_absent_judge(output_judge)
         return
-    if settings.weights and not is_packaged(settings.weights):
-        prefix, name = split_uri(settings.weights)
-        open_store(prefix).fetch(name, output_judge)
-        Evaluator.load(output_judge)
-        return
     use_deterministic_kernels()
-    dataset, device = fingerprint(manifest), computing_device()
+    dataset, device, folder = fingerprint(manifest), computing_device(), Path(output_judge)
     pictures = judges_part(read_manifest(manifest, "train"), settings.judge_share)
     held_out = read_manifest(manifest, "validation")
     own_seed = step_seed(seed, 0, "judge")
     facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
     if is_packaged(settings.weights):
-        joined = join_towers(pictures, held_out, settings, own_seed, device)
-        joined.save(Path(output_judge), facts)
+        join_towers(pictures, held_out, settings, own_seed, device).save(folder, facts)
         return
-    checkpoints = checkpoints_of("train-judge", store, run_key, dataset, config, seed)
+    pins = pins_of(settings, "judge", store, weights)
+    inputs = (dataset, config, seed, *(pin.sha256 for pin in pins.values()))
+    checkpoints = checkpoints_of("train-judge", store, run_key, *inputs)
+    if pins:
+        publish_evaluator(folder, settings, pins, pictures, held_out, own_seed, checkpoints, facts)
+        return
     trained = train_evaluator(pictures, held_out, settings, own_seed, checkpoints, device)
-    save_trained(Path(output_judge), trained, facts)
+    save_trained(folder, trained, facts)

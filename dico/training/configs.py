@@ -25,12 +25,26 @@ class EvaluatorTrainingConfig(Ranged):
     """Size of the evaluator and how it is trained. The defaults suit the small world."""
 
     weights: str = ""
-    """Folder or s3:// prefix of an evaluator made before; then nothing is trained. Or
-    ``pip:VISION+TEXT``, two published towers that packages carry (`dico.weights.packages`); then the
-    maps that join them are trained, in ``num_clip_steps``, and all else stays as it was published."""
+    """Published dual encoder to start from: a folder, a file, ``s3://``, ``ORG/NAME`` of the Hugging
+    Face Hub or ``MODEL:TAG`` of open_clip; or the folder of an evaluator made before. Empty trains
+    one from random weights, of the sizes below. Or ``pip:VISION+TEXT``, two published towers that
+    packages carry (`dico.weights.packages`): the maps that join them are trained, in
+    ``num_clip_steps``, and all else stays as it was published."""
     projection_dropout: FractionBelowOne = 0.7
     """Of such maps: share of their inputs that each step leaves out, 0 to below 1. High, because a
     few hundred pictures have fewer captions than a map has weights."""
+    pac: str = ""
+    """Weights tuned from it, such as ``clip_ViT-B-32.pth`` of PAC-S."""
+    tower: str = ""
+    """What the captioner sees by (``features.tower=tower``), named as ``weights`` is."""
+    vocabulary: Literal["clip", "captions"] = "clip"
+    """The captioner's words beside published weights: CLIP's, or ``vocab_size`` learnt from the
+    training captions."""
+    adapt: Literal["none", "projections", "lora", "all"] = "none"
+    """What of published weights is trained on the user's pictures, by PAC's loss for
+    ``num_pac_steps``: nothing, the projections (PAC-S), low-rank updates (PAC-S++) or all."""
+    lora_rank: PositiveInt = 4
+    """Rank of those updates (4 in PAC-S++)."""
     image_size_px: PositiveInt = 64
     """Side of the square that the vision tower sees, pixels."""
     vision_layers: tuple[PositiveInt, ...] = (1, 1, 1, 1)
@@ -121,8 +135,8 @@ class JudgeConfig(EvaluatorTrainingConfig):
 class XEConfig(Ranged):
     """How a captioner is pre-trained; the defaults are the paper's."""
 
-    num_steps: PositiveInt = 10_000
-    """Optimiser steps."""
+    num_steps: NonNegativeInt = 10_000
+    """Optimiser steps; 0 leaves a published captioner as it is."""
     batch_size: PositiveInt = 1024
     """Captions a step, over all ranks."""
     captions_per_image: PositiveInt = 1

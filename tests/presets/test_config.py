@@ -53,7 +53,7 @@ def test_overrides_replace_values():
 @pytest.mark.parametrize(
     ("preset", "overrides", "message"),
     [
-        ("toi", "", "preset: 'toi' is unknown; presets are coco"),
+        ("toi", "", "preset: 'toi' is unknown; presets are blip"),
         ("", "", "preset: '' is unknown"),
         ("../presets/toy", "", "preset: '../presets/toy' is unknown"),
         ("toy", "xee.num_steps=3", r"xee: unknown setting \(did you mean xe\?\)"),
@@ -65,7 +65,7 @@ def test_overrides_replace_values():
         ("toy", "xe.learning_rate=nan", r"xe\.learning_rate: expected a finite number, got nan"),
         ("toy", "finetune.tau=inf", r"finetune\.tau: expected a finite number, got inf"),
         ("toy", "finetune.beta=-0.2", r"finetune\.beta: must be above 0, got -0\.2"),
-        ("toy", "xe.num_steps=0", r"xe\.num_steps: must be at least 1, got 0"),
+        ("toy", "xe.num_steps=-1", r"xe\.num_steps: must be at least 0, got -1"),
         ("toy", "xe.schedule=linear", r"xe\.schedule: expected one of constant, cosine, got"),
         ("toy", "evaluation.meteor=1", r"evaluation\.meteor: expected bool, got 1"),
         ("toy", "evaluator.vision_layers=2", r"evaluator\.vision_layers: expected a list, got 2"),

@@ -77,7 +77,7 @@ def test_a_shipped_preset_stays_as_it_is():
         ('extends = "other.toml"', "other.toml: no such file"),
         ("extends = photos", "not TOML"),
         ('extends = "photos"\nxe.num_step = 3', r"xe\.num_step: unknown setting \(did you mean"),
-        ('extends = "photos"\nxe.num_steps = 0', r"xe\.num_steps: must be at least 1, got 0"),
+        ('extends = "photos"\nxe.num_steps = -1', r"xe\.num_steps: must be at least 0, got -1"),
         ('extends = "photos"\nxe = 3', "xe: expected settings, got 3"),
         ('extends = "photos"\nxe.num_steps.a = 3', r"xe\.num_steps\.a: num_steps has no settings"),
         ('extends = "photos"\nxe.num_steps = 2026-01-01', r"xe\.num_steps: expected int"),

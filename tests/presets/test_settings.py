@@ -50,7 +50,7 @@ def test_types_units_and_sources(tmp_path):
     found = list_settings(str(tmp_path / "mine.toml"), "finetune.beta=0.3 xe.guards.max_rewinds=1")
     listed = {setting.name: setting for setting in found}
     takes = {name: (setting.takes, setting.unit) for name, setting in listed.items()}
-    assert takes["xe.num_steps"] == ("whole number, at least 1", "steps")
+    assert takes["xe.num_steps"] == ("whole number, at least 0", "steps")
     assert takes["evaluator.vision_layers"] == ("list of whole number, at least 1", "")
     assert takes["evaluator.image_size_px"] == ("whole number, at least 1", "pixels")
     assert takes["xe.warmup_share"] == ("number, from 0 to 1", "")

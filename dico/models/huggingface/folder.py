@@ -144,7 +144,7 @@ def _read_model(folder: Path, dtype: torch.dtype) -> Any:
     transformers.utils.logging.disable_progress_bar()
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **_LOCAL)
-        model, found = _class_of(config).from_pretrained(
+        model, found = class_of(config).from_pretrained(
             folder,
             config=config,
             use_safetensors=True,
@@ -161,7 +161,7 @@ def _read_model(folder: Path, dtype: torch.dtype) -> Any:
     return model
 
 
-def _class_of(config: Any) -> Any:
+def class_of(config: Any) -> Any:
     """The class that reads a model of this config.
 
     Raises:

@@ -1,0 +1,76 @@
+"""``dico models add``: judges and registers what `dico train` or torchrun wrote."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dico.cli.caption import REGISTRY_VARIABLE
+
+
+def add(
+    name: Annotated[str, typer.Argument(help="Name to register under.")],
+    captioner: Annotated[Path, typer.Option(help="Folder of the fine-tuned captioner.")],
+    baseline: Annotated[Path, typer.Option(help="Folder of the captioner that it started from.")],
+    evaluator: Annotated[Path, typer.Option(help="Folder of the evaluator.")],
+    manifest: Annotated[Path, typer.Option(help="Manifest of the dataset, Parquet.")],
+    features: Annotated[Path, typer.Option(help="Folder written by `dico features`.")],
+    split: Annotated[str, typer.Option(help="Split that is captioned and judged.")] = "test",
+    judge: Annotated[str, typer.Option(help="Folder of an independent evaluator.")] = "",
+    preset: Annotated[str, typer.Option(help="Preset of the search and the gate.")] = "toy",
+    overrides: Annotated[str, typer.Option(help='Such as "gate.min_images=50".')] = "",
+    registry: Annotated[
+        str,
+        typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
+    ] = "runs/registry",
+) -> None:
+    """Caption a split, score it, let the gate decide, and register the model."""
+    from dico.steps.resolve_config import resolve_config
+
+    config = resolve_config(preset=preset, overrides=overrides)
+
+    from dico.data.manifest import fingerprint
+    from dico.steps.compare_models import compare_models
+    from dico.steps.evaluate_captions import evaluate_captions
+    from dico.steps.generate_captions import generate_captions
+    from dico.steps.register_model import register_model
+    from dico.steps.report_run import report_run
+
+    with tempfile.TemporaryDirectory(prefix="register-") as working:
+        place = {
+            kind: str(Path(working) / kind)
+            for kind in ("captions", "before", "evaluation", "decision", "report", "version")
+        }
+        data = (str(manifest), str(features))
+        for folder, kind in ((captioner, "captions"), (baseline, "before")):
+            generate_captions(*data, str(folder), split, config.decoding, place[kind])
+        scored = (place["captions"], place["before"], "", split, config.evaluation)
+        evaluate_captions(*data, str(evaluator), *scored, place["evaluation"], judge)
+        compare_models(place["evaluation"], config.gate, place["decision"])
+        lineage = json.dumps(
+            {
+                "dataset": str(manifest),
+                "fingerprint": fingerprint(str(manifest)),
+                "preset": preset,
+                "overrides": overrides,
+            }
+        )
+        made = (place["evaluation"], place["decision"])
+        folders = (str(manifest), str(evaluator), str(baseline), str(captioner))
+        report_run(*folders, *made, lineage, place["report"])
+        version = register_model(
+            str(captioner),
+            str(evaluator),
+            *made,
+            place["report"],
+            registry,
+            name,
+            lineage,
+            place["version"],
+            judge,
+        )
+    print(
+        f"{name} version {version.version}" + (", champion" if version.promoted == "true" else "")
+    )

@@ -1,0 +1,261 @@
+"""Adapts a pretrained dual encoder to the user's pictures by PAC's loss.
+
+PAC-S (Sarto et al. 2023, arXiv 2303.12112) trains the two projections and nothing else; PAC-S++
+(Sarto et al. 2024, arXiv 2410.07336) low-rank updates of all linear layers. All weights can be trained
+too. What differs: positives are the pictures' other human captions and crops, where the dataset
+brings none of its own, and the weights that retrieve best on validation pictures are kept.
+
+B images, K candidates, E embedding.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from dico.data.manifest import Record
+from dico.errors import DataError
+from dico.models.evaluator import Evaluator
+from dico.process.progress import progress
+from dico.training.configs import EvaluatorTrainingConfig
+from dico.training.contrastive import pac_loss
+from dico.training.determinism import seed_step, step_seed
+from dico.training.distributed import World
+from dico.training.order import DataOrder
+from dico.training.pictures import PictureBank, random_crops
+from dico.training.resilience.checkpoint import Checkpoints
+from dico.training.resilience.state import TrainingState
+from dico.training.resilience.supervision import supervised
+from dico.training.schedule import learning_rate
+from dico.training.xe import clip_gradients
+
+MAX_LOGIT_SCALE = 100.0
+"""CLIP's own bound on the inverse temperature."""
+NUM_JUDGED = 500
+"""Validation pictures that retrieval is measured among, at most."""
+_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapted:
+    """What `adapt` returns."""
+
+    weights: dict[str, Tensor]
+    """State dict of the adapted encoder, low-rank updates merged."""
+    before: dict[str, float]
+    """Retrieval on validation pictures before: recall_at_1, recall_at_5."""
+    after: dict[str, float]
+    """The same by the weights that are returned."""
+    history: list[dict[str, float]]
+    """Logged values: loss, validation_recall_at_1."""
+
+
+class LowRank(nn.Module):
+    """A weight and a low-rank update, which is zero at first."""
+
+    def __init__(self, weight: Tensor, rank: int) -> None:
+        super().__init__()
+        rows, columns = weight.shape
+        self.down = nn.Parameter(torch.randn(rank, columns, device=weight.device) / rank)
+        self.up = nn.Parameter(torch.zeros(rows, rank, device=weight.device))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The updated weight; alpha is the rank, so the update counts as it is."""
+        return weight + self.up @ self.down
+
+
+def adapt(
+    evaluator: Evaluator,
+    train: Sequence[Record],
+    validation: Sequence[Record],
+    config: EvaluatorTrainingConfig,
+    seed: int,
+    checkpoints: Checkpoints,
+) -> Adapted:
+    """Trains what ``config.adapt`` names for ``config.num_pac_steps`` steps.
+
+    Raises:
+        DataError: no training pictures.
+        NonFiniteError: the loss or a gradient was NaN or infinite, or the loss ran away, again.
+        TryAgainError: stopped by SIGTERM, after a checkpoint.
+    """
+    if not train:
+        raise DataError("evaluator: the manifest has no training pictures")
+    torch.manual_seed(step_seed(seed, 0, "adapt"))
+    model = evaluator.model
+    trained = begin(model, config)
+    optimizer = torch.optim.AdamW(
+        trained.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    state = TrainingState(trained, optimizer)
+    checkpoints.resume(state)
+    pictures = PictureBank(evaluator.preprocess)
+    judged = validation[:NUM_JUDGED]
+    if state.step == 0:
+        _validate(state, retrieval(evaluator, judged, pictures))
+    order = DataOrder(len(train), config.batch_size, seed)
+    with (
+        supervised(state, checkpoints, config.guards, World(device=evaluator.device)) as supervisor,
+        progress("evaluator", total=config.num_pac_steps, unit="step") as bar,
+    ):
+        bar.advance(state.step)
+        while state.step < config.num_pac_steps:
+            records = [train[i] for i in order.batch(state.draw)]
+            loss = _backward(evaluator, records, pictures, optimizer, config, seed, state.draw)
+            norm = clip_gradients(list(trained.parameters()), config.max_gradient_norm)
+            if supervisor.refuses(loss, norm):
+                continue
+            _update(optimizer, model, config, state.step)
+            state.step += 1
+            state.history.log(state.step, loss=loss)
+            last = state.step == config.num_pac_steps
+            if last or state.step % config.validate_every_steps == 0:
+                _validate(state, retrieval(evaluator, judged, pictures))
+            supervisor.step_done(last or state.step % config.checkpoint_every_steps == 0)
+            bar.advance(state.step - bar.done, loss=loss)
+    state.restore_best()
+    after = retrieval(evaluator, judged, pictures)
+    merge(model)
+    model.requires_grad_(False)
+    weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    return Adapted(weights, _first(state), after, state.history.rows)
+
+
+def begin(model: nn.Module, config: EvaluatorTrainingConfig) -> nn.Module:
+    """Makes what is to be trained trainable, all else frozen; returns what holds it and no more.
+
+    Raises:
+        DataError: the encoder has no projections.
+    """
+    model.eval().requires_grad_(False)
+    if config.adapt == "all":
+        return model.requires_grad_(True)
+    if config.adapt == "lora":
+        _add_low_rank(model, config.lora_rank)
+        named = {n.replace(".", "/"): p for n, p in model.named_parameters() if p.requires_grad}
+        return nn.ParameterDict(named)
+    projections: list[nn.Parameter] = model.projections()  # type: ignore[operator]
+    if not projections:
+        raise DataError("evaluator.adapt: this encoder has no projections; use lora or all")
+    for parameter in projections:
+        parameter.requires_grad_(True)
+    return nn.ParameterDict({str(i): parameter for i, parameter in enumerate(projections)})
+
+
+def merge(model: nn.Module) -> None:
+    """Adds low-rank updates to their weights for good."""
+    for module in list(model.modules()):
+        for name in list(getattr(module, "parametrizations", {})):
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+
+
+def _add_low_rank(model: nn.Module, rank: int) -> None:
+    """Adapts all linear layers, and the merged matrices of attention."""
+    for module in list(model.modules()):
+        name = "weight" if isinstance(module, nn.Linear) else "in_proj_weight"
+        weight = getattr(module, name, None)
+        if isinstance(weight, nn.Parameter) and weight.dim() == 2:
+            parametrize.register_parametrization(module, name, LowRank(weight, rank))
+
+
+def _backward(
+    evaluator: Evaluator,
+    records: Sequence[Record],
+    pictures: PictureBank,
+    optimizer: torch.optim.Optimizer,
+    config: EvaluatorTrainingConfig,
+    seed: int,
+    draw: int,
+) -> float:
+    """Gradients on one batch; returns the loss."""
+    seed_step(seed, draw)
+    rng = np.random.default_rng((seed, draw))
+    model, device = evaluator.model, evaluator.device
+    captions = [str(rng.choice(record.captions)) for record in records]
+    others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
+    with parametrize.cached():
+        images = model.encode_image(pictures.pixels([r.uri for r in records]).to(device))
+        again = model.encode_image(_other_pictures(records, pictures, seed, draw, rng).to(device))
+        limit = evaluator.config.clip.context_length
+        ids = evaluator.tokenizer.encode_batch([*captions, *others], limit).to(device)
+        texts = model.encode_text(ids).chunk(2)
+        loss = pac_loss(
+            images,
+            texts[0],
+            again,
+            texts[1],
+            model.logit_scale.exp(),
+            config.lambda_visual,
+            config.lambda_text,
+        )
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+    return float(loss.item())
+
+
+def _update(
+    optimizer: torch.optim.Optimizer, model: nn.Module, config: EvaluatorTrainingConfig, step: int
+) -> None:
+    rate = learning_rate(
+        config.learning_rate, step, config.num_pac_steps, config.warmup_share, "cosine"
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    with torch.no_grad():
+        model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))  # type: ignore[operator]
+
+
+@torch.no_grad()
+def retrieval(
+    evaluator: Evaluator, records: Sequence[Record], pictures: PictureBank
+) -> dict[str, float]:
+    """Share of pictures that their first caption finds first, or among the first five."""
+    if not records:
+        return {}
+    images, texts = [], []
+    for start in range(0, len(records), _BATCH):
+        batch = records[start : start + _BATCH]
+        images.append(evaluator.embed_images(pictures.pixels([r.uri for r in batch])))
+        texts.append(evaluator.embed_texts([r.captions[0] for r in batch]))
+    cosines = torch.cat(texts) @ torch.cat(images).T  # (N, N)
+    better = (cosines > cosines.diagonal()[:, None]).sum(dim=1)
+    found = {k: float((better < k).float().mean()) for k in (1, 5)}
+    return {f"recall_at_{k}": share for k, share in found.items()}
+
+
+def _validate(state: TrainingState, found: dict[str, float]) -> None:
+    state.history.log(state.step, **{f"validation_{name}": v for name, v in found.items()})
+    state.keep_if_best(found.get("recall_at_1", 0.0) + found.get("recall_at_5", 0.0))
+
+
+def _first(state: TrainingState) -> dict[str, float]:
+    """Retrieval before the first step, out of the history."""
+    row = next((row for row in state.history.rows if row["step"] == 0), {})
+    return {k.removeprefix("validation_"): v for k, v in row.items() if "recall" in k}
+
+
+def _other_pictures(
+    records: Sequence[Record],
+    pictures: PictureBank,
+    seed: int,
+    draw: int,
+    rng: np.random.Generator,
+) -> Tensor:
+    """Another picture of what each shows: the dataset's own, or a crop."""
+    uris = [str(rng.choice(r.positive_uris)) if r.positive_uris else r.uri for r in records]
+    pixels: Tensor = pictures.pixels(uris)
+    own = [i for i, record in enumerate(records) if not record.positive_uris]
+    if own:
+        generator = torch.Generator().manual_seed(step_seed(seed, draw, "crops"))
+        pixels[own] = random_crops(pixels[own], generator)
+    return pixels
+
+
+def _other_caption(record: Record, caption: str, rng: np.random.Generator) -> str:
+    """A paraphrase where the dataset brings one, else another human caption of the picture."""
+    others = record.positive_captions or [c for c in record.captions if c != caption]
+    return str(rng.choice(others)) if len(others) else caption

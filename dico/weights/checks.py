@@ -1,0 +1,152 @@
+"""What can be said of weights before they are fetched: their kind, prompt and adapted modules."""
+
+import difflib
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dico.errors import ConfigError
+from dico.models.captioner_config import CaptionerSettings
+from dico.weights import hub
+from dico.weights.keeping import Resolved
+
+_ENCODER_FILES = ("open_clip_config.json", "config.json")
+
+
+def check_encoder(resolved: Resolved) -> None:
+    """Refuses a repository or folder that cannot be an encoder, by its config alone.
+
+    Raises:
+        ConfigError: it is something else, such as a captioner.
+    """
+    if resolved.architecture or resolved.name.kind == "published":
+        return
+    configs = _configs(resolved, _ENCODER_FILES)
+    if configs is None or "open_clip_config.json" in configs:
+        return
+    data = configs.get("config.json")
+    if data is None:
+        raise ConfigError(
+            f"{resolved.setting}: {resolved.name.text} has neither open_clip_config.json nor "
+            "config.json, so nothing tells what it is"
+        )
+    if "architecture" in data or "library" in str(data.get("clip", "")) or "format" in data:
+        return
+    _require_known_code(data, resolved)
+    kind = str(data.get("model_type"))
+    made = [str(name) for name in data.get("architectures") or []]
+    writes = any(name.endswith(("ForConditionalGeneration", "ForCausalLM")) for name in made)
+    if resolved.setting.endswith("weights") and (writes or not _is_dual_encoder(kind)):
+        raise ConfigError(
+            f"{resolved.setting}: {resolved.name.text} is {kind!r}, which embeds no texts beside "
+            "images; an evaluator is a dual encoder such as clip or siglip"
+        )
+
+
+def check_captioner(resolved: Resolved, settings: CaptionerSettings) -> None:
+    """Refuses a repository or folder that is no captioner, a wrong prompt and unknown LoRA targets.
+
+    Raises:
+        ConfigError: as said.
+    """
+    configs = _configs(resolved, ("config.json",))
+    if configs is None:
+        return
+    data = configs.get("config.json")
+    if data is None:
+        raise ConfigError(
+            f"{resolved.setting}: {resolved.name.text} has no config.json of transformers"
+        )
+    _require_known_code(data, resolved)
+    made, config = _captioner_class(data, resolved)
+    if settings.lora_rank and settings.lora_targets:
+        _check_targets(made, config, settings.lora_targets)
+
+
+def _captioner_class(data: dict[str, Any], resolved: Resolved) -> tuple[Any, Any]:
+    """The class that reads a captioner, and its config."""
+    from dico.models.torchvision_compat import ensure_torchvision_imports
+
+    ensure_torchvision_imports()
+    import transformers
+
+    from dico.models.huggingface.folder import class_of
+
+    kind = str(data.get("model_type"))
+    try:
+        config = transformers.AutoConfig.for_model(**data)
+        return class_of(config), config
+    except (ConfigError, ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"{resolved.setting}: {resolved.name.text} is {kind!r}, which captions no pictures: it "
+            f"is not an image-text-to-text model of transformers {transformers.__version__}"
+        ) from None
+
+
+def _check_targets(made: Any, config: Any, targets: tuple[str, ...]) -> None:
+    """Each target must end the name of a linear layer; the model is built without any values."""
+    import torch
+
+    kind = config.model_type
+    with torch.device("meta"):
+        model = made.from_config(config)
+    linear = [n for n, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    ends = sorted({name.rsplit(".", 1)[-1] for name in linear})
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in linear):
+            close = difflib.get_close_matches(target, ends, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise ConfigError(
+                f"captioner.lora_targets: {kind} has no linear layer {target!r}{hint}; its layers "
+                f"are {', '.join(ends)}"
+            )
+
+
+def _require_known_code(data: Mapping[str, Any], resolved: Resolved) -> None:
+    if data.get("auto_map") and not _knows(str(data.get("model_type"))):
+        raise ConfigError(
+            f"{resolved.setting}: {resolved.name.text} needs code of its repository, which is not "
+            "run here"
+        )
+
+
+def _knows(kind: str) -> bool:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return kind in CONFIG_MAPPING_NAMES
+
+
+def _is_dual_encoder(kind: str) -> bool:
+    import transformers
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    from dico.models.torchvision_compat import ensure_torchvision_imports
+
+    ensure_torchvision_imports()
+    name = MODEL_MAPPING_NAMES.get(kind)
+    if not isinstance(name, str):
+        return False
+    made = getattr(transformers, name)
+    return hasattr(made, "get_text_features") and hasattr(made, "get_image_features")
+
+
+def _configs(resolved: Resolved, names: tuple[str, ...]) -> dict[str, dict[str, Any]] | None:
+    """The config files that are there; None for what has none: a file, a bucket, kept weights."""
+    if resolved.found is not None:
+        paths = [name for name in names if name in resolved.found.paths]
+        with tempfile.TemporaryDirectory(prefix="weights-") as working:
+            hub.fetch(resolved.found, paths, Path(working), resolved.setting)
+            return {name: _read(Path(working) / name) for name in paths}
+    folder = Path(resolved.name.place)
+    if resolved.name.kind != "local" or not folder.is_dir():
+        return None
+    return {name: _read(folder / name) for name in names if (folder / name).is_file()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path.name}: not a config: {error}") from None

@@ -1,0 +1,83 @@
+"""How an evaluator and a captioner came about, in a sentence each, for the report and the card."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dico.errors import DataError
+from dico.weights.packages import PREFIX, find_pair, is_packaged
+
+TRAINING_FILE = "training.json"
+_ADAPTED = {
+    "none": "as published",
+    "projections": "its projections adapted to this dataset (PAC-S)",
+    "lora": "adapted to this dataset by low-rank updates (PAC-S++)",
+    "all": "all of its weights adapted to this dataset",
+}
+
+
+def origins(captioner: Path, evaluator: Path) -> dict[str, str]:
+    """``captioner_origin`` and ``evaluator_origin``, of the folders that training wrote."""
+    return {
+        "captioner_origin": captioner_origin(captioner),
+        "evaluator_origin": evaluator_origin(evaluator),
+    }
+
+
+def base_of(folder: Path) -> dict[str, Any]:
+    """Pins of the published weights that a captioner's training began from; empty if there are none."""
+    facts = _facts(folder)
+    return dict(facts.get("published") or facts.get("base") or {})
+
+
+def captioner_origin(folder: Path) -> str:
+    """Where a captioner began."""
+    pins = base_of(folder)
+    if "checkpoint" not in pins:
+        return "trained from random weights"
+    return f"trained from {_named(pins['checkpoint'])}"
+
+
+def evaluator_origin(folder: Path) -> str:
+    """What judged, and whether it knows the dataset."""
+    facts = _facts(folder)
+    pins = facts.get("published") or {}
+    name = str(facts.get("config", {}).get("weights", ""))
+    if is_packaged(name):
+        towers = find_pair(name.removeprefix(PREFIX), "evaluator.weights")
+        told = "; ".join(
+            f"{t.package} (licence {t.licence}, trained on {t.trained_on})"
+            for t in (towers.vision, towers.text)
+        )
+        return f"towers as published, the maps between them trained on this dataset: {told}"
+    if not pins:
+        return "trained from random weights on this dataset"
+    parts = [_named(pins["clip"])]
+    if "pac" in pins:
+        parts.append(f"tuned weights {_named(pins['pac'])}")
+    parts.append(_ADAPTED.get(facts.get("adapted", "none"), "adapted"))
+    retrieval = facts.get("retrieval")
+    if retrieval:
+        before, after = (retrieval[when].get("recall_at_1", 0.0) for when in ("before", "after"))
+        parts.append(f"R@1 of human captions on validation images {before:.3f}, then {after:.3f}")
+    if "tower" in pins:
+        parts.append(f"the captioner sees by {_named(pins['tower'])}")
+    return "; ".join(parts)
+
+
+def _named(pin: Mapping[str, Any]) -> str:
+    facts = [f"commit {pin['commit'][:12]}"] if pin.get("commit") else []
+    facts.append(f"SHA-256 {pin['sha256'][:12]}")
+    facts.append(f"licence {pin['licence']}" if pin.get("licence") else "licence not stated")
+    return f"{pin['name']} ({', '.join(facts)})"
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    path = folder / TRAINING_FILE
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: not what training wrote: {error}") from None
