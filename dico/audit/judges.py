@@ -61,11 +61,10 @@ class CosineJudge:
             rows = self._embed(texts)
             rows = np.asarray(rows.cpu() if hasattr(rows, "cpu") else rows, np.float64)
             self._texts.update(zip(texts, rows, strict=True))
-        scores = [
-            [float(self._texts[text] @ self._images[key]) for text in own]
-            for key, own in zip(images, captions, strict=True)
-        ]
-        return np.array(scores, np.float64)
+        texts = np.array([[self._texts[text] for text in own] for own in captions])  # (B, K, E)
+        shown = np.array([self._images[key] for key in images], np.float64)  # (B, E)
+        scores: Floats = np.einsum("bke,be->bk", texts, shown)
+        return scores
 
 
 class BlindJudge:

@@ -67,7 +67,7 @@ def judges_of(
     if not second:
         return judges
     others = [name for name in _parts(Path(second)) if name != "clip"]
-    return [*judges, *(_judge(Path(second), name, uris, None) for name in others)]
+    return [*judges, *(_judge(Path(second), name, uris, None, "second ") for name in others)]
 
 
 def _parts(folder: Path) -> list[Part]:
@@ -78,12 +78,14 @@ def _parts(folder: Path) -> list[Part]:
     return [part for part in PARTS if there[part]]
 
 
-def _judge(folder: Path, part: Part, uris: Mapping[str, str], stored: Stored | None) -> Judge:
+def _judge(
+    folder: Path, part: Part, uris: Mapping[str, str], stored: Stored | None, who: str = ""
+) -> Judge:
     from dico.models.evaluator import Evaluator
     from dico.process.device import computing_device
 
     device = computing_device()
-    name = f"{folder.name}, {part}"
+    name = f"{who}{folder.name}, {part}"
     if part == "generative":
         from dico.audit.generative import GenerativeJudge
         from dico.models.generative import FOLDER, GenerativeEvaluator

@@ -39,7 +39,7 @@ class Scored(NamedTuple):
     Attributes:
         pairs: N pairs.
         own: (N, 2) scores of the caption and of the edited one under their image.
-        others: (N, 2) their mean scores under other images.
+        others: (N, 2) their mean scores under other images; of false edits alone.
     """
 
     pairs: list[Pair]
@@ -85,12 +85,16 @@ def score_pairs(
     rng = np.random.default_rng(config.seed)
     rows = [(pair.caption, pair.edited) for pair in pairs]
     own = np.array([pair.item for pair in pairs])
-    steps = rng.integers(1, len(items), (config.num_other_images, len(own)))
-    stranger = np.array([pair.stranger for pair in pairs])
-    drawn = (own + steps) % len(items)
-    shown = [own, *np.where(stranger < 0, drawn, stranger)]
-    first, *others = (_score(judge, [items[k].key for k in places], rows) for places in shown)
-    return Scored(list(pairs), first, np.mean(others, axis=0))
+    scores = _score(judge, [items[k].key for k in own], rows)
+    false = np.flatnonzero([pair.purpose == "false" for pair in pairs])
+    steps = rng.integers(1, len(items), (config.num_other_images, len(false)))
+    stranger = np.array([pairs[k].stranger for k in false])
+    shown = np.where(stranger < 0, (own[false] + steps) % len(items), stranger)
+    asked = [rows[k] for k in false]
+    tables = [_score(judge, [items[k].key for k in places], asked) for places in shown]
+    others = np.full_like(scores, np.nan)
+    others[false] = np.mean(tables, axis=0)
+    return Scored(list(pairs), scores, others)
 
 
 def rank_images(judge: Judge, items: Sequence[Item], config: AuditConfig) -> Ranking:

@@ -9,6 +9,7 @@ from dico.config_schema import from_json
 from dico.data.manifest import read_manifest
 from dico.errors import DataError
 from dico.features.pointer import open_features
+from dico.models.judge import has_judge
 from dico.report.audit_page import write_audit_page
 
 AUDIT_PAGE = "index.html"
@@ -35,8 +36,8 @@ def audit_evaluator(
         features: pointer written by extract_features, with the embeddings of images; empty where
             they are to be made.
         evaluator: folder of the evaluator that rewards.
-        second_evaluator: folder of another one, for agreement; empty for none. The other parts of
-            the first one are second evaluators too.
+        second_evaluator: folder of another one, for agreement; empty, or the note that there is
+            none. The other parts of the first one are second evaluators too.
         config: `AuditConfig` as JSON.
         output_audit: folder to write: audit.json and index.html.
 
@@ -48,7 +49,8 @@ def audit_evaluator(
     records = read_manifest(manifest, settings.split)
     uris = {record.sha256: record.uri for record in records}
     stored = open_features(features) if features else None
-    judge, *others = judges_of(evaluator, settings.part, second_evaluator, uris, stored)
+    second = second_evaluator if has_judge(second_evaluator) else ""
+    judge, *others = judges_of(evaluator, settings.part, second, uris, stored)
     result = audit(judge, items, training_captions(manifest), settings, vocabulary, others)
     folder = Path(output_audit)
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from dico.data.toy import ToyConfig, write_toy_dataset
 from dico.errors import DataError
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.evaluator import EvaluatorConfig, save_evaluator
+from dico.models.judge import write_absent_judge
 from dico.models.tokenizer import Tokenizer
 from dico.steps.audit_evaluator import audit_evaluator
 from dico.validation import ValidationConfig, validate
@@ -41,10 +42,10 @@ def world(tmp_path_factory):
     return folder
 
 
-def run(world, output, **settings):
+def run(world, output, second="", **settings):
     config = json.dumps({"num_resamples": 100, "pool_size": 20, **settings})
     manifest, evaluator = str(world / "manifest.parquet"), str(world / "evaluator")
-    return audit_evaluator(manifest, "", evaluator, "", config, str(output))
+    return audit_evaluator(manifest, "", evaluator, str(second), config, str(output))
 
 
 def test_an_unfit_evaluator_ends_the_run_and_the_audit_is_there(world, tmp_path):
@@ -62,6 +63,16 @@ def test_an_unfit_evaluator_ends_the_run_and_the_audit_is_there(world, tmp_path)
 
 def test_a_setting_lets_it_go_on(world, tmp_path):
     assert run(world, tmp_path, allow_unfit=True).verdict == "unfit"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_judge_is_a_second_evaluator_where_there_is_one(world, tmp_path, there):
+    if not there:
+        write_absent_judge(tmp_path / "judge")
+    second = world / "evaluator" if there else tmp_path / "judge"
+    run(world, tmp_path, second, allow_unfit=True)
+    agreement = json.loads((tmp_path / "audit.json").read_text())["agreement"]
+    assert len(agreement) == 1 + there
 
 
 def test_the_verb_prints_the_numbers_and_leaves_with_65(world, tmp_path, capsys):
