@@ -12,7 +12,8 @@ from pathlib import Path
 
 from dico.errors import DicoError
 from dico.images.embedded import container_of
-from dico.images.sandbox import Limits, PictureFacts
+from dico.images.inspection import PictureFacts
+from dico.images.sandbox import Limits
 from dico.storage import open_store, split_uri
 
 _BATCH = 500

@@ -1,10 +1,10 @@
-"""Looks at pictures in child processes, so that no file can hang, crash or bloat the parent.
+"""Images decoded in child processes, so that no file can hang, crash or bloat the parent.
 
-A child has a limit on its memory; the parent has a deadline per picture and replaces a child that
-died or took too long. The protocol is JSON and raw bytes: nothing a child says can run code.
+A child has a limit on its memory (`dico.images.decoder`); the parent has a deadline per image and
+replaces a child that died or took too long. The protocol is JSON and raw bytes: nothing that a
+child says can run code.
 """
 
-import hashlib
 import json
 import os
 import select
@@ -16,135 +16,186 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
+from dico.images.decoder import Job
+from dico.images.inspection import PictureFacts
 from dico.images.load import MAX_BYTES, MAX_PIXELS, ImageError
-from dico.images.near_duplicates import THUMB_BYTES
 
 T = TypeVar("T")
 R = TypeVar("R")
 START_SECONDS = 60.0
+MAX_HEAD_BYTES = 1 << 16
+"""Longest line of JSON that a child may answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one picture may cost."""
+    """What one image may cost."""
 
     max_pixels: int = MAX_PIXELS
     """Largest width x height."""
     max_bytes: int = MAX_BYTES
     """Largest file in bytes."""
     max_seconds: float = 5.0
-    """Deadline per picture, wall-clock seconds."""
+    """Deadline per image, wall-clock seconds."""
     max_memory_bytes: int = 1 << 30
     """Address space that a child may add to what it has when it starts."""
 
 
-@dataclass(frozen=True, slots=True)
-class PictureFacts:
-    """What was seen in one picture; ``code`` is empty when it is usable."""
+class DecoderProcess:
+    """One child process; one image at a time, from any thread."""
 
-    code: str
-    detail: str
-    sha256: str = ""
-    num_bytes: int = 0
-    width_px: int = 0
-    height_px: int = 0
-    flags: tuple[str, ...] = ()
-    thumbnail: bytes = b""
+    def __init__(self, job: Job, max_seconds: float, max_payload_bytes: int) -> None:
+        """Starts nothing yet.
 
-
-class Looker:
-    """One child process that looks at pictures; not for several threads at once."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+        Args:
+            job: what the child does.
+            max_seconds: deadline per image; a child that starts has `START_SECONDS` more.
+            max_payload_bytes: most bytes that an answer may have beside its line of JSON.
+        """
+        self._job, self._max_seconds, self._max_payload = job, max_seconds, max_payload_bytes
         self._child: subprocess.Popen[bytes] | None = None
 
-    def look(self, uri: str, data: bytes | None = None) -> PictureFacts:
-        """Facts of the local file ``uri``, or of ``data`` that came from ``uri``."""
-        request = json.dumps({"uri": uri, "num_bytes": -1 if data is None else len(data)})
-        started = self._child is not None and self._child.poll() is None
-        if not started:
-            self._start()
-        deadline = time.monotonic() + self.limits.max_seconds + (0 if started else START_SECONDS)
+    def ask(self, where: str, data: bytes | None = None) -> tuple[dict[str, Any], bytes]:
+        """Facts and payload of the local file ``where``, or of ``data`` that came from there.
+
+        Raises:
+            ImageError: no usable image; or the child died of it, or was too slow, and is replaced.
+        """
+        request = json.dumps({"where": where, "num_bytes": -1 if data is None else len(data)})
+        started = self.start()
+        deadline = time.monotonic() + self._max_seconds + (START_SECONDS if started else 0)
         try:
-            return self._ask(request.encode() + b"\n" + (data or b""), deadline)
+            facts, payload = self._exchange(request.encode() + b"\n" + (data or b""), deadline)
         except TimeoutError:
-            code = "image_timeout"
-            detail = f"{uri}: not decoded within {self.limits.max_seconds:g} s"
-        except (EOFError, OSError, ValueError):
-            code, detail = "image_damaged", f"{uri}: the decoder died of it"
-        self.close()
-        return PictureFacts(code, detail)
+            self.close()
+            detail = f"{where}: not decoded within {self._max_seconds:g} s"
+            raise ImageError("image_timeout", detail) from None
+        except (EOFError, OSError, ValueError, KeyError, TypeError):
+            self.close()
+            raise ImageError("image_damaged", f"{where}: the decoder died of it") from None
+        if facts["code"]:
+            raise ImageError(str(facts["code"]), str(facts["detail"]))
+        return facts, payload
 
-    def close(self) -> None:
-        """Ends the child."""
-        if self._child is not None:
-            self._child.kill()
-            for pipe in (self._child.stdin, self._child.stdout):
-                if pipe is not None:
-                    pipe.close()
-            self._child.wait()
-            self._child = None
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None before it starts."""
+        return self._child.pid if self._child else None
 
-    def _start(self) -> None:
+    def start(self) -> bool:
+        """Starts the child; False where it runs already."""
+        if self._child is not None and self._child.poll() is None:
+            return False
         self.close()
-        limits = self.limits
-        arguments = [limits.max_pixels, limits.max_bytes, limits.max_memory_bytes]
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "dico.images.sandbox", *map(str, arguments)],
+            [sys.executable, "-m", "dico.images.decoder", self._job.to_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
+            start_new_session=True,  # a terminal's Ctrl-C is for the parent
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
         for pipe in (self._child.stdin, self._child.stdout):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
+        return True
 
-    def _ask(self, request: bytes, deadline: float) -> PictureFacts:
+    def kill(self) -> None:
+        """Ends the child from another thread; who waits for its answer is told at once."""
+        if child := self._child:
+            child.kill()
+
+    def close(self) -> None:
+        """Ends the child and forgets it."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    pipe.close()
+            child.wait()
+
+    def _exchange(self, request: bytes, deadline: float) -> tuple[dict[str, Any], bytes]:
         assert self._child is not None
         assert self._child.stdin is not None
         assert self._child.stdout is not None
         _send(self._child.stdin.fileno(), request, deadline)
         received = bytearray()
         while b"\n" not in received:
+            if len(received) > MAX_HEAD_BYTES + self._max_payload:
+                raise ValueError("no end of the first line")
             received += _receive(self._child.stdout.fileno(), deadline)
         line, _, rest = bytes(received).partition(b"\n")
         facts = json.loads(line)
-        num_bytes = THUMB_BYTES if not facts["code"] else 0
-        while len(rest) < num_bytes:
-            rest += _receive(self._child.stdout.fileno(), deadline)
+        num_bytes = int(facts.pop("payload_bytes"))
+        if not 0 <= num_bytes <= self._max_payload:
+            raise ValueError(f"{num_bytes} bytes were announced")
+        payload = bytearray(rest)
+        while len(payload) < num_bytes:
+            payload += _receive(self._child.stdout.fileno(), deadline)
+        if len(payload) > num_bytes:
+            raise ValueError("more bytes than were announced")
+        return facts, bytes(payload)
+
+
+class Inspector:
+    """One child process that inspects images; not for several threads at once."""
+
+    def __init__(self, limits: Limits) -> None:
+        job = Job(
+            "inspect",
+            max_pixels=limits.max_pixels,
+            max_bytes=limits.max_bytes,
+            max_memory_bytes=limits.max_memory_bytes,
+        )
+        self._process = DecoderProcess(job, limits.max_seconds, max_payload_bytes=1 << 20)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None before it starts."""
+        return self._process.pid
+
+    def inspect(self, uri: str, data: bytes | None = None) -> PictureFacts:
+        """Facts of the local file ``uri``, or of ``data`` that came from ``uri``."""
+        try:
+            facts, thumbnail = self._process.ask(uri, data)
+        except ImageError as error:
+            return PictureFacts(error.code, str(error))
         flags = tuple(map(str, facts.pop("flags")))
-        return PictureFacts(flags=flags, thumbnail=rest, **facts)
+        return PictureFacts(flags=flags, thumbnail=thumbnail, **facts)
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._process.close()
 
 
-class Lookers:
+class Inspectors:
     """Several children, one for each worker thread."""
 
     def __init__(self, num_workers: int, limits: Limits) -> None:
         self.limits, self.num_workers = limits, num_workers
         self._local = threading.local()
-        self._all: list[Looker] = []
+        self._all: list[Inspector] = []
         self._pool = ThreadPoolExecutor(num_workers)
 
-    def __enter__(self) -> "Lookers":
+    def __enter__(self) -> "Inspectors":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
-        for looker in self._all:
-            looker.close()
+        for inspector in self._all:
+            inspector.close()
 
-    def look(self, uri: str, data: bytes | None = None) -> PictureFacts:
-        """`Looker.look` by this thread's own child."""
-        looker = getattr(self._local, "looker", None)
-        if looker is None:
-            looker = self._local.looker = Looker(self.limits)
-            self._all.append(looker)
-        return looker.look(uri, data)
+    def inspect(self, uri: str, data: bytes | None = None) -> PictureFacts:
+        """`Inspector.inspect` by this thread's own child."""
+        inspector = getattr(self._local, "inspector", None)
+        if inspector is None:
+            inspector = self._local.inspector = Inspector(self.limits)
+            self._all.append(inspector)
+        return inspector.inspect(uri, data)
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
         """Runs ``work`` on each item by the threads, in order, with a bounded number under way."""
@@ -177,73 +228,3 @@ def _receive(pipe: int, deadline: float) -> bytes:
     if not data:
         raise EOFError
     return data
-
-
-def look_at(
-    data: bytes, where: str, max_pixels: int, max_bytes: int = MAX_BYTES
-) -> tuple[dict[str, Any], bytes]:
-    """Facts of a picture's bytes and its thumbnail, in this process."""
-    from dico.images.load import check_num_bytes, load_image_bytes, open_image
-    from dico.images.near_duplicates import thumbnail
-
-    check_num_bytes(len(data), where, max_bytes)
-    header = open_image(data, where, max_pixels, max_bytes)
-    flags = []
-    if getattr(header, "n_frames", 1) > 1 and header.format not in ("MPO", "HEIF"):
-        flags.append("image_animated")
-    if header.mode in ("CMYK", "YCCK"):
-        flags.append("image_cmyk")
-    image = load_image_bytes(data, where, max_pixels, max_bytes)
-    small = thumbnail(image)
-    if max(small) - min(small) <= 2:
-        flags.append("image_blank")
-    facts = {
-        "code": "",
-        "detail": "",
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "num_bytes": len(data),
-        "width_px": image.width,
-        "height_px": image.height,
-        "flags": flags,
-    }
-    return facts, small
-
-
-def serve(requests: IO[bytes], answers: IO[bytes], max_pixels: int, max_bytes: int) -> None:
-    """The child's loop: a line of JSON and bytes in, a line of JSON and a thumbnail out."""
-    from dico.images.load import read_file
-
-    while line := requests.readline():
-        request = json.loads(line)
-        small = b""
-        try:
-            if request["num_bytes"] >= 0:
-                data = requests.read(request["num_bytes"])
-            else:
-                data = read_file(request["uri"], max_bytes)
-            facts, small = look_at(data, request["uri"], max_pixels, max_bytes)
-        except ImageError as error:
-            facts = {"code": error.code, "detail": str(error), "flags": []}
-        except MemoryError:
-            detail = f"{request['uri']}: decoding needs too much memory"
-            facts = {"code": "image_too_large", "detail": detail, "flags": []}
-        answers.write(json.dumps(facts).encode() + b"\n" + small)
-        answers.flush()
-
-
-def _main() -> None:
-    import resource
-
-    import dico.images.load  # noqa: F401  (loaded before the limit is set)
-
-    max_pixels, max_bytes, max_memory_bytes = map(int, sys.argv[1:4])
-    with open("/proc/self/statm", encoding="ascii") as file:
-        now = int(file.read().split()[0]) * resource.getpagesize()
-    limit = now + max_memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    serve(sys.stdin.buffer, sys.stdout.buffer, max_pixels, max_bytes)
-
-
-if __name__ == "__main__":
-    _main()

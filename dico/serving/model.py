@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from dico.errors import DataError
-from dico.images.decoding import Cut
 from dico.models.huggingface import PixelConfig
 from dico.policy.protocol import Images
 from dico.registry.bundle import load_version
 from dico.registry.signing import verify_if_configured
+from dico.serving.decoding import Cut
 from dico.serving.source import Source
 from dico.storage import verify_digests
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from dico.images.decoding import Cut, Decoders
 from dico.images.load import ImageError
 from dico.serving.batching import Batcher
 from dico.serving.config import ServingConfig
+from dico.serving.decoding import Cut, Decoders
 from dico.serving.metrics import Metrics
 from dico.serving.model import Caption, ServedModel
 

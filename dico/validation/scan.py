@@ -22,9 +22,10 @@ from dico.data.manifest import SPLITS
 from dico.errors import DataError
 from dico.images.embedded import is_embedded_uri
 from dico.images.facts_cache import PictureCache
+from dico.images.inspection import PictureFacts
 from dico.images.load import ImageError, read_image
 from dico.images.near_duplicates import SIDE_PX, THUMB_BYTES
-from dico.images.sandbox import Limits, Lookers, PictureFacts
+from dico.images.sandbox import Inspectors, Limits
 from dico.process.progress import progress
 from dico.storage.uris import is_address, is_remote
 from dico.validation.config import ValidationConfig
@@ -131,16 +132,16 @@ def _looked_at(
         return
     limits = Limits(config.max_pixels, config.max_image_bytes, config.max_image_seconds)
     num_workers = config.num_workers or os.cpu_count() or 1
-    with PictureCache(cache_path, limits) as cache, Lookers(num_workers, limits) as lookers:
+    with PictureCache(cache_path, limits) as cache, Inspectors(num_workers, limits) as inspectors:
 
         def look(entry: Entry) -> list[tuple[str, PictureFacts, str]]:
             data, entry.image_bytes = entry.image_bytes, None
             if is_address(entry.uri):
                 return []
-            seen = [_look(lookers, cache, uri, None) for uri in entry.positive_uris]
-            return [_look(lookers, cache, entry.uri, data), *seen] if entry.uri else []
+            seen = [_look(inspectors, cache, uri, None) for uri in entry.positive_uris]
+            return [_look(inspectors, cache, entry.uri, data), *seen] if entry.uri else []
 
-        for entry, seen in lookers.map(look, entries):
+        for entry, seen in inspectors.map(look, entries):
             for uri, facts, stamp in seen:
                 result.num_decoded += bool(stamp)
                 if stamp:
@@ -152,18 +153,18 @@ def _looked_at(
 def look_once(uri: str, data: bytes | None, config: ValidationConfig) -> PictureFacts:
     """Looks at one picture by the limits of ``config``."""
     limits = Limits(config.max_pixels, config.max_image_bytes, config.max_image_seconds)
-    with Lookers(1, limits) as lookers:
+    with Inspectors(1, limits) as inspectors:
         if data is None and (is_remote(uri) or is_embedded_uri(uri)):
             try:
                 data = read_image(uri, max_bytes=limits.max_bytes)
             except DataError as error:
                 code = error.code if isinstance(error, ImageError) else "image_missing"
                 return PictureFacts(code, str(error))
-        return lookers.look(uri, data)
+        return inspectors.inspect(uri, data)
 
 
 def _look(
-    lookers: Lookers, cache: PictureCache, uri: str, data: bytes | None
+    inspectors: Inspectors, cache: PictureCache, uri: str, data: bytes | None
 ) -> tuple[str, PictureFacts, str]:
     """The picture's URI, its facts, and the stamp under which to keep them if they are new."""
     stamp = cache.stamp(uri) if data is None or not is_remote(uri) else ""
@@ -176,7 +177,7 @@ def _look(
         except DataError as error:
             code = error.code if isinstance(error, ImageError) else "image_missing"
             return uri, PictureFacts(code, str(error)), stamp
-    return uri, lookers.look(uri, data), stamp
+    return uri, inspectors.inspect(uri, data), stamp
 
 
 def _drop_unusable_positives(entry: Entry, seen: list[tuple[str, PictureFacts, str]]) -> None:

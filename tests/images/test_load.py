@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dico.images.load import ImageError, load_image, load_image_bytes, to_rgb
-from dico.images.sandbox import Limits, Looker
+from dico.images.sandbox import Inspector, Limits
 from tests.data.zoo import (
     ACCEPTED,
     JPEG,
@@ -68,50 +68,50 @@ def test_modes_without_an_agreed_range_are_refused() -> None:
 
 
 def test_the_child_gives_the_same_verdicts(tmp_path: Path) -> None:
-    looker = Looker(Limits())
+    inspector = Inspector(Limits())
     try:
         for index, (name, (make, codes)) in enumerate(REFUSED.items()):
             path = tmp_path / f"{index}.bin"
             path.write_bytes(make())
-            assert looker.look(str(path)).code in codes.split(), name
-        facts = looker.look("photo", JPEG)
+            assert inspector.inspect(str(path)).code in codes.split(), name
+        facts = inspector.inspect("photo", JPEG)
         assert (facts.code, facts.width_px, facts.height_px) == ("", 120, 80)
         assert len(facts.thumbnail) == 64 * 64
     finally:
-        looker.close()
+        inspector.close()
 
 
 def test_a_child_that_hangs_is_replaced(tmp_path: Path) -> None:
-    looker = Looker(Limits(max_seconds=0.4))
+    inspector = Inspector(Limits(max_seconds=0.4))
     try:
-        assert looker.look("warm", JPEG).code == ""
-        assert looker._child is not None
-        os.kill(looker._child.pid, 19)  # SIGSTOP: it will never answer
-        assert looker.look("slow", JPEG).code == "image_timeout"
-        assert looker.look("next", JPEG).code == ""
+        assert inspector.inspect("warm", JPEG).code == ""
+        assert inspector.pid is not None
+        os.kill(inspector.pid, 19)  # SIGSTOP: it will never answer
+        assert inspector.inspect("slow", JPEG).code == "image_timeout"
+        assert inspector.inspect("next", JPEG).code == ""
     finally:
-        looker.close()
+        inspector.close()
 
 
 def test_a_child_that_dies_is_replaced() -> None:
-    looker = Looker(Limits())
+    inspector = Inspector(Limits())
     try:
-        assert looker.look("warm", JPEG).code == ""
-        assert looker._child is not None
-        looker._child.kill()
-        looker._child.wait()
-        assert looker.look("next", JPEG).code == ""
+        assert inspector.inspect("warm", JPEG).code == ""
+        assert inspector.pid is not None
+        os.kill(inspector.pid, 9)
+        os.waitid(os.P_PID, inspector.pid, os.WEXITED | os.WNOWAIT)
+        assert inspector.inspect("next", JPEG).code == ""
     finally:
-        looker.close()
+        inspector.close()
 
 
 def test_memory_is_limited(tmp_path: Path) -> None:
     """The limit holds for the child alone, and a picture above it gets a verdict."""
-    looker = Looker(Limits(max_pixels=10**9, max_memory_bytes=64 << 20, max_seconds=20))
+    inspector = Inspector(Limits(max_pixels=10**9, max_memory_bytes=64 << 20, max_seconds=20))
     try:
-        facts = looker.look("large", png_of_zeros(6_000, 6_000))
+        facts = inspector.inspect("large", png_of_zeros(6_000, 6_000))
         assert facts.code in ("image_too_large", "image_damaged")
-        assert looker.look("small", JPEG).code == ""
+        assert inspector.inspect("small", JPEG).code == ""
     finally:
-        looker.close()
+        inspector.close()
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dico.data.formats import detect, read_entries
 from dico.images.load import ImageError, load_image, load_image_bytes
-from dico.images.sandbox import Limits, Looker
+from dico.images.sandbox import Inspector, Limits
 from dico.images.tar_index import TarError, iter_members
 from tests.data import zoo
 from tests.reliability.result import CONTROL, Result, count
@@ -58,14 +58,14 @@ def _accepted() -> Iterator[bool]:
 
 
 def _refused(folder: Path) -> Iterator[bool]:
-    looker = Looker(Limits())
+    inspector = Inspector(Limits())
     try:
         for make, codes in zoo.REFUSED.values():
             path = folder / "picture"
             path.write_bytes(make())
-            yield looker.look(str(path)).code in codes.split()
+            yield inspector.inspect(str(path)).code in codes.split()
     finally:
-        looker.close()
+        inspector.close()
 
 
 def _special(folder: Path) -> Iterator[bool]:
@@ -85,34 +85,34 @@ def _plain_pillow() -> Iterator[bool]:
 
 def _bombs() -> Iterator[bool]:
     """All in one child, which has looked at a plain picture before."""
-    looker = Looker(Limits())
+    inspector = Inspector(Limits())
     try:
-        looker.look("warm", zoo.JPEG)
-        child = looker._child
-        assert child is not None
-        before = _peak_bytes(child.pid)
+        inspector.inspect("warm", zoo.JPEG)
+        pid = inspector.pid
+        assert pid is not None
+        before = _peak_bytes(pid)
         for make, codes in zoo.BOMBS.values():
-            data, begun = make(), _cpu_seconds(child.pid)
-            code = looker.look("bomb", data).code
-            seconds = _cpu_seconds(child.pid) - begun
-            cheap = seconds < MAX_SECONDS and _peak_bytes(child.pid) - before < MAX_MORE_BYTES
+            data, begun = make(), _cpu_seconds(pid)
+            code = inspector.inspect("bomb", data).code
+            seconds = _cpu_seconds(pid) - begun
+            cheap = seconds < MAX_SECONDS and _peak_bytes(pid) - before < MAX_MORE_BYTES
             yield cheap and code in codes.split(" ")
     finally:
-        looker.close()
+        inspector.close()
 
 
 def _unlimited() -> Iterator[bool]:
     """The same in a child that may decode anything: False where it costs too much."""
-    looker = Looker(Limits(max_pixels=10**10, max_memory_bytes=8 << 30, max_seconds=120))
+    inspector = Inspector(Limits(max_pixels=10**10, max_memory_bytes=8 << 30, max_seconds=120))
     data = zoo.BOMBS["169 megapixels"][0]()
     try:
-        looker.look("warm", zoo.JPEG)
-        assert looker._child is not None
-        before = _peak_bytes(looker._child.pid)
-        looker.look("bomb", data)
-        yield _peak_bytes(looker._child.pid) - before < MAX_MORE_BYTES
+        inspector.inspect("warm", zoo.JPEG)
+        assert inspector.pid is not None
+        before = _peak_bytes(inspector.pid)
+        inspector.inspect("bomb", data)
+        yield _peak_bytes(inspector.pid) - before < MAX_MORE_BYTES
     finally:
-        looker.close()
+        inspector.close()
 
 
 def _unsafe(folder: Path) -> Iterator[bool]:
