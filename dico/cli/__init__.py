@@ -1,6 +1,7 @@
 """The command line: ``dico <verb>``. A verb's module is imported only when the verb is used."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,19 +18,20 @@ from dico.process.exits import INTERRUPTED, exit_codes
 VERBS = {
     "run": ("dico.cli.run", "Run a compiled pipeline on this machine, without a cluster."),
     "submit": ("dico.cli.cluster", "Submit a compiled pipeline to a Kubeflow cluster."),
-    "schedule": ("dico.cli.cluster", "Run a compiled pipeline again and again on a cluster."),
-    "runs": ("dico.cli.cluster", "List the latest runs of a Kubeflow cluster."),
+    "schedule": ("dico.cli.cluster", "Run a compiled pipeline on a cluster on a schedule."),
+    "runs": ("dico.cli.runs", "List the latest runs of this machine and of a cluster."),
+    "compare": ("dico.cli.runs", "Compare runs: a column a method, over seeds, with intervals."),
     "caption": ("dico.cli.caption", "Caption pictures with a registered model."),
     "settings": ("dico.cli.settings", "List every setting of a preset: value, default, range."),
-    "validate": ("dico.cli.validate", "Check a dataset, and say all that is wrong with it."),
-    "data": ("dico.cli.data", "Look at datasets, manifests and stored features."),
+    "validate": ("dico.cli.validate", "Validate a dataset; list every problem."),
+    "data": ("dico.cli.data", "Convert, shard, split and count datasets."),
     "train": ("dico.cli.train", "Train one stage: evaluator, xe or dico."),
     "features": ("dico.cli.features", "Compute the image features that training reads."),
     "evaluate": ("dico.cli.evaluate", "Score captions against references."),
     "audit": ("dico.cli.audit", "Audit an evaluator: what it tells, and what it pays for."),
     "rate": ("dico.cli.people", "Serve a page where people compare captions, blind."),
     "agree": ("dico.cli.people", "Measure how far raters, metrics and evaluators agree."),
-    "toy": ("dico.cli.toy", "Write the small world as a dataset to look at or to train on."),
+    "toy": ("dico.cli.toy", "Write the toy dataset: rendered shapes and captions."),
     "serve": ("dico.cli.serve", "Caption pictures over HTTP with a registered model."),
     "weights": ("dico.cli.weights", "Fetch, pack and list published weights; make evaluators."),
     "models": ("dico.cli.models", "Add, list, show, promote, roll back and verify models."),
@@ -37,6 +39,10 @@ VERBS = {
     "keys": ("dico.cli.keys", "Make keys, and sign or verify a registered version's folder."),
     "doctor": ("dico.cli.doctor", "Check what this machine has and lacks."),
 }
+
+
+COMPLETION_VARIABLE = "_DICO_COMPLETE"
+"""Set by a shell that asks how a line may go on."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except Exception as error:
             if not hasattr(error, "format_message"):
                 raise
+            if type(error).__name__ == "NoArgsIsHelpError":  # a verb of verbs, alone
+                print(error.format_message())
+                sys.exit(UsageError.exit_code)
             raise UsageError(_complaint(error)) from None
         if code == INTERRUPTED:
             raise KeyboardInterrupt  # the parser swallows the first one
@@ -59,12 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def build_app(arguments: Sequence[str]) -> typer.Typer:
     """The command line with the one verb that ``arguments`` ask for, and all others by name."""
     app = typer.Typer(
-        add_completion=False,
         pretty_exceptions_enable=False,
+        # Help is plain text: rich would take "[captions]" in it for a style and leave it out.
+        rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_dico)
-    wanted = next((argument for argument in arguments if not argument.startswith("-")), "")
+    words = [*arguments, *_completed_words()]
+    wanted = next((word for word in words if not word.startswith("-")), "")
     for verb, (module_name, line) in VERBS.items():
         if verb != wanted:
             app.command(verb, help=line)(_not_wanted)
@@ -86,6 +97,12 @@ def _dico(
         print(f"dico {__version__}")
     elif ctx.invoked_subcommand is None:
         print(ctx.get_help())
+
+
+def _completed_words() -> list[str]:
+    """The words of the line that a shell asks to complete, the program's name left out."""
+    line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS") or ""
+    return line.split()[1:] if COMPLETION_VARIABLE in os.environ else []
 
 
 def _not_wanted() -> None:

@@ -1,4 +1,4 @@
-"""``dico submit``, ``dico schedule`` and ``dico runs``: work for a Kubeflow cluster.
+"""``dico submit`` and ``dico schedule``: work for a Kubeflow cluster.
 
 The library knows nothing of kfp: what talks to the cluster is found under the entry-point group
 ``dico.commands``.
@@ -101,23 +101,4 @@ def schedule(
         service_account=service_account,
         pipeline_root=pipeline_root,
         enabled=enabled,
-    )
-
-
-def runs(
-    num: Annotated[int, typer.Option("--num", min=1, max=200, help="How many.")] = 20,
-    experiment: Annotated[
-        str, typer.Option("--experiment", "-e", help="Only those of this experiment.")
-    ] = "",
-    endpoint: Endpoint = "",
-    namespace: Namespace = "",
-    token_file: TokenFile = "",
-) -> None:
-    """List the latest runs of a Kubeflow cluster, newest first."""
-    find_command("runs")(
-        num_runs=num,
-        experiment=experiment,
-        endpoint=endpoint,
-        namespace=namespace,
-        token_file=token_file,
     )

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from dico import __version__
-from dico.cli import VERBS, main
+from dico.cli import COMPLETION_VARIABLE, VERBS, main
 from dico.cli.caption import choose_version
 from dico.cli.doctor import examine
 from dico.errors import UsageError
@@ -118,3 +119,33 @@ def test_doctor_names_what_it_looked_at(tmp_path):
     assert {"dico", "python", "torch", "kfp", "java", "runs", "registry"} <= set(findings)
     assert findings["torch"].advice == ""
     assert findings["registry"].found.endswith("no models yet")
+
+
+def test_brackets_in_help_are_there(capsys):
+    _, out, _ = call(capsys, "evaluate", "--help")
+    assert "{id: [captions]}, COCO or Karpathy JSON" in " ".join(out.split())
+
+
+def test_a_verb_of_verbs_alone_lists_them(capsys):
+    code, out, err = call(capsys, "models")
+    assert (code, err) == (2, "")
+    assert "promote" in out
+
+
+def test_a_verbs_line_in_the_list_is_of_what_it_does():
+    assert all(line[0].isupper() and line.endswith(".") for _, line in VERBS.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("dico se", ["settings", "serve"]), ("dico settings --fo", ["--format"])],
+)
+def test_a_shell_completes_verbs_and_options(line, expected):
+    variables = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("dico")],
+        env=os.environ | variables | {COMPLETION_VARIABLE: "complete_bash"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == expected

@@ -1,0 +1,114 @@
+"""``dico runs`` and ``dico compare``: the runs of this machine and of a cluster."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dico.evaluation.runs import Run
+
+from dico.cli.cluster import Endpoint, Namespace, TokenFile
+from dico.cli.run import find_command
+
+_GAP = "  "
+
+
+def runs(
+    folder: Annotated[
+        Path, typer.Option("--runs", help="Folder of the runs of this machine.")
+    ] = Path("runs"),
+    num: Annotated[int, typer.Option("--num", min=1, max=200, help="How many.")] = 20,
+    experiment: Annotated[
+        str, typer.Option("--experiment", "-e", help="Of the cluster's, only this experiment's.")
+    ] = "",
+    endpoint: Endpoint = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
+) -> None:
+    """List the latest runs of this machine and of a Kubeflow cluster, newest first.
+
+    The cluster is asked where --endpoint or KFP_ENDPOINT names one.
+    """
+    from dico.evaluation.runs import read_runs
+
+    asked = bool(endpoint or os.environ.get("KFP_ENDPOINT"))
+    if found := read_runs(folder)[:num]:
+        print("\n".join(_aligned([_HEADER, *map(_row, found)])))
+    elif not asked:
+        print(f"no runs in {folder} yet; KFP_ENDPOINT names no cluster to ask")
+    if asked:
+        find_command("runs")(
+            num_runs=num,
+            experiment=experiment,
+            endpoint=endpoint,
+            namespace=namespace,
+            token_file=token_file,
+        )
+
+
+def compare(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, such as runs/*.")
+    ],
+    system: Annotated[
+        str, typer.Option(help="Whose scores: dico, xe, champion or human.")
+    ] = "dico",
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Only this metric, such as cider; may be repeated.")
+    ] = None,
+) -> None:
+    """Compare runs: a column a method, the mean over its seeds, and 95 % intervals.
+
+    Runs that differ in nothing but their seed are one method. Of two methods the last column is the
+    difference, paired by seed.
+    """
+    from dico.errors import UsageError
+    from dico.evaluation.runs import difference_of, methods_of, metrics_of, read_run, score_of
+
+    found = [read_run(folder) for folder in folders]
+    if lacking := [run.name for run in found if system not in run.metrics.get("systems", {})]:
+        raise UsageError(f"{', '.join(lacking)}: no scores of {system}")
+    methods = methods_of(found)
+    keys = list(metrics_of(found, system))
+    if unknown := [key for key in metric or [] if key not in keys]:
+        raise UsageError(f"--metric: no {', '.join(unknown)}; there are {', '.join(keys)}")
+    heads = [f"{label} ({len(own)} seed{'s' * (len(own) > 1)})" for label, own in methods.items()]
+    first, *rest = methods.values()
+    other = rest[0] if len(rest) == 1 else None
+    rows = [["", *heads, *(["difference"] if other else [])]]
+    for key in metric or keys:
+        scores = [score_of(own, system, key) for own in methods.values()]
+        if other:
+            scores.append(difference_of(first, other, system, key))
+        rows.append([key, *("" if score is None else str(score) for score in scores)])
+    print("\n".join(_aligned(rows)))
+
+
+_HEADER = ("run", "status", "preset", "seed", "overrides", "started (UTC)", "took")
+
+
+def _row(run: "Run") -> tuple[str, ...]:
+    from dico.process.progress import format_seconds
+
+    parameters = run.parameters
+    return (
+        run.name,
+        run.status,
+        str(parameters.get("preset", "")),
+        str(parameters.get("seed", "")),
+        str(parameters.get("overrides", "")),
+        run.started[:16].replace("T", " "),
+        format_seconds(run.seconds),
+    )
+
+
+def _aligned(rows: "Sequence[Sequence[str]]") -> list[str]:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return [
+        _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
