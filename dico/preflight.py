@@ -12,10 +12,17 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dico.errors import AccessError, DicoError, StorageError
 from dico.storage import open_store
 
+if TYPE_CHECKING:
+    from dico.models.captioner_config import CaptionerSettings
+    from dico.training.configs import EvaluatorTrainingConfig, JudgeConfig
+
+_ENCODERS = ("weights", "pac", "tower")
+"""Settings that name an evaluator's models."""
 MIN_SHARED_MEMORY_GB = 1.0
 MIN_FREE_GB = 5.0
 
@@ -146,6 +153,53 @@ def check_dataset(dataset: str, images: str = "") -> Finding:
     except DicoError as error:
         return Finding("dataset", dataset, str(error), True, error.exit_code)
     return Finding("dataset", f"{dataset}: {found.format}", required=True)
+
+
+def check_weights(
+    evaluator: "EvaluatorTrainingConfig",
+    judge: "JudgeConfig",
+    captioner: "CaptionerSettings",
+    store: str,
+) -> list[Finding]:
+    """Whether each name of published weights means an encoder or a captioner; nothing is fetched.
+
+    Where the Hub cannot be asked from here, prepare_weights says so, from where it must be.
+    """
+    from dico.weights.packages import is_packaged
+
+    named = [(f"evaluator.{field}", getattr(evaluator, field)) for field in _ENCODERS]
+    if judge.enabled:
+        named += [(f"judge.{field}", getattr(judge, field)) for field in _ENCODERS]
+    findings = [
+        _check_name(setting, name, store, None)
+        for setting, name in named
+        if name and not is_packaged(name)
+    ]
+    if captioner.architecture == "huggingface":
+        setting = "captioner.checkpoint"
+        findings.append(_check_name(setting, captioner.checkpoint, store, captioner))
+    return findings
+
+
+def _check_name(
+    setting: str, name: str, store: str, captioner: "CaptionerSettings | None"
+) -> Finding:
+    from dico.weights.checks import check_captioner, check_encoder
+    from dico.weights.keeping import resolve
+
+    try:
+        resolved = resolve(name, setting, open_store(store))
+        if captioner is not None:
+            check_captioner(resolved, captioner)
+        elif not setting.endswith(".pac"):
+            check_encoder(resolved)
+    except StorageError as error:
+        return Finding(setting, name, str(error))
+    except DicoError as error:
+        advice = str(error).removeprefix(f"{setting}: ")
+        return Finding(setting, name, advice, True, error.exit_code)
+    commit = f" at commit {resolved.commit[:12]}" if resolved.commit else ""
+    return Finding(setting, f"{name}{commit}", required=True)
 
 
 def check_gpus(num_gpus: int) -> Finding:

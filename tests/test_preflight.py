@@ -106,3 +106,38 @@ def test_a_registry_of_records_needs_its_server_and_its_store(tmp_path):
         server.status = 403
         assert check_place("registry", uri).exit_code == 77
     assert check_place("registry", "kubeflow+http://127.0.0.1:9").missing
+
+
+def test_names_of_weights_are_looked_at_before_anything_starts(tmp_path, hub, monkeypatch):
+    from dico.models.captioner_config import CaptionerSettings
+    from dico.preflight import check_weights
+    from dico.training.configs import EvaluatorTrainingConfig, JudgeConfig
+
+    (tmp_path / "vit").mkdir()
+    (tmp_path / "vit" / "config.json").write_text('{"model_type": "vit"}')
+    commit = hub.push("acme/vit", tmp_path / "vit")
+
+    def found(captioner="", **evaluator):
+        settings = CaptionerSettings()
+        if captioner:
+            settings = CaptionerSettings(architecture="huggingface", checkpoint=captioner)
+        parts = EvaluatorTrainingConfig(**evaluator), JudgeConfig(), settings
+        return check_weights(*parts, str(tmp_path / "store"))
+
+    assert found() == []
+    (tower,) = found(tower="acme/vit")
+    assert not tower.missing
+    assert commit[:12] in tower.found
+    (wrong,) = found(weights="acme/vit")
+    assert wrong.missing
+    assert "an evaluator is a dual encoder" in wrong.advice
+    both = found("acme/nothing", weights="./none")
+    with pytest.raises(
+        PreflightError, match=r"no such file.*captioner\.checkpoint: .*has no model"
+    ):
+        require(both)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (unknown,) = found(weights="acme/vit")
+    assert not unknown.missing
+    assert "dico weights fetch acme/vit" in unknown.advice
+    assert not list(tmp_path.glob("store/*"))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dico.errors import ConfigError
-from dico.preflight import Finding, check_dataset, check_place, require
+from dico.preflight import Finding, check_dataset, check_place, check_weights, require
 from dico.presets.config import resolve
 from dico.presets.plugins import check_plugins
 from dico.storage.places import default_place
@@ -77,8 +77,9 @@ def preflight(
         ConfigError: a setting is unknown, of the wrong type or out of range.
         PreflightError: a place or the dataset cannot be used.
     """
-    if preset:
-        check_plugins(resolve(preset, overrides))
+    config = resolve(preset, overrides) if preset else None
+    if config is not None:
+        check_plugins(config)
     limits = _limits(gpu_type, gpus, num_nodes, cpu, memory)
     places = {
         "store": default_place(store, "store"),
@@ -86,6 +87,9 @@ def preflight(
     }
     findings = [check_place(name, uri) for name, uri in places.items()]
     findings.append(check_dataset(dataset, images))
+    if config is not None:
+        parts = config.evaluator, config.judge, config.captioner
+        findings += check_weights(*parts, places["store"])
     _show(findings)
     require(findings)
     pod = {
