@@ -4,24 +4,17 @@ CLIP's ResNet sees a picture of 64 pixels as 2 x 2 cells and a vision transforme
 thousands of pictures; three stages of this one give 8 x 8 cells, fine enough for shapes, at a fifth
 of the ResNet's parameters. Each stage halves the side and doubles the width: two 3 x 3 convolutions,
 batch norms and ReLUs, as in VGG (Simonyan and Zisserman 2015, arXiv 1409.1556) with strides for its
-max pooling (Springenberg et al. 2015, arXiv 1412.6806).
-
-Its embedding is made of the maxima over the quarters of the grid by two linear layers: a mean, or one
-query of attention, does not tell what is where.
+max pooling (Springenberg et al. 2015, arXiv 1412.6806). Pooled as CLIP's ResNet is.
 """
 
-import math
-
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dico.models.clip import VisionConfig
-
-_QUARTERS = 4
+from dico.models.resnet import AttentionPool
 
 
 class PlainTower(nn.Module):
-    """Stages of convolutions, and a head on the maxima of the grid's quarters."""
+    """Stages of two convolutions each, and an attention pooling."""
 
     def __init__(self, config: VisionConfig, embed_dim: int) -> None:
         super().__init__()
@@ -33,11 +26,8 @@ class PlainTower(nn.Module):
             stages.append(nn.Sequential(first, *(_block(width, width, 1) for _ in rest)))
             inputs = width
         self.stages = nn.Sequential(*stages)
-        self.head = nn.Sequential(
-            nn.Linear(_QUARTERS * config.token_width, 2 * embed_dim),
-            nn.GELU(),
-            nn.Linear(2 * embed_dim, embed_dim),
-        )
+        heads = config.token_width // config.head_width
+        self.attnpool = AttentionPool(config.num_tokens, config.token_width, heads, embed_dim)
 
     def encode_tokens(self, pixels: Tensor) -> Tensor:
         """Grid cells (B, P, D), row by row, of (B, 3, H, W)."""
@@ -46,9 +36,7 @@ class PlainTower(nn.Module):
 
     def pool(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, E), not normalised."""
-        side = math.isqrt(tokens.shape[1])
-        grid = tokens.transpose(1, 2).unflatten(2, (side, side))
-        embedded: Tensor = self.head(F.adaptive_max_pool2d(grid, 2).flatten(1))
+        embedded: Tensor = self.attnpool(tokens)
         return embedded
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -118,7 +118,6 @@ def generative_evaluator(
         feature_width=clip.vision_cfg.token_width,
         num_image_positions=clip.vision_cfg.num_tokens,
         num_text_positions=config.context_tokens,
-        image_positions="grid",
         vocab_size=tokenizer.vocab_size,
         width=config.text_width,
         num_encoder_layers=0,
