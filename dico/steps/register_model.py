@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from dico.errors import UsageError
 from dico.evaluation.evaluate import Evaluation
 from dico.models.judge import has_judge
+from dico.models.sources import read_sources
 from dico.process.provenance import code_digest, code_version
 from dico.registry import (
     CHAMPION,
@@ -76,6 +77,7 @@ def register_model(
         "image": os.environ.get(IMAGE_VARIABLE, ""),
         **origins(Path(captioner), Path(evaluator)),
         **_weights({name: Path(place) for name, place in models.items()}),
+        **_sources({name: Path(place) for name, place in models.items()}),
     }
     with tempfile.TemporaryDirectory(prefix="version-") as working:
         folder = Path(working) / "version"
@@ -137,4 +139,14 @@ def _weights(folders: Mapping[str, Path]) -> dict[str, str]:
         f"{name}_{path.stem}_sha256": sha256_file(path)
         for name, folder in folders.items()
         for path in sorted(folder.glob("*.safetensors"))
+    }
+
+
+def _sources(folders: Mapping[str, Path]) -> dict[str, str]:
+    """Published weights that evaluators were made of: licence, and what they are known to have seen."""
+    return {
+        f"{name}_tower_{number}": f"{source['package']}, {source['licence']}, trained on "
+        f"{source['trained_on']}; SHA-256 {source['sha256']}"
+        for name, folder in folders.items()
+        for number, source in enumerate(read_sources(folder), start=1)
     }

@@ -6,7 +6,6 @@ and CLIP-S are by the same joined towers.
 """
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,17 +16,14 @@ import torch
 from dico.data.manifest import Record
 from dico.models.encoders import EncoderConfig, TextTokenizer, build_encoder, load_tokenizer
 from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
+from dico.models.sources import write_sources
 from dico.models.tokenizer import Tokenizer
-from dico.storage import write_digests
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.model_folder import describe_training
 from dico.training.projections import train_projections
 from dico.training.resilience.history import History, Rows
 from dico.weights.encoders import read_encoder
 from dico.weights.packages import PREFIX, Pair, find_pair, write_pair
-
-SOURCES_FILE = "sources.json"
-"""In an evaluator's folder: which published weights it was made of, and what is known of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +52,7 @@ class JoinedEvaluator:
             pac_weights=None,
             vocabulary=self.vocabulary,
         )
-        text = json.dumps(self.pair.sources, indent=1, sort_keys=True)
-        (folder / SOURCES_FILE).write_text(f"{text}\n", encoding="utf-8")
-        write_digests(folder)
+        write_sources(folder, self.pair.sources)
         describe_training(folder, History(self.history), facts)
 
 
