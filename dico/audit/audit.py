@@ -8,7 +8,7 @@ thresholds that controls fix.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from dico.audit.config import AuditConfig
 from dico.audit.fact_edits import fact_pairs
-from dico.audit.items import Item
+from dico.audit.items import Item, Pair
 from dico.audit.judges import Judge
 from dico.audit.measure import (
     Ranking,
@@ -124,43 +124,28 @@ def audit(
     chosen = _thinned(items, config.num_images)
     if len(chosen) < 2 or not corpus:
         raise DataError(f"audit: {len(chosen)} images and {len(corpus)} training captions: too few")
-    by_facts = vocabulary is not None and any(item.scene is not None for item in chosen)
-    edits = (
-        fact_pairs(chosen, corpus, vocabulary, config.seed)
-        if by_facts and vocabulary
-        else text_pairs(chosen, corpus, config.seed)
-    )
-    pairs = [*edits, *hack_pairs(chosen, corpus, config.seed)]
-    if not any(pair.purpose == "false" for pair in pairs):
-        raise DataError("audit: no caption could be edited; are the captions empty?")
+    known = vocabulary if any(item.scene is not None for item in chosen) else None
+    pairs = _pairs(chosen, corpus, known, config.seed)
     scored = score_pairs(judge, chosen, pairs, config)
-    seconds = [score_pairs(other, chosen, pairs, config) for other in others]
-    kinds = _kinds(scored, config)
-    told_by_others = [_kinds(second, config) for second in seconds]
-    untold = [kind for kind in kinds if not any(own[kind].told for own in (kinds, *told_by_others))]
-    harmless, false = _of(scored, "harmless"), _of(scored, "false")
-    appended = _select(scored, [p.kind.startswith(_APPENDED) for p in scored.pairs])
-    spread = float(np.std(false.own[:, 0]))
-    numbers: dict[str, Any] = {
-        "ranking": rank_images(judge, chosen, config),
-        "kinds": kinds,
-        "harmless": _preferences(harmless, config),
-        "harmless_cost": relative_cost(harmless, false, config) if harmless.pairs else None,
-        "hacks": _preferences(_of(scored, "hack"), config),
-    }
+    seconds = {other.name: score_pairs(other, chosen, pairs, config) for other in others}
+    ranking = rank_images(judge, chosen, config)
+    numbers = _numbers(scored, config)
+    false = _of(scored, "false")
     seen = preference(false.seen, false.pairs, config)
+    untold = _untold(numbers["kinds"], [_kinds(second, config) for second in seconds.values()])
     return Audit(
         name=judge.name,
-        verdict=judge_numbers(seen=seen, config=config, **numbers),
+        verdict=judge_numbers(ranking=ranking, seen=seen, config=config, **numbers),
+        ranking=ranking,
         **numbers,
-        gain_per_phrase=gain_per_phrase(appended, spread, config) if appended.pairs else None,
+        gain_per_phrase=_gain(scored, config),
         agreement={
-            other.name: preference(_agreement(scored, second), scored.pairs, config)
-            for other, second in zip(others, seconds, strict=True)
+            name: preference(_agreement(scored, second), scored.pairs, config)
+            for name, second in seconds.items()
         },
         untold_kinds=untold,
-        untold_words=_words_of(untold, vocabulary if by_facts else None),
-        edits_by="facts" if by_facts else "text",
+        untold_words=_words_of(untold, known),
+        edits_by="facts" if known else "text",
         num_images=len(chosen),
         settings=to_dict(config),
         examples=_examples(scored, chosen),
@@ -188,6 +173,42 @@ def _thinned(items: Sequence[Item], most: int) -> list[Item]:
     usable = [item for item in items if item.captions]
     places = np.unique(np.linspace(0, len(usable) - 1, min(most, len(usable))).round().astype(int))
     return [usable[k] for k in places] if usable else []
+
+
+def _pairs(
+    items: Sequence[Item], corpus: Sequence[str], vocabulary: Vocabulary | None, seed: int
+) -> list[Pair]:
+    edits = (
+        fact_pairs(items, corpus, vocabulary, seed)
+        if vocabulary
+        else text_pairs(items, corpus, seed)
+    )
+    if not any(pair.purpose == "false" for pair in edits):
+        raise DataError("audit: no caption could be edited; are the captions empty?")
+    return [*edits, *hack_pairs(items, corpus, seed)]
+
+
+def _numbers(scored: Scored, config: AuditConfig) -> dict[str, Any]:
+    """What the verdict rests on, beside the ranking."""
+    harmless, false = _of(scored, "harmless"), _of(scored, "false")
+    return {
+        "kinds": _kinds(scored, config),
+        "harmless": _preferences(harmless, config),
+        "harmless_cost": relative_cost(harmless, false, config) if harmless.pairs else None,
+        "hacks": _preferences(_of(scored, "hack"), config),
+    }
+
+
+def _untold(kinds: Mapping[str, Kind], others: Sequence[Mapping[str, Kind]]) -> list[str]:
+    """Kinds that nobody tells."""
+    return [name for name in kinds if not any(own[name].told for own in (kinds, *others))]
+
+
+def _gain(scored: Scored, config: AuditConfig) -> Rate | None:
+    """What an appended phrase earns; None where nothing could be appended."""
+    appended = _select(scored, [pair.kind.startswith(_APPENDED) for pair in scored.pairs])
+    spread = float(np.std(_of(scored, "false").own[:, 0]))
+    return gain_per_phrase(appended, spread, config) if appended.pairs else None
 
 
 def _kinds(scored: Scored, config: AuditConfig) -> dict[str, Kind]:

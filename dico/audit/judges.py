@@ -61,9 +61,9 @@ class CosineJudge:
             rows = self._embed(texts)
             rows = np.asarray(rows.cpu() if hasattr(rows, "cpu") else rows, np.float64)
             self._texts.update(zip(texts, rows, strict=True))
-        texts = np.array([[self._texts[text] for text in own] for own in captions])  # (B, K, E)
-        shown = np.array([self._images[key] for key in images], np.float64)  # (B, E)
-        scores: Floats = np.einsum("bke,be->bk", texts, shown)
+        told: Floats = np.array([[self._texts[text] for text in own] for own in captions])
+        shown: Floats = np.array([self._images[key] for key in images], np.float64)  # (B, E)
+        scores: Floats = np.einsum("bke,be->bk", told, shown)  # told is (B, K, E)
         return scores
 
 
