@@ -1,23 +1,21 @@
 """The validation report: one page that needs no other file and no network."""
 
-import base64
-import io
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment
 
 from dico.data.manifest import SPLITS
 from dico.errors import DicoError
 from dico.images.load import ImageError, open_image, read_image, to_rgb
 from dico.images.near_duplicates import Pair
+from dico.pages.rendering import render as render_page
+from dico.pages.thumbnails import thumbnail
 from dico.validation.comparisons import Comparisons
 from dico.validation.config import ValidationConfig
 from dico.validation.findings import KINDS
 from dico.validation.outcome import Outcome
-from dico.validation.page import TEMPLATE
 from dico.validation.scan import Scan
 
 PREVIEW_PX = 300
@@ -38,8 +36,9 @@ def render(
     sample = _sample_rows(outcome) if config.pictures == "decode" else []
     rows = _rows(scan, {*sample, *(row for p in pairs for row in (p.first, p.second))}, outcome)
     numbers = summary["numbers"]
-    page = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE)
-    return page.render(
+    return render_page(
+        "dico.validation",
+        "validation.html",
         name=summary["dataset"]["files"][0].rstrip("/").rpartition("/")[2],
         s=summary,
         num_aside=numbers["num_set_aside"],
@@ -57,18 +56,14 @@ def render(
 
 @lru_cache(maxsize=512)
 def preview(uri: str) -> str:
-    """A small JPEG of a picture as a data URI; empty when it cannot be shown."""
+    """A small copy of an image as a data URI; empty when it cannot be shown."""
     try:
         image = open_image(read_image(uri), uri)
         image.draft("RGB", (2 * PREVIEW_PX, 2 * PREVIEW_PX))
         image.load()
-        small = to_rgb(image, uri)
-        small.thumbnail((PREVIEW_PX, PREVIEW_PX))
+        return thumbnail(to_rgb(image, uri), PREVIEW_PX)
     except (ImageError, DicoError, OSError, ValueError, SyntaxError, MemoryError):
         return ""
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=78)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _tiles(summary: dict[str, Any]) -> list[tuple[str, str]]:
