@@ -75,7 +75,8 @@ ENV PATH=/dico/bin:/java/bin:$PATH \
     XDG_CACHE_HOME=/tmp/cache DICO_CACHE=/tmp/cache/dico HF_HOME=/tmp/cache/huggingface \
     TORCH_HOME=/tmp/cache/torch TORCHINDUCTOR_CACHE_DIR=/tmp/cache/inductor \
     TRITON_CACHE_DIR=/tmp/cache/triton MPLCONFIGDIR=/tmp/cache/matplotlib \
-    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+    OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0
 USER 65532:65532
 WORKDIR /tmp
 CMD ["dico", "--help"]

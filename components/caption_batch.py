@@ -15,7 +15,6 @@ def caption_batch(
     registry: str,
     model_name: str,
     version: str,
-    champion: str,
     destination: str,
     part_size: int,
     store: str,
@@ -28,8 +27,7 @@ def caption_batch(
         images: Folder of a dataset's pictures; empty where its annotations know.
         registry: Folder or s3:// prefix of the registry.
         model_name: Name of the registered model.
-        version: Number of the version; empty for the champion.
-        champion: Number of the champion's version; empty where there is none.
+        version: Number of the version.
         destination: Folder or s3:// prefix that finished parts are kept below; empty for the store.
         part_size: Pictures of a part.
         store: Folder or s3:// prefix that the step's note is left in.
@@ -39,17 +37,16 @@ def caption_batch(
         num_captions: Pictures that have a caption.
         num_failed: Pictures that could not be read.
     """
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
-    from dico.steps.caption_batch import caption_batch as step
+    from dico.steps.caption_batch import caption_batch as run
+    from dico.steps.step import step
 
-    with exit_codes(), noted("caption_batch", store) as facts:
-        outputs = step(
+    with step("caption_batch", store) as facts:
+        outputs = run(
             pictures=pictures,
             images=images,
             registry=registry,
             model_name=model_name,
-            version=version or champion,
+            version=version,
             destination=destination or f"{store}/captions",
             part_size=part_size,
             output_captions=captions.path,

@@ -29,12 +29,11 @@ def caption_with_champion(
     Returns:
         captions: One caption per picture, JSON lines.
     """
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
-    from dico.steps.caption_with_champion import caption_with_champion as step
+    from dico.steps.caption_with_champion import caption_with_champion as run
+    from dico.steps.step import step
 
-    with exit_codes(), noted("caption_with_champion", store):
-        step(
+    with step("caption_with_champion", store):
+        run(
             manifest=manifest.path,
             registry=registry,
             model_name=model_name,

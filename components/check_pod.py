@@ -14,9 +14,8 @@ def check_pod(gpus: int, num_nodes: int, store: str):
         num_nodes: Nodes that train together; with several, this pod only follows them.
         store: Folder or s3:// prefix that the step's note is left in.
     """
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
-    from dico.steps.check_pod import check_pod as step
+    from dico.steps.check_pod import check_pod as run
+    from dico.steps.step import step
 
-    with exit_codes(), noted("check_pod", store):
-        step(gpus=gpus if num_nodes == 1 else 0)
+    with step("check_pod", store):
+        run(gpus=gpus if num_nodes == 1 else 0)

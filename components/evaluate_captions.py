@@ -1,4 +1,4 @@
-"""All metrics of all systems on the same pictures, with intervals."""
+"""The candidate's captions, and all metrics of all systems on the same pictures, with intervals."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
@@ -10,47 +10,56 @@ from dico_components.image import IMAGE
 def evaluate_captions(
     manifest: Input[Dataset],
     features: Input[Artifact],
+    captioner: Input[Model],
     evaluator: Input[Model],
-    captions: Input[Dataset],
     split: str,
+    decoding: str,
     config: str,
     store: str,
+    captions: Output[Dataset],
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
     baseline_captions: Input[Dataset] = None,
     champion_captions: Input[Dataset] = None,
 ):
-    """Scores the candidate, its cross-entropy start, the champion and the human captions.
+    """Captions a split with the candidate; scores it, its start, the champion and people.
 
     Args:
         manifest: Manifest of the dataset.
         features: Pointer to the features.
+        captioner: The candidate.
         evaluator: Judges captions against pictures.
-        captions: The candidate's captions.
-        split: Split that was captioned.
+        split: Split to caption.
+        decoding: Settings of beam search, JSON.
         config: Settings of the evaluation, JSON.
         store: Folder or s3:// prefix that the step's note is left in.
         baseline_captions: Captions of its cross-entropy start; may be none.
         champion_captions: Captions of the champion; may be none.
 
     Returns:
+        captions: The candidate's captions, JSON lines.
         evaluation: Metrics with intervals, and scores per picture.
         metrics: The candidate's metrics.
     """
-    from dico.process.exits import exit_codes
     from dico.report import headline
-    from dico.report.run_notes import noted
-    from dico.steps.evaluate_captions import evaluate_captions as step
+    from dico.steps.evaluate_captions import evaluate_captions as run
+    from dico.steps.generate_captions import generate_captions
+    from dico.steps.step import step
 
-    with exit_codes(), noted("evaluate_captions", store):
-        step(
-            manifest=manifest.path,
-            features=features.path,
+    with step("evaluate_captions", store):
+        shown = {"manifest": manifest.path, "features": features.path, "split": split}
+        generate_captions(
+            **shown,
+            captioner=captioner.path,
+            decoding=decoding,
+            output_captions=captions.path,
+        )
+        run(
+            **shown,
             evaluator=evaluator.path,
             captions=captions.path,
             baseline_captions=baseline_captions.path if baseline_captions else "",
             champion_captions=champion_captions.path if champion_captions else "",
-            split=split,
             config=config,
             output_evaluation=evaluation.path,
         )

@@ -25,12 +25,11 @@ def extract_features(
     Returns:
         features: Pointer to the features in the store, JSON.
     """
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
-    from dico.steps.extract_features import extract_features as step
+    from dico.steps.extract_features import extract_features as run
+    from dico.steps.step import step
 
-    with exit_codes(), noted("extract_features", store):
-        step(
+    with step("extract_features", store):
+        run(
             manifest=manifest.path,
             evaluator=evaluator.path,
             config=config,

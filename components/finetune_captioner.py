@@ -44,10 +44,9 @@ def finetune_captioner(
     import json
 
     from dico.launching import launch
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
+    from dico.steps.step import step
 
-    with exit_codes(), noted("finetune_captioner", store):
+    with step("finetune_captioner", store):
         arguments = {
             "manifest": manifest.path,
             "features": features.path,

@@ -29,12 +29,11 @@ def generate_captions(
     Returns:
         captions: One caption per picture, JSON lines.
     """
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
-    from dico.steps.generate_captions import generate_captions as step
+    from dico.steps.generate_captions import generate_captions as run
+    from dico.steps.step import step
 
-    with exit_codes(), noted("generate_captions", store):
-        step(
+    with step("generate_captions", store):
+        run(
             manifest=manifest.path,
             features=features.path,
             captioner=captioner.path,

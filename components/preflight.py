@@ -1,4 +1,4 @@
-"""What the run needs, checked first: settings, dataset, places, credentials, resources."""
+"""What the run needs, checked first: settings, dataset, places, credentials, resources, a champion."""
 
 from typing import NamedTuple
 
@@ -9,12 +9,11 @@ from dico_components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def preflight(
-    dataset: str,
-    images: str,
+    purpose: str,
     preset: str,
-    overrides: str,
     store: str,
     registry: str,
+    model_name: str,
     gpu_type: str,
     gpus: int,
     num_nodes: int,
@@ -22,6 +21,12 @@ def preflight(
     memory: str,
     node_selector: dict,
     tolerations: list,
+    dataset: str = "",
+    images: str = "",
+    overrides: str = "",
+    seed: int = 0,
+    version: str = "",
+    force: bool = False,
 ) -> NamedTuple(
     "Outputs",
     [
@@ -34,17 +39,24 @@ def preflight(
         ("cpu", str),
         ("memory", str),
         ("pod", str),
+        ("dataset", str),
+        ("images", str),
+        ("dataset_version", str),
+        ("model_name", str),
+        ("champion", str),
+        ("version", str),
+        ("known", str),
+        ("baseline", str),
     ],
 ):
-    """Fails at once, and says all that is missing: a setting, a credential, a bucket, a right.
+    """Fails at once, and says what is missing: a setting, a credential, a right, a champion.
 
     Args:
-        dataset: Path or s3:// URI of the annotations; empty where the run has none.
-        images: Folder of the pictures; empty where the annotations know.
-        preset: Name of the preset; empty where the run has none.
-        overrides: Settings to change.
+        purpose: train, retrain, evaluate or caption; says what must be there.
+        preset: Name of the preset.
         store: Folder or s3:// prefix of the store; empty for the mounted work volume.
         registry: Folder or s3:// prefix of the registry; empty for the mounted work volume.
+        model_name: Name of the registered model; empty for the preset's name.
         gpu_type: Resource name of the GPUs.
         gpus: GPUs of each node.
         num_nodes: Nodes that train together.
@@ -52,6 +64,12 @@ def preflight(
         memory: Memory limit of a pod that computes.
         node_selector: Labels of the nodes that may train.
         tolerations: Taints that training tolerates.
+        dataset: Path or s3:// URI of the annotations; empty for the small world.
+        images: Folder of the pictures; empty where the annotations know.
+        overrides: Settings to change.
+        seed: Seed of the small world.
+        version: Number of the version to work with; empty for the champion.
+        force: Whether a retraining trains in any case.
 
     Returns:
         store: Folder or s3:// prefix of the store.
@@ -63,19 +81,31 @@ def preflight(
         cpu: CPU limit of a pod that computes, as text.
         memory: Memory limit of a pod that computes, as text.
         pod: What each of several nodes gets, JSON.
+        dataset: Where the annotations are.
+        images: Where the pictures are.
+        dataset_version: Changes when the annotations or pictures change.
+        model_name: Name of the registered model.
+        champion: Number of the champion's version; empty where there is none.
+        version: Number of the version to work with; empty where there is none.
+        known: Fingerprint of a dataset that teaches nothing new; empty where every one does.
+        baseline: URI of the manifest that drift is measured from; empty for none.
     """
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
-    from dico.steps.preflight import preflight as step
+    from dico.steps.preflight import preflight as run
+    from dico.steps.step import step
 
-    with exit_codes(), noted("preflight", store):
-        return step(
+    with step("preflight", store) as facts:
+        found = run(
+            purpose=purpose,
             dataset=dataset,
             images=images,
             preset=preset,
             overrides=overrides,
+            seed=seed,
             store=store,
             registry=registry,
+            model_name=model_name,
+            version=version,
+            force=force,
             gpu_type=gpu_type,
             gpus=gpus,
             num_nodes=num_nodes,
@@ -84,3 +114,5 @@ def preflight(
             node_selector=node_selector,
             tolerations=tolerations,
         )
+        facts.update(champion=found.champion)
+        return found

@@ -30,7 +30,7 @@ def resolve_config(preset: str, overrides: str) -> NamedTuple(
         overrides: Settings to change, such as "xe.num_steps=200 finetune.beta=0.1".
 
     Returns:
-        toy: Settings of the small world.
+        toy: Settings of the toy dataset.
         validation: Settings of the dataset's checks.
         evaluator: Settings of the evaluator and its training.
         features: Settings of feature extraction.
@@ -42,7 +42,7 @@ def resolve_config(preset: str, overrides: str) -> NamedTuple(
         gate: Limits of the quality gate.
     """
     from dico.process.exits import exit_codes
-    from dico.steps.resolve_config import resolve_config as step
+    from dico.steps.resolve_config import resolve_config as run
 
     with exit_codes():
-        return step(preset=preset, overrides=overrides)
+        return run(preset=preset, overrides=overrides)

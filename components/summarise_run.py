@@ -13,6 +13,7 @@ def summarise_run(
     status: PipelineTaskFinalStatus,
     summary: Output[Artifact],
     page: Output[HTML],
+    validation: Output[HTML],
 ):
     """Collects what the steps noted: how each went, and why one failed.
 
@@ -24,15 +25,17 @@ def summarise_run(
     Returns:
         summary: The summary as JSON; it is also kept in the store.
         page: The summary as a page.
+        validation: The report on a dataset that was refused; none where it was accepted.
     """
     from dico.process.exits import exit_codes
-    from dico.steps.summarise_run import summarise_run as step
+    from dico.steps.summarise_run import summarise_run as run
 
     with exit_codes():
-        step(
+        run(
             pipeline=pipeline,
             state=status.state,
             store=store,
             output_summary=summary.path,
             output_page=page.path,
+            output_validation=validation.path,
         )

@@ -27,12 +27,11 @@ def train_evaluator(
     Returns:
         evaluator: Base CLIP and tuned weights, config and tokenizer.
     """
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
-    from dico.steps.train_evaluator import train_evaluator as step
+    from dico.steps.step import step
+    from dico.steps.train_evaluator import train_evaluator as run
 
-    with exit_codes(), noted("train_evaluator", store):
-        step(
+    with step("train_evaluator", store):
+        run(
             manifest=manifest.path,
             config=config,
             seed=seed,

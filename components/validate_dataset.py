@@ -15,12 +15,13 @@ def validate_dataset(
     version: str,
     config: str,
     baseline: str,
+    known: str,
     store: str,
     manifest: Output[Dataset],
     report: Output[HTML],
     summary: Output[Artifact],
-) -> NamedTuple("Outputs", [("ok", str), ("fingerprint", str), ("reasons", str)]):
-    """Checks a dataset and writes its manifest. Ends well also where the dataset is bad.
+) -> NamedTuple("Outputs", [("fingerprint", str), ("new", str)]):
+    """Checks a dataset and writes its manifest; fails where it is refused, its report kept.
 
     Args:
         dataset: Path or s3:// URI of the annotations.
@@ -28,22 +29,22 @@ def validate_dataset(
         version: Changes with the dataset, so that an old result is not used for it.
         config: Settings of the checks, JSON.
         baseline: URI of the manifest that drift is measured from; empty for none.
-        store: Folder or s3:// prefix that the step's note is left in.
+        known: Fingerprint of a dataset that teaches nothing new; empty where every one does.
+        store: Folder or s3:// prefix that keeps the manifest, or the report of a refused dataset.
 
     Returns:
         manifest: Parquet with one row per accepted picture.
         report: What was checked and found.
         summary: The findings as JSON.
-        ok: "true" or "false".
         fingerprint: SHA-256 over pictures, captions and splits.
-        reasons: Why the dataset is refused.
+        new: "true", or "false" where the dataset is the known one.
     """
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
-    from dico.steps.validate_dataset import validate_dataset as step
+    from dico.steps.accept_dataset import accept_dataset
+    from dico.steps.step import step
+    from dico.steps.validate_dataset import validate_dataset as run
 
-    with exit_codes(), noted("validate_dataset", store) as facts:
-        outputs = step(
+    with step("validate_dataset", store) as facts:
+        verdict = run(
             dataset=dataset,
             images=images,
             config=config,
@@ -52,5 +53,11 @@ def validate_dataset(
             output_summary=summary.path,
             baseline=baseline,
         )
-        facts.update(accepted=outputs.ok, fingerprint=outputs.fingerprint[:12])
-        return outputs
+        facts.update(accepted=verdict.ok, fingerprint=verdict.fingerprint[:12])
+        return accept_dataset(
+            **verdict._asdict(),
+            known=known,
+            manifest=manifest.path,
+            report=report.path,
+            store=store,
+        )

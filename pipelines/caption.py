@@ -3,11 +3,9 @@
 from kfp import dsl
 
 from dico_components.caption_batch import caption_batch
-from dico_components.find_champion import find_champion
 from dico_components.image import IMAGE
-from dico_components.preflight import preflight
-from dico_components.summarise_run import summarise_run
-from dico_pipelines.tasks import WEEK, ComputingPods, Pods
+from dico_pipelines.stages import begin_run
+from dico_pipelines.tasks import WEEK
 
 
 @dsl.pipeline(
@@ -58,48 +56,17 @@ def caption(
         node_selector: Pods. Labels of the nodes that may train, such as {"pool": "gpu"}.
         tolerations: Pods. Taints that training tolerates, as Kubernetes writes them.
     """
-    pods = Pods(image, secret, volume)
-    finish = pods.summary(summarise_run(pipeline="dico-caption", store=store))
-    with dsl.ExitHandler(finish, name="dico-caption"):
-        ready = pods.light(
-            preflight(
-                dataset="",
-                images="",
-                preset=preset,
-                overrides="",
-                store=store,
-                registry=registry,
-                gpu_type=gpu_type,
-                gpus=gpus,
-                num_nodes=num_nodes,
-                cpu=cpu,
-                memory=memory,
-                node_selector=node_selector,
-                tolerations=tolerations,
-            ),
-            cached=False,
-        ).outputs
-        computing = ComputingPods(image, secret, volume, ready, node_selector, tolerations)
-        champion = pods.light(
-            find_champion(
-                registry=ready["registry"],
-                model_name=model_name,
-                preset=preset,
-                store=ready["store"],
-            ),
-            cached=False,
-        ).outputs
-        computing.on_one_gpu(
+    with begin_run("dico-caption", "caption", locals()) as run:
+        run.pods.on_one_gpu(
             caption_batch(
                 pictures=pictures,
                 images=images,
-                registry=ready["registry"],
-                model_name=champion["model_name"],
-                version=version,
-                champion=champion["version"],
+                registry=run.ready["registry"],
+                model_name=run.ready["model_name"],
+                version=run.ready["version"],
                 destination=destination,
                 part_size=part_size,
-                store=ready["store"],
+                store=run.store,
             ),
             hours=WEEK,
         ).set_caching_options(False)

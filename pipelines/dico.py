@@ -6,16 +6,16 @@ in containers (`make test-image`) and on a cluster.
 
 from kfp import dsl
 
-from dico_components.check_pod import check_pod
-from dico_components.extract_features import extract_features
-from dico_components.find_champion import find_champion
 from dico_components.image import IMAGE
-from dico_components.preflight import preflight
-from dico_components.resolve_config import resolve_config
-from dico_components.summarise_run import summarise_run
 from dico_components.train_evaluator import train_evaluator
-from dico_pipelines.stages import Run, check_dataset, train_and_register
-from dico_pipelines.tasks import ComputingPods, Pods
+from dico_pipelines.stages import (
+    begin_run,
+    check_dataset,
+    check_training_pod,
+    evaluate_and_register,
+    store_features,
+    train_captioner,
+)
 
 
 @dsl.pipeline(
@@ -66,70 +66,18 @@ def dico(
         node_selector: Pods. Labels of the nodes that may train, such as {"pool": "gpu"}.
         tolerations: Pods. Taints that training tolerates, as Kubernetes writes them.
     """
-    pods = Pods(image, secret, volume)
-    finish = pods.summary(summarise_run(pipeline="dico", store=store))
-    with dsl.ExitHandler(finish, name="dico"):
-        ready = pods.light(
-            preflight(
-                dataset=dataset,
-                images=images,
-                preset=preset,
-                overrides=overrides,
-                store=store,
-                registry=registry,
-                gpu_type=gpu_type,
-                gpus=gpus,
-                num_nodes=num_nodes,
-                cpu=cpu,
-                memory=memory,
-                node_selector=node_selector,
-                tolerations=tolerations,
-            ),
-            cached=False,
-        ).outputs
-        computing = ComputingPods(image, secret, volume, ready, node_selector, tolerations)
-        config = pods.light(resolve_config(preset=preset, overrides=overrides)).outputs
-        checked_pod = computing.training(
-            check_pod(gpus=gpus, num_nodes=num_nodes, store=ready["store"])
-        ).set_caching_options(False)
-        data = check_dataset(computing, config, dataset, images, seed)
-        champion = pods.light(
-            find_champion(
-                registry=ready["registry"],
-                model_name=model_name,
-                preset=preset,
-                store=ready["store"],
-            ),
-            cached=False,
-        ).outputs
-        evaluator = computing.on_one_gpu(
+    with begin_run("dico", "train", locals()) as run:
+        looked = check_training_pod(run)
+        data = check_dataset(run)
+        evaluator = run.pods.on_one_gpu(
             train_evaluator(
-                manifest=data.manifest,
-                config=config["evaluator"],
+                manifest=data["manifest"],
+                config=run.config["evaluator"],
                 seed=seed,
                 run_key=run_key,
-                store=ready["store"],
-            ).after(data.gate)
-        ).outputs["evaluator"]
-        features = computing.on_one_gpu(
-            extract_features(
-                manifest=data.manifest,
-                evaluator=evaluator,
-                config=config["features"],
-                store=ready["store"],
+                store=run.store,
             )
-        ).outputs["features"]
-        run = Run(
-            computing,
-            config,
-            data,
-            champion["model_name"],
-            champion["version"],
-            preset,
-            overrides,
-            seed,
-            run_key,
-            gpus,
-            num_nodes,
-        )
-        train_and_register(run, evaluator, features, ready_pod=checked_pod)
+        ).outputs["evaluator"]
+        features = store_features(run, data["manifest"], evaluator)
+        captioners = train_captioner(run, data["manifest"], features, evaluator, looked)
+        evaluate_and_register(run, data, features, evaluator, *captioners)

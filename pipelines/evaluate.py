@@ -2,18 +2,15 @@
 
 from kfp import dsl
 
-from dico_components.caption_with_champion import caption_with_champion
 from dico_components.evaluate_captions import evaluate_captions
-from dico_components.extract_features import extract_features
-from dico_components.fetch_version import fetch_version
-from dico_components.find_champion import find_champion
-from dico_components.generate_captions import generate_captions
 from dico_components.image import IMAGE
-from dico_components.preflight import preflight
-from dico_components.resolve_config import resolve_config
-from dico_components.summarise_run import summarise_run
-from dico_pipelines.stages import check_dataset
-from dico_pipelines.tasks import ComputingPods, Pods
+from dico_pipelines.stages import (
+    begin_run,
+    caption_by_champion,
+    check_dataset,
+    fetch_start,
+    store_features,
+)
 
 
 @dsl.pipeline(
@@ -64,80 +61,20 @@ def evaluate(
         node_selector: Pods. Labels of the nodes that may train, such as {"pool": "gpu"}.
         tolerations: Pods. Taints that training tolerates, as Kubernetes writes them.
     """
-    pods = Pods(image, secret, volume)
-    finish = pods.summary(summarise_run(pipeline="dico-evaluate", store=store))
-    with dsl.ExitHandler(finish, name="dico-evaluate"):
-        ready = pods.light(
-            preflight(
-                dataset=dataset,
-                images=images,
-                preset=preset,
-                overrides=overrides,
-                store=store,
-                registry=registry,
-                gpu_type=gpu_type,
-                gpus=gpus,
-                num_nodes=num_nodes,
-                cpu=cpu,
-                memory=memory,
-                node_selector=node_selector,
-                tolerations=tolerations,
-            ),
-            cached=False,
-        ).outputs
-        computing = ComputingPods(image, secret, volume, ready, node_selector, tolerations)
-        config = pods.light(resolve_config(preset=preset, overrides=overrides)).outputs
-        champion = pods.light(
-            find_champion(
-                registry=ready["registry"],
-                model_name=model_name,
-                preset=preset,
-                store=ready["store"],
-            ),
-            cached=False,
-        ).outputs
-        chosen = computing.heavy(
-            fetch_version(
-                registry=ready["registry"],
-                model_name=champion["model_name"],
-                version=version,
-                champion=champion["version"],
-                store=ready["store"],
-            )
-        ).outputs
-        data = check_dataset(computing, config, dataset, images, seed)
-        features = computing.on_one_gpu(
-            extract_features(
-                manifest=data.manifest,
-                evaluator=chosen["evaluator"],
-                config=config["features"],
-                store=ready["store"],
-            ).after(data.gate)
-        ).outputs["features"]
-        test = {"manifest": data.manifest, "split": "test", "store": ready["store"]}
-        captions = computing.on_one_gpu(
-            generate_captions(
+    with begin_run("dico-evaluate", "evaluate", locals()) as run:
+        chosen = fetch_start(run)
+        data = check_dataset(run)
+        features = store_features(run, data["manifest"], chosen["evaluator"])
+        run.pods.on_one_gpu(
+            evaluate_captions(
+                manifest=data["manifest"],
                 features=features,
                 captioner=chosen["captioner"],
-                decoding=config["decoding"],
-                **test,
-            )
-        ).outputs["captions"]
-        champion_captions = computing.on_one_gpu(
-            caption_with_champion(
-                registry=ready["registry"],
-                model_name=champion["model_name"],
-                version=champion["version"],
-                **test,
-            ).after(data.gate)
-        ).outputs["captions"]
-        computing.on_one_gpu(
-            evaluate_captions(
-                features=features,
                 evaluator=chosen["evaluator"],
-                captions=captions,
-                champion_captions=champion_captions,
-                config=config["evaluation"],
-                **test,
+                champion_captions=caption_by_champion(run, data["manifest"]),
+                split="test",
+                decoding=run.config["decoding"],
+                config=run.config["evaluation"],
+                store=run.store,
             )
         )

@@ -6,17 +6,16 @@ Only new pictures cost time: the evaluator stays, so stored features stay valid.
 
 from kfp import dsl
 
-from dico_components.check_pod import check_pod
-from dico_components.detect_changes import detect_changes
-from dico_components.extract_features import extract_features
-from dico_components.fetch_version import fetch_version
-from dico_components.find_champion import find_champion
 from dico_components.image import IMAGE
-from dico_components.preflight import preflight
-from dico_components.resolve_config import resolve_config
-from dico_components.summarise_run import summarise_run
-from dico_pipelines.stages import Run, check_dataset, train_and_register
-from dico_pipelines.tasks import ComputingPods, Pods
+from dico_pipelines.stages import (
+    begin_run,
+    check_dataset,
+    check_training_pod,
+    evaluate_and_register,
+    fetch_start,
+    store_features,
+    train_captioner,
+)
 
 
 @dsl.pipeline(
@@ -69,85 +68,14 @@ def retrain(
         node_selector: Pods. Labels of the nodes that may train, such as {"pool": "gpu"}.
         tolerations: Pods. Taints that training tolerates, as Kubernetes writes them.
     """
-    pods = Pods(image, secret, volume)
-    finish = pods.summary(summarise_run(pipeline="dico-retrain", store=store))
-    with dsl.ExitHandler(finish, name="dico-retrain"):
-        ready = pods.light(
-            preflight(
-                dataset=dataset,
-                images=images,
-                preset=preset,
-                overrides=overrides,
-                store=store,
-                registry=registry,
-                gpu_type=gpu_type,
-                gpus=gpus,
-                num_nodes=num_nodes,
-                cpu=cpu,
-                memory=memory,
-                node_selector=node_selector,
-                tolerations=tolerations,
-            ),
-            cached=False,
-        ).outputs
-        computing = ComputingPods(image, secret, volume, ready, node_selector, tolerations)
-        config = pods.light(resolve_config(preset=preset, overrides=overrides)).outputs
-        champion = pods.light(
-            find_champion(
-                registry=ready["registry"],
-                model_name=model_name,
-                preset=preset,
-                store=ready["store"],
-            ),
-            cached=False,
-        ).outputs
-        start = computing.heavy(
-            fetch_version(
-                registry=ready["registry"],
-                model_name=champion["model_name"],
-                version="",
-                champion=champion["version"],
-                store=ready["store"],
+    with begin_run("dico-retrain", "retrain", locals()) as run:
+        start = fetch_start(run)
+        data = check_dataset(run)
+        with dsl.If(data["new"] == "true", name="something-new"):
+            looked = check_training_pod(run)
+            evaluator, captioner = start["evaluator"], start["captioner"]
+            features = store_features(run, data["manifest"], evaluator)
+            captioners = train_captioner(
+                run, data["manifest"], features, evaluator, looked, start_from=captioner
             )
-        ).outputs
-        data = check_dataset(computing, config, dataset, images, seed, start["baseline"])
-        new = pods.light(
-            detect_changes(
-                fingerprint=data.fingerprint,
-                champion_fingerprint=start["fingerprint"],
-                preset=preset,
-                overrides=overrides,
-                champion_settings=start["settings"],
-                force=force,
-                store=ready["store"],
-            ).after(data.gate),
-            cached=False,
-        ).output
-        with dsl.If(new == "true", name="something-new"):
-            checked_pod = computing.training(
-                check_pod(gpus=gpus, num_nodes=num_nodes, store=ready["store"])
-            ).set_caching_options(False)
-            features = computing.on_one_gpu(
-                extract_features(
-                    manifest=data.manifest,
-                    evaluator=start["evaluator"],
-                    config=config["features"],
-                    store=ready["store"],
-                )
-            ).outputs["features"]
-            run = Run(
-                computing,
-                config,
-                data,
-                champion["model_name"],
-                champion["version"],
-                preset,
-                overrides,
-                seed,
-                run_key,
-                gpus,
-                num_nodes,
-            )
-            train_and_register(
-                run, start["evaluator"], features, start["captioner"], ready_pod=checked_pod
-            )
+            evaluate_and_register(run, data, features, evaluator, *captioners)

@@ -1,187 +1,222 @@
-"""The stretches of steps that pipelines share: a checked dataset, and a judged, registered model."""
+"""The stretches of steps that pipelines share: a run's beginning, and a trained, judged model."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from kfp import dsl
 
 from dico_components.caption_with_champion import caption_with_champion
-from dico_components.compare_models import compare_models
+from dico_components.check_pod import check_pod
 from dico_components.evaluate_captions import evaluate_captions
+from dico_components.extract_features import extract_features
+from dico_components.fetch_version import fetch_version
 from dico_components.finetune_captioner import finetune_captioner
 from dico_components.generate_captions import generate_captions
+from dico_components.preflight import preflight
 from dico_components.pretrain_captioner import pretrain_captioner
 from dico_components.register_model import register_model
-from dico_components.report_run import report_run
-from dico_components.require_valid_dataset import require_valid_dataset
-from dico_components.resolve_dataset import resolve_dataset
+from dico_components.resolve_config import resolve_config
+from dico_components.summarise_run import summarise_run
 from dico_components.validate_dataset import validate_dataset
-from dico_pipelines.tasks import ComputingPods
+from dico_pipelines.tasks import ComputingPods, Pods
 
-
-@dataclass(frozen=True)
-class CheckedDataset:
-    """A dataset that passed its checks."""
-
-    manifest: Any
-    """Its accepted pictures and captions."""
-
-    fingerprint: Any
-    """SHA-256 over pictures, captions and splits."""
-
-    place: Any
-    """Where its annotations are."""
-
-    gate: dsl.PipelineTask
-    """The step that fails where it did not pass."""
-
-
-def check_dataset(
-    pods: ComputingPods,
-    config: Any,
-    dataset: Any,
-    images: Any,
-    seed: Any,
-    baseline: Any = "",
-) -> CheckedDataset:
-    """Finds, checks and accepts a dataset; drift is measured where there is a baseline."""
-    store = pods.ready["store"]
-    source = pods.light(
-        resolve_dataset(dataset=dataset, images=images, toy=config["toy"], seed=seed, store=store),
-        cached=False,
-    ).outputs
-    validation = pods.heavy(
-        validate_dataset(
-            dataset=source["dataset"],
-            images=source["images"],
-            version=source["version"],
-            config=config["validation"],
-            baseline=baseline,
-            store=store,
-        )
-    ).outputs
-    gate = pods.light(
-        require_valid_dataset(
-            ok=validation["ok"],
-            reasons=validation["reasons"],
-            manifest=validation["manifest"],
-            fingerprint=validation["fingerprint"],
-            store=store,
-        ),
-        cached=False,
-    )
-    return CheckedDataset(
-        validation["manifest"], validation["fingerprint"], source["dataset"], gate
-    )
+CHECKED = (
+    "dataset", "images", "preset", "overrides", "seed", "store", "registry", "model_name",
+    "version", "force", "gpu_type", "gpus", "num_nodes", "cpu", "memory", "node_selector",
+    "tolerations",
+)  # fmt: skip
+"""Parameters that the preflight step looks at; not every pipeline has all."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the steps of a training share."""
+    """What the steps of a run share after its first one."""
+
+    given: Mapping[str, Any]
+    """Parameters of the pipeline."""
 
     pods: ComputingPods
+    """What the steps' pods get."""
+
     config: Any
-    data: CheckedDataset
-    model_name: Any
-    champion: Any
-    preset: Any
-    overrides: Any
-    seed: Any
-    run_key: Any
-    gpus: Any
-    num_nodes: Any
+    """Settings of each section, JSON."""
+
+    ready: Any
+    """What the preflight step found: places, dataset, versions, resources."""
+
+    @property
+    def store(self) -> Any:
+        """Folder or s3:// prefix of features, checkpoints and notes."""
+        return self.ready["store"]
 
 
-def train_and_register(
-    run: Run, evaluator: Any, features: Any, start_from: Any = None, ready_pod: Any = None
-) -> None:
-    """Trains by cross-entropy and by DiCO, judges on the test split, and registers.
+@contextmanager
+def begin_run(pipeline: str, purpose: str, given: Mapping[str, Any]) -> Iterator[Run]:
+    """The first steps of a run; those of the block follow, and its summary whatever happens.
 
     Args:
-        run: what the steps share.
-        evaluator: the evaluator.
-        features: pointer to the features of all pictures.
-        start_from: captioner that cross-entropy goes on from; a new one where there is none.
-        ready_pod: step that must have found the training pods sound.
+        pipeline: name of the pipeline.
+        purpose: train, retrain, evaluate or caption; says what must be there.
+        given: the pipeline's parameters.
     """
-    pods, config, manifest = run.pods, run.config, run.data.manifest
-    store, registry = pods.ready["store"], pods.ready["registry"]
+    pods = Pods(given["image"], given["secret"], given["volume"])
+    finish = pods.light(summarise_run(pipeline=pipeline, store=given["store"]), cached=False)
+    with dsl.ExitHandler(finish, name=pipeline):
+        checked = {name: given[name] for name in CHECKED if name in given}
+        ready = pods.light(preflight(purpose=purpose, **checked), cached=False).outputs
+        settings = {name: given[name] for name in ("preset", "overrides") if name in given}
+        config = None
+        if purpose != "caption":
+            config = pods.light(resolve_config(**settings)).outputs
+        computing = ComputingPods(
+            pods.image, pods.secret, pods.volume, ready,
+            given["node_selector"], given["tolerations"],
+        )  # fmt: skip
+        yield Run(given, computing, config, ready)
+
+
+def fetch_start(run: Run) -> Any:
+    """The parts of the registered version that the run starts from, beside the dataset's check."""
+    return run.pods.heavy(
+        fetch_version(
+            registry=run.ready["registry"],
+            model_name=run.ready["model_name"],
+            version=run.ready["version"],
+            store=run.store,
+        )
+    ).outputs
+
+
+def check_dataset(run: Run) -> Any:
+    """Checks the dataset; its outputs are there only where it passed."""
+    ready = run.ready
+    return run.pods.heavy(
+        validate_dataset(
+            dataset=ready["dataset"],
+            images=ready["images"],
+            version=ready["dataset_version"],
+            config=run.config["validation"],
+            baseline=ready["baseline"],
+            known=ready["known"],
+            store=run.store,
+        )
+    ).outputs
+
+
+def check_training_pod(run: Run) -> dsl.PipelineTask:
+    """Looks at what a training pod has, while the dataset is still being checked."""
+    looked = check_pod(gpus=run.given["gpus"], num_nodes=run.given["num_nodes"], store=run.store)
+    return run.pods.training(looked).set_caching_options(False)
+
+
+def store_features(run: Run, manifest: Any, evaluator: Any) -> Any:
+    """Features of all pictures, by the evaluator's tower."""
+    return run.pods.on_one_gpu(
+        extract_features(
+            manifest=manifest, evaluator=evaluator, config=run.config["features"], store=run.store
+        )
+    ).outputs["features"]
+
+
+def caption_by_champion(run: Run, manifest: Any) -> Any:
+    """The champion's captions of the test split."""
+    return run.pods.on_one_gpu(
+        caption_with_champion(
+            manifest=manifest,
+            split="test",
+            registry=run.ready["registry"],
+            model_name=run.ready["model_name"],
+            version=run.ready["champion"],
+            store=run.store,
+        )
+    ).outputs["captions"]
+
+
+def train_captioner(
+    run: Run,
+    manifest: Any,
+    features: Any,
+    evaluator: Any,
+    looked: dsl.PipelineTask,
+    start_from: Any = None,
+) -> tuple[Any, Any]:
+    """Cross-entropy, then DiCO.
+
+    Args:
+        run: the run.
+        manifest: the checked dataset.
+        features: its features.
+        evaluator: scores candidates.
+        looked: step that must have found the training pods sound.
+        start_from: captioner that cross-entropy goes on from; a new one where there is none.
+
+    Returns:
+        The captioner after each of the two stages.
+    """
+    config, given = run.config, run.given
     training = {
         "manifest": manifest,
         "features": features,
         "decoding": config["decoding"],
-        "seed": run.seed,
-        "run_key": run.run_key,
-        "store": store,
-        "gpus": run.gpus,
-        "num_nodes": run.num_nodes,
-        "pod": pods.ready["pod"],
+        "seed": given["seed"],
+        "run_key": given["run_key"],
+        "store": run.store,
+        "gpus": given["gpus"],
+        "num_nodes": given["num_nodes"],
+        "pod": run.ready["pod"],
     }
     start = {} if start_from is None else {"start_from": start_from}
     pretrained = pretrain_captioner(
         captioner_config=config["captioner"], config=config["xe"], **start, **training
+    ).after(looked)
+    xe_captioner = run.pods.training(pretrained).outputs["captioner"]
+    finetuned = finetune_captioner(
+        captioner=xe_captioner, evaluator=evaluator, config=config["finetune"], **training
     )
-    if ready_pod is not None:
-        pretrained.after(ready_pod)
-    xe_captioner = pods.training(pretrained).outputs["captioner"]
-    captioner = pods.training(
-        finetune_captioner(
-            captioner=xe_captioner, evaluator=evaluator, config=config["finetune"], **training
-        )
-    ).outputs["finetuned_captioner"]
+    return xe_captioner, run.pods.training(finetuned).outputs["finetuned_captioner"]
 
-    test = {"manifest": manifest, "split": "test", "store": store}
-    search = {"features": features, "decoding": config["decoding"]}
-    xe_captions = pods.on_one_gpu(
+
+def evaluate_and_register(
+    run: Run, data: Any, features: Any, evaluator: Any, xe_captioner: Any, captioner: Any
+) -> None:
+    """Captions and scores of the test split, the gate's decision, the report, the version."""
+    manifest, given = data["manifest"], run.given
+    test = {"manifest": manifest, "features": features, "split": "test", "store": run.store}
+    search = {"decoding": run.config["decoding"]}
+    xe_captions = run.pods.on_one_gpu(
         generate_captions(captioner=xe_captioner, **test, **search), name="generate-captions-xe"
     ).outputs["captions"]
-    captions = pods.on_one_gpu(
-        generate_captions(captioner=captioner, **test, **search), name="generate-captions-dico"
-    ).outputs["captions"]
-    champion_captions = pods.on_one_gpu(
-        caption_with_champion(
-            registry=registry, model_name=run.model_name, version=run.champion, **test
-        ).after(run.data.gate)
-    ).outputs["captions"]
-    evaluation = pods.on_one_gpu(
+    evaluation = run.pods.on_one_gpu(
         evaluate_captions(
-            features=features,
+            captioner=captioner,
             evaluator=evaluator,
-            captions=captions,
             baseline_captions=xe_captions,
-            champion_captions=champion_captions,
-            config=config["evaluation"],
+            champion_captions=caption_by_champion(run, manifest),
+            config=run.config["evaluation"],
             **test,
+            **search,
         )
     ).outputs["evaluation"]
-    decision = pods.light(
-        compare_models(evaluation=evaluation, config=config["gate"], store=store), cached=False
-    ).outputs["decision"]
-    made_from = {
-        "dataset": run.data.place,
-        "fingerprint": run.data.fingerprint,
-        "preset": run.preset,
-        "overrides": run.overrides,
-        "seed": run.seed,
-        "store": store,
-    }
-    judged = {"evaluator": evaluator, "captioner": captioner, "evaluation": evaluation}
-    report = pods.light(
-        report_run(
-            manifest=manifest, xe_captioner=xe_captioner, decision=decision, **judged, **made_from
-        ),
-        cached=False,
-    ).outputs["report"]
-    pods.light(
+    run.pods.light(
         register_model(
-            decision=decision,
-            report=report,
-            registry=registry,
-            model_name=run.model_name,
+            manifest=manifest,
+            evaluator=evaluator,
+            xe_captioner=xe_captioner,
+            captioner=captioner,
+            evaluation=evaluation,
+            gate=run.config["gate"],
+            registry=run.ready["registry"],
+            model_name=run.ready["model_name"],
+            champion=run.ready["champion"],
+            dataset=run.ready["dataset"],
+            fingerprint=data["fingerprint"],
+            preset=given["preset"],
+            overrides=given["overrides"],
+            seed=given["seed"],
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-            champion=run.champion,
-            **judged,
-            **made_from,
+            store=run.store,
         ),
         cached=False,
     )

@@ -2,6 +2,8 @@
 
 Resources come from the preflight step's outputs and not from the pipeline's parameters: Kubeflow
 reads a limit from text only, and a number given on a command line would quietly be no limit at all.
+No task has a retry policy: a step tries again by itself (see `dico.process.retry`), and a policy
+would only make the cluster repeat mistakes.
 """
 
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from dico.process.retry import NODE_VARIABLE
+from dico.steps.preflight import CPU_REQUEST, MEMORY_REQUEST
 from dico_pipelines.variables import RUN_VARIABLE, SECRET_KEYS, WORK, WORK_VARIABLE
 
 USER = 65532
@@ -34,24 +38,28 @@ class Pods:
         task.set_cpu_limit("1").set_memory_limit("4Gi")
         return self._pod(task, cached, hours=1)
 
-    def summary(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
-        """The step that runs at the end, whatever happened."""
-        return self.light(task, cached=False)
-
     def _pod(self, task: dsl.PipelineTask, cached: bool, hours: int) -> dsl.PipelineTask:
         task.set_container_image(self.image)
         task.set_caching_options(cached)
-        task.set_cpu_request("250m").set_memory_request("512Mi")
+        task.set_cpu_request(CPU_REQUEST).set_memory_request(MEMORY_REQUEST)
         task.set_env_variable(WORK_VARIABLE, WORK)
         kubernetes.set_security_context(
             task, run_as_user=USER, run_as_group=USER, run_as_non_root=True
         )
         kubernetes.set_timeout(task, hours * HOUR)
-        kubernetes.use_field_path_as_env(task, RUN_VARIABLE, "metadata.labels['pipeline/runid']")
+        for variable, field in FIELDS.items():
+            kubernetes.use_field_path_as_env(task, variable, field)
         kubernetes.mount_pvc(task, pvc_name=self.volume, mount_path=WORK)
         return kubernetes.use_secret_as_env(
             task, self.secret, {key: key for key in SECRET_KEYS}, optional=True
         )
+
+
+FIELDS = {
+    RUN_VARIABLE: "metadata.labels['pipeline/runid']",
+    NODE_VARIABLE: "metadata.annotations['workflows.argoproj.io/node-name']",
+}
+"""Variables that name the run and the pod's node in it."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,6 @@ class ComputingPods(Pods):
         task.set_cpu_limit(self.ready["cpu"])
         task.set_memory_limit(self.ready["memory"])
         task.register_pipeline_channels([self.ready["cpu"], self.ready["memory"]])
-        task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2)
         return kubernetes.empty_dir_mount(
             task, volume_name="dshm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi"
         )

@@ -38,7 +38,9 @@ def loaded_by(code):
         "from dico.report import write_report",
         "from dico.steps.resolve_config import resolve_config; resolve_config('toy', '')",
         "from dico.steps.find_champion import find_champion",
-        "from dico.steps.require_valid_dataset import require_valid_dataset",
+        "from dico.steps.accept_dataset import accept_dataset; import dico.steps.step",
+        "from dico.steps.preflight import preflight; import dico.steps.summarise_run",
+        "from dico.steps.conclude_run import conclude_run",
         "from dico.steps.compare_models import compare_models",
     ],
 )

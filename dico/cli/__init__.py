@@ -12,6 +12,7 @@ from typer.main import get_command
 from dico import __version__
 from dico.errors import UsageError
 from dico.process.exits import INTERRUPTED, exit_codes
+from dico.process.limits import apply_to_threads
 
 # Verb: its module, and its line in the list of verbs. The module holds a function of the verb's
 # name, or for a verb with verbs of its own a typer.Typer called ``app``.
@@ -48,6 +49,7 @@ COMPLETION_VARIABLE = "_DICO_COMPLETE"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs ``dico`` with ``arguments``, those of the process by default, and ends the process."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    apply_to_threads()
     with exit_codes():
         try:
             code = get_command(build_app(given)).main(

@@ -29,6 +29,7 @@ from dico.features.format import (
 )
 from dico.features.writer import FeatureWriter
 from dico.process.activity import DATA, activity
+from dico.process.limits import num_threads
 from dico.storage import sha256_file
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class FeatureStore:
             for shard, digests in enumerate(self._digests)
             for low in range(0, len(digests), 256)
         ]
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(max_workers=num_threads()) as pool:
             for _ in pool.map(lambda task: self._verify_rows(*task), tasks):
                 pass
 

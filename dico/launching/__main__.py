@@ -7,6 +7,7 @@ from dico.errors import UsageError
 from dico.launching.nodes import run_node
 from dico.launching.ranks import run_rank
 from dico.process.exits import exit_codes
+from dico.process.limits import apply_to_threads
 
 
 def main(arguments: list[str]) -> None:
@@ -21,5 +22,6 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    apply_to_threads()
     with exit_codes():
         main(sys.argv[1:])

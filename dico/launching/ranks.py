@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import ConfigError, DicoError, TryAgainError
+from dico.process.limits import THREADS_VARIABLE, WAIT_VARIABLES, threads_of_each
 from dico.process.signals import on_sigterm
 
 CALL = "call.json"
@@ -73,11 +74,12 @@ def run_ranks(
 
 def _environment(num_processes: int, rendezvous: Sequence[str]) -> dict[str, str]:
     """Cores shared out among the ranks; on one node they talk by the loopback, a name or none."""
-    threads = max(1, (os.cpu_count() or 1) // num_processes)
-    defaults = {"OMP_NUM_THREADS": str(threads)}
+    environment = {**WAIT_VARIABLES, **os.environ}
+    if threads := threads_of_each(num_processes):
+        environment[THREADS_VARIABLE] = str(threads)
     if rendezvous is STANDALONE and sys.platform == "linux":
-        defaults["GLOO_SOCKET_IFNAME"] = "lo"
-    return {**defaults, **os.environ}
+        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    return environment
 
 
 def _first_failure(folder: Path) -> DicoError:

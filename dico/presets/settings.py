@@ -15,17 +15,19 @@ from dico.presets.own_file import unfold
 from dico.ranges import range_of
 
 READ_BY: Mapping[str, tuple[str, ...]] = {
-    "toy": ("resolve_dataset",),
+    "toy": ("preflight",),
     "validation": ("validate_dataset",),
     "evaluator": ("train_evaluator",),
     "features": ("extract_features",),
     "captioner": ("pretrain_captioner",),
-    "decoding": ("pretrain_captioner", "finetune_captioner", "generate_captions"),
+    "decoding": (
+        "pretrain_captioner", "finetune_captioner", "generate_captions", "evaluate_captions",
+    ),
     "xe": ("pretrain_captioner",),
     "finetune": ("finetune_captioner",),
     "evaluation": ("evaluate_captions",),
-    "gate": ("compare_models",),
-}
+    "gate": ("register_model",),
+}  # fmt: skip
 """Steps of the training pipeline that are given a section."""
 _UNITS = {
     "px": "pixels", "pixels": "pixels", "seconds": "s", "ms": "ms", "tokens": "tokens",

@@ -5,6 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+_received = threading.Event()
+
+
+def sigterm_received() -> bool:
+    """Whether this process was asked to end while a block of `on_sigterm` was at work."""
+    return _received.is_set()
+
 
 @contextmanager
 def on_sigterm(handle: Callable[[], object]) -> Iterator[None]:
@@ -15,7 +22,12 @@ def on_sigterm(handle: Callable[[], object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda _number, _frame: handle())
+
+    def handler(_number: int, _frame: object) -> None:
+        _received.set()
+        handle()
+
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:

@@ -1,12 +1,12 @@
 """Limits of a server."""
 
-import os
 import tomllib
 from dataclasses import dataclass
 from typing import Any
 
 from dico.config_schema import check, from_dict
 from dico.errors import ConfigError
+from dico.process.limits import num_threads
 from dico.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Ranged
 
 
@@ -59,7 +59,7 @@ def read_settings(text: str) -> ServingConfig:
     Raises:
         ConfigError: unknown name, wrong type or value out of range.
     """
-    values: dict[str, Any] = {"num_decoders": max(1, min(8, os.cpu_count() or 1))}
+    values: dict[str, Any] = {"num_decoders": min(8, num_threads())}
     for pair in text.split():
         name, equals, value = pair.partition("=")
         if not equals:

@@ -68,11 +68,9 @@ def caption_batch(
         output_captions: JSONL file to write, all parts together, in the order of the pictures.
 
     Raises:
-        UsageError: no version, no destination or an empty part.
+        UsageError: no destination or an empty part.
         DataError: there are no pictures.
     """
-    if not version:
-        raise UsageError(f"version: {model_name} has no champion in {registry}; name a version")
     if not destination or part_size < 1:
         raise UsageError(f"destination {destination!r}, part_size {part_size}: give both")
     found = list_pictures(pictures, images)

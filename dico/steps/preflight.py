@@ -1,4 +1,4 @@
-"""Step: what a run needs, checked before anything expensive starts; and what its pods will get.
+"""Step: what a run needs, checked before anything expensive starts; and what it starts from.
 
 Resources leave this step as text, because a pod's limits are read from text: a number would be
 taken for nothing, and the step would quietly run without its GPU.
@@ -9,11 +9,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dico.config_schema import to_json
 from dico.errors import ConfigError
 from dico.preflight import Finding, check_dataset, check_place, check_weights, require
-from dico.presets.config import resolve
+from dico.presets.config import Config, resolve
 from dico.presets.plugins import check_plugins
+from dico.steps.find_champion import find_champion
 from dico.storage.places import default_place
+
+CPU_REQUEST, MEMORY_REQUEST = "250m", "512Mi"
+"""What every pod asks the scheduler for; its limits are what it may use."""
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|[KMGT]i?)?")
 
@@ -39,15 +44,36 @@ class Outputs(NamedTuple):
     """Memory limit of a pod that computes."""
     pod: str
     """Resources, tolerations and node selector of each node of a training, JSON."""
+    dataset: str
+    """Where the annotations are; empty where the run has none."""
+    images: str
+    """Where the pictures are; empty where the annotations know."""
+    dataset_version: str
+    """Changes when the annotations or the pictures do."""
+    model_name: str
+    """Name of the registered model."""
+    champion: str
+    """Number of the champion's version; empty where there is none."""
+    version: str
+    """Number of the version to work with; empty where there is none."""
+    known: str
+    """Fingerprint of a dataset that teaches nothing new; empty where every one does."""
+    baseline: str
+    """URI of the manifest that drift is measured from; empty for none."""
 
 
 def preflight(
+    purpose: str,
     dataset: str,
     images: str,
     preset: str,
     overrides: str,
+    seed: int,
     store: str,
     registry: str,
+    model_name: str,
+    version: str,
+    force: bool,
     gpu_type: str,
     gpus: int,
     num_nodes: int,
@@ -58,13 +84,21 @@ def preflight(
 ) -> Outputs:
     """Checks settings, dataset, store and registry, and says all that is missing at once.
 
+    Then it names what the run starts from: the dataset, where none is given the small world, and
+    the model's versions.
+
     Args:
-        dataset: annotations, a path or s3:// URI; empty where the run has none.
+        purpose: train, retrain, evaluate or caption; the last has no dataset.
+        dataset: annotations, a path or s3:// URI; empty for the small world.
         images: folder of the pictures; empty where the annotations know.
-        preset: name of a preset; empty where the run has none.
+        preset: name of a preset.
         overrides: settings to change.
+        seed: seed of the small world.
         store: folder or s3:// prefix; empty for the mounted work volume.
         registry: folder or s3:// prefix; empty for the mounted work volume.
+        model_name: name of the model; empty for the preset's.
+        version: number of the version to work with; empty for the champion.
+        force: whether a retraining trains in any case.
         gpu_type: resource name of the GPUs, such as nvidia.com/gpu.
         gpus: GPUs of each node; 0 trains on the CPU.
         num_nodes: nodes that train together.
@@ -76,32 +110,35 @@ def preflight(
     Raises:
         ConfigError: a setting is unknown, of the wrong type or out of range.
         PreflightError: a place or the dataset cannot be used.
+        UsageError: there is no version to work with.
     """
-    config = resolve(preset, overrides) if preset else None
-    if config is not None:
-        check_plugins(config)
-    limits = _limits(gpu_type, gpus, num_nodes, cpu, memory)
-    places = {
-        "store": default_place(store, "store"),
-        "registry": default_place(registry, "registry"),
-    }
-    findings = [check_place(name, uri) for name, uri in places.items()]
-    findings.append(check_dataset(dataset, images))
-    if config is not None:
-        parts = config.evaluator, config.judge, config.captioner
-        findings += check_weights(*parts, places["store"])
+    config = resolve(preset, overrides)
+    check_plugins(config)
+    resources = _resources(gpu_type, gpus, num_nodes, cpu, memory)
+    store, registry = default_place(store, "store"), default_place(registry, "registry")
+    findings = [check_place("store", store), check_place("registry", registry)]
+    if purpose != "caption":
+        findings.append(check_dataset(dataset, images))
+    if purpose == "train":
+        findings += check_weights(config.evaluator, config.judge, config.captioner, store)
     _show(findings)
     require(findings)
+    versions = find_champion(
+        registry, model_name or preset, version, purpose, f"{preset} {overrides}", force, store
+    )
+    source = ("", "", "")
+    if purpose != "caption":
+        source = _find_dataset(config, dataset, images, seed, store)
     pod = {
-        "resources": {"limits": limits},
+        "resources": resources,
         "node_selector": dict(node_selector),
         "tolerations": [dict(toleration) for toleration in tolerations],
     }
     # With several nodes the step's own pod only follows them.
     own = gpus if num_nodes == 1 else 0
     return Outputs(
-        places["store"],
-        places["registry"],
+        store,
+        registry,
         gpu_type if own else "",
         str(own),
         gpu_type if gpus else "",
@@ -109,10 +146,22 @@ def preflight(
         cpu,
         memory,
         json.dumps(pod, sort_keys=True),
+        *source,
+        *versions,
     )
 
 
-def _limits(gpu_type: str, gpus: int, num_nodes: int, cpu: str, memory: str) -> dict[str, str]:
+def _find_dataset(
+    config: Config, dataset: str, images: str, seed: int, store: str
+) -> tuple[str, str, str]:
+    from dico.steps.resolve_dataset import resolve_dataset
+
+    return resolve_dataset(dataset, images, to_json(config.toy), seed, store)
+
+
+def _resources(
+    gpu_type: str, gpus: int, num_nodes: int, cpu: str, memory: str
+) -> dict[str, dict[str, str]]:
     for name, number, least in (("gpus", gpus, 0), ("num_nodes", num_nodes, 1)):
         if number < least:
             raise ConfigError(f"{name}: must be at least {least}, got {number}")
@@ -121,7 +170,10 @@ def _limits(gpu_type: str, gpus: int, num_nodes: int, cpu: str, memory: str) -> 
             raise ConfigError(f"{name}: expected a quantity such as 4 or 16Gi, got {quantity!r}")
     if gpus and not gpu_type:
         raise ConfigError("gpu_type: empty; give the resource's name, such as nvidia.com/gpu")
-    return {"cpu": cpu, "memory": memory} | ({gpu_type: str(gpus)} if gpus else {})
+    return {
+        "limits": {"cpu": cpu, "memory": memory} | ({gpu_type: str(gpus)} if gpus else {}),
+        "requests": {"cpu": CPU_REQUEST, "memory": MEMORY_REQUEST},
+    }
 
 
 def _show(findings: Sequence[Finding]) -> None:

@@ -10,13 +10,18 @@ from dico.errors import DicoError
 from dico.pages.rendering import render
 from dico.process.progress import format_seconds
 from dico.process.provenance import code_version
-from dico.report.run_notes import current_run, read_notes
+from dico.report.run_notes import VALIDATION_PAGE, current_run, read_notes
 from dico.storage import atomic_write, open_store
 from dico.storage.places import default_place
 
 
 def summarise_run(
-    pipeline: str, state: str, store: str, output_summary: str, output_page: str
+    pipeline: str,
+    state: str,
+    store: str,
+    output_summary: str,
+    output_page: str,
+    output_validation: str,
 ) -> None:
     """Writes the summary as JSON and as a page, and keeps the JSON in the store.
 
@@ -28,6 +33,7 @@ def summarise_run(
         store: folder or s3:// prefix that holds the notes; empty for the mounted work volume.
         output_summary: JSON file to write.
         output_page: HTML file to write.
+        output_validation: HTML file to write where a dataset was refused: the report on it.
     """
     place, run = default_place(store, "store"), current_run()
     try:
@@ -52,6 +58,7 @@ def summarise_run(
     _write(Path(output_summary), text)
     _write(Path(output_page), _page(summary))
     _keep(place, run, text)
+    _fetch_validation(place, run, Path(output_validation))
     print(f"{pipeline} {run}: {state}", *_lines(notes), sep="\n  ")
 
 
@@ -68,6 +75,19 @@ def _keep(place: str, run: str, text: str) -> None:
         open_store(place).write_bytes(f"runs/{run}/summary.json", text.encode())
     except (DicoError, OSError) as error:
         print(f"the summary could not be kept in the store: {error}")
+
+
+def _fetch_validation(place: str, run: str, output: Path) -> None:
+    """Kubeflow keeps no output of the step that refused the dataset; this one's are kept."""
+    if not (place and run):
+        return
+    try:
+        store, key = open_store(place), f"runs/{run}/{VALIDATION_PAGE}"
+        if store.exists(key):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_bytes(store.read_bytes(key))
+    except (DicoError, OSError) as error:
+        print(f"the report on the dataset cannot be read: {error}")
 
 
 def _lines(notes: Sequence[dict[str, Any]]) -> list[str]:

@@ -1,6 +1,5 @@
 """Pixels of training pictures: decoded once and kept in memory as far as a budget allows."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +12,7 @@ from dico.images.load import load_validated
 from dico.models.huggingface.inputs import batch_of, num_bytes
 from dico.policy import Policy
 from dico.policy.protocol import Images, Seen
+from dico.process.limits import num_threads
 
 DEFAULT_BUDGET_BYTES = 1 << 30
 
@@ -35,7 +35,7 @@ class PictureBank:
         Pictures that are not kept are decoded side by side.
         """
         missing = [uri for uri in dict.fromkeys(uris) if uri not in self._kept]
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+        with ThreadPoolExecutor(max_workers=num_threads()) as threads:
             made = dict(zip(missing, threads.map(self._decode, missing), strict=True))
         for uri, pixels in made.items():
             size = num_bytes(pixels)

@@ -4,7 +4,6 @@ Rows go to a Parquet file as they come; only numbers needed to compare rows with
 memory (about 60 bytes a picture and 8 a caption).
 """
 
-import os
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from dico.images.inspection import PictureFacts
 from dico.images.load import ImageError, read_image
 from dico.images.near_duplicates import SIDE_PX, THUMB_BYTES
 from dico.images.sandbox import Inspectors, Limits
+from dico.process.limits import num_threads
 from dico.process.progress import progress
 from dico.storage.uris import is_address, is_remote
 from dico.validation.config import ValidationConfig
@@ -131,7 +131,7 @@ def _looked_at(
         yield from ((entry, None) for entry in entries)
         return
     limits = Limits(config.max_pixels, config.max_image_bytes, config.max_image_seconds)
-    num_workers = config.num_workers or os.cpu_count() or 1
+    num_workers = config.num_workers or num_threads()
     with PictureCache(cache_path, limits) as cache, Inspectors(num_workers, limits) as inspectors:
 
         def look(entry: Entry) -> list[tuple[str, PictureFacts, str]]:

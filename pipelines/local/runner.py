@@ -177,10 +177,6 @@ def _load(path: Path) -> tuple[Any, int]:
 
     component = components.load_component_from_file(str(path))
     specification = component.pipeline_spec
-    for part in (specification.root, *specification.components.values()):
-        for task in part.dag.tasks.values():
-            # Another try is for machines that come and go; here the same error would come again.
-            task.ClearField("retry_policy")
     return component, _num_steps(specification.root, specification.components)
 
 
@@ -225,20 +221,20 @@ def _conclude(run: _Run, seconds: float) -> None:
     if evaluation.is_dir():
         run.screen.table(tabulate(read_metrics(evaluation)))
     outputs = {step.name: step.outputs for step in run.steps}
-    if "compare_models" in outputs:
-        decision = outputs["compare_models"]
-        verdict = "promoted" if decision["promote"] == "true" else "not promoted"
-        run.screen.note(f"  {verdict}: {decision['reasons']}")
-    if outputs.get("detect_changes", {}).get("Output") == "false":
+    registered = outputs.get("register_model")
+    if registered:
+        verdict = "promoted" if registered["promote"] == "true" else "not promoted"
+        run.screen.note(f"  {verdict}: {registered['reasons']}")
+    if outputs.get("validate_dataset", {}).get("new") == "false":
         run.screen.note(
             "  nothing new: the champion was made from this dataset; nothing was trained"
         )
     if "caption_batch" in outputs:
         counts = outputs["caption_batch"]
         run.screen.note(f"  {counts['num_captions']} captions, {counts['num_failed']} unreadable")
-    if "register_model" in outputs:
-        model = outputs["find_champion"]["model_name"]
-        run.screen.note(f"  registered: {model}, version {outputs['register_model']['version']}")
+    if registered:
+        model = outputs["preflight"]["model_name"]
+        run.screen.note(f"  registered: {model}, version {registered['version']}")
     run.screen.note(f"  finished in {format_seconds(seconds)}")
     report = run.folder.path / "report.html"
     if report.is_file():

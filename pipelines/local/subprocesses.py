@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dico.process.exits import ERROR_PREFIX
+from dico.process.limits import thread_variables
 from dico.process.progress import PROGRESS_FILE_VARIABLE
 from dico_pipelines.local.containers import Containers
 
@@ -125,14 +126,14 @@ class _Supervisor:
 
     def execute(self, **arguments: Any) -> Any:
         """Stands in for kfp's ``execute_single_task``."""
-        task = arguments["task_spec"]
+        task = _without_retries(arguments["task_spec"])
         name = task.task_info.name or arguments["task_name"]
         component = task.component_ref.name.removeprefix("comp-")
         step = Step(name.replace("-", "_"), component, self._logs / f"{name}.log", "cached")
         self._step = step
         start = time.monotonic()
         with self._watcher.started(step):
-            outputs, status = self._execute(**arguments)
+            outputs, status = self._execute(**arguments | {"task_spec": task})
         step.seconds = time.monotonic() - start
         step.outputs = outputs
         if status.name != "SUCCESS":
@@ -148,6 +149,7 @@ class _Supervisor:
         state_file = self._scratch / "progress.json"
         state_file.unlink(missing_ok=True)
         environment = {
+            **thread_variables(),
             **os.environ,
             **(env_vars or {}),
             PROGRESS_FILE_VARIABLE: str(state_file),
@@ -193,6 +195,17 @@ class _Supervisor:
             with contextlib.suppress(OSError, ValueError):
                 self._watcher.progress(json.loads(state_file.read_text()))
             time.sleep(POLL_SECONDS)
+
+
+def _without_retries(task: Any) -> Any:
+    """A task that kfp tries once: what is worth another try, a step tries again by itself.
+
+    To be done at each task: kfp reads a pipeline's file anew whenever its tasks are asked for.
+    """
+    once = type(task)()
+    once.CopyFrom(task)
+    once.ClearField("retry_policy")
+    return once
 
 
 def _stack_of_tasks(tasks: Any) -> list[str]:

@@ -60,3 +60,4 @@ def small(text: str = "ab", times: int = 2, fault: str = "", pods: dict = {}):  
     repeat(counted=counted.outputs["counted"])
     judged = judge(length=counted.outputs["length"], fault=fault)
     judged.set_caching_options(False)
+    judged.set_retry(num_retries=2)

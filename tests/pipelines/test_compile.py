@@ -97,14 +97,8 @@ def test_default_preset_is_one_of_the_librarys():
 NEVER_CACHED = {
     "caption-batch",
     "check-pod",
-    "compare-models",
-    "detect-changes",
-    "find-champion",
     "preflight",
     "register-model",
-    "report-run",
-    "require-valid-dataset",
-    "resolve-dataset",
     "summarise-run",
 }
 
@@ -145,7 +139,51 @@ def test_nothing_is_trained_before_the_dataset_passed(name):
 
     trained = {"train-evaluator", "pretrain-captioner", "finetune-captioner", "register-model"}
     for key in trained & set(tasks):
-        assert "require-valid-dataset" in upstream(key), key
+        assert "validate-dataset" in upstream(key), key
+
+
+LEVELS = {"dico.yaml": 20, "retrain.yaml": 20, "evaluate.yaml": 12, "caption.yaml": 8}
+"""Most levels of pods, one after the other, that a run may have: each costs 10 s on a cluster."""
+
+
+def levels_of(pipeline, part):
+    """Pods one after the other: a driver for each group, a driver and a container for each step."""
+    tasks, components = part["dag"]["tasks"], pipeline["components"]
+
+    @functools.cache
+    def end(name):
+        inner = components[tasks[name]["componentRef"]["name"]]
+        own = levels_of(pipeline, inner) if "dag" in inner else 2
+        return own + max(map(end, tasks[name].get("dependentTasks", [])), default=0)
+
+    return 1 + max(map(end, tasks))
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_longest_path_has_few_levels(name):
+    pipeline = read(name)[0]
+    assert levels_of(pipeline, pipeline["root"]) <= LEVELS[name]
+
+
+def test_levels_are_counted():
+    step = {"executorLabel": "x"}
+    chain = {
+        "a": {"componentRef": {"name": "step"}},
+        "b": {"componentRef": {"name": "step"}, "dependentTasks": ["a"]},
+        "beside": {"componentRef": {"name": "step"}},
+    }
+    group = {"dag": {"tasks": chain}}
+    root = {"dag": {"tasks": {"group": {"componentRef": {"name": "group"}}}}}
+    pipeline = {"components": {"step": step, "group": group}}
+    assert levels_of(pipeline, root) == 6  # two groups' drivers, and two steps of two pods
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_no_step_takes_a_float(name):
+    """A whole one, such as 1.0, reaches a step on a cluster as an integer."""
+    for component in read(name)[0]["components"].values():
+        for key, parameter in component.get("inputDefinitions", {}).get("parameters", {}).items():
+            assert parameter["parameterType"] != "NUMBER_DOUBLE", key
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -165,7 +203,7 @@ def test_every_pod_is_a_plain_user_with_limits_a_deadline_and_optional_secrets(n
 
 
 @pytest.mark.parametrize("name", ["dico.yaml", "retrain.yaml"])
-def test_training_gets_its_gpus_and_shared_memory_and_is_tried_again(name):
+def test_training_gets_its_gpus_and_shared_memory(name):
     pipeline, kubernetes = read(name)
     platform = kubernetes["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     for step in ("pretrain-captioner", "finetune-captioner"):
@@ -177,7 +215,16 @@ def test_training_gets_its_gpus_and_shared_memory_and_is_tried_again(name):
         gpus = containers_of(pipeline)[f"exec-{step}"]["resources"]["accelerator"]
         assert "preflight-gpu_type" in gpus["resourceType"]
         assert "preflight-gpus" in gpus["resourceCount"]
-        assert tasks_of(pipeline)[step]["retryPolicy"]["maxRetryCount"] == 2
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_steps_try_again_by_themselves_alone(name):
+    pipeline, kubernetes = read(name)
+    assert not [key for key, task in tasks_of(pipeline).items() if "retryPolicy" in task]
+    platform = kubernetes["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for key, pod in platform.items():
+        fields = {entry["name"]: entry["fieldPath"] for entry in pod["fieldPathAsEnv"]}
+        assert fields["DICO_NODE"] == "metadata.annotations['workflows.argoproj.io/node-name']", key
 
 
 @pytest.mark.parametrize("name", PIPELINES)

@@ -98,6 +98,8 @@ def test_failing_step_gives_its_line_and_exit_code(pipeline, tmp_path, fault, co
     assert "judge.log" in str(failed.value)
     folder = tmp_path / "runs" / "bad"
     assert statuses(folder)["judge"] == "failed"
+    if code != 70:  # kfp would try again, whatever the code
+        assert (folder / "logs" / "judge.log").read_text().count("judged bad") == 1
     assert json.loads((folder / "run.json").read_text())["status"] == "failed"
     assert (folder / "outputs" / "count" / "counted").read_text() == "abab"
 

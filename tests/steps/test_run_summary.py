@@ -1,15 +1,19 @@
-"""Preflight, the notes of steps, the summary made from them, and what makes a retraining worthwhile."""
+"""Preflight, the notes of steps, and the summary made from them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from dico.errors import ConfigError, DataError
+from dico.errors import ConfigError, DataError, UsageError
 from dico.preflight import PreflightError
+from dico.registry import open_registry
 from dico.report.run_notes import noted, read_notes
-from dico.steps.detect_changes import detect_changes
+from dico.steps.accept_dataset import accept_dataset
+from dico.steps.find_champion import find_champion
 from dico.steps.preflight import preflight
 from dico.steps.summarise_run import summarise_run
+from dico.validation.accepted import keep_manifest
 
 
 @pytest.fixture
@@ -19,7 +23,7 @@ def store(tmp_path, monkeypatch):
 
 
 def summarise(store, tmp_path, state):
-    paths = [str(tmp_path / name) for name in ("summary.json", "summary.html")]
+    paths = [str(tmp_path / name) for name in ("summary.json", "summary.html", "validation.html")]
     summarise_run("dico", state, store, *paths)
     return json.loads((tmp_path / "summary.json").read_text()), (
         tmp_path / "summary.html"
@@ -29,11 +33,11 @@ def summarise(store, tmp_path, state):
 def test_the_summary_names_the_step_that_failed_and_why(store, tmp_path):
     with noted("preflight", store):
         pass
-    with pytest.raises(DataError), noted("require_valid_dataset", store):
+    with pytest.raises(DataError), noted("validate_dataset", store):
         raise DataError("the dataset is refused:\n3 <captions> are not text")
     summary, page = summarise(store, tmp_path, "FAILED")
     assert [step["status"] for step in summary["steps"]] == ["done", "failed"]
-    assert summary["failed_step"] == "require_valid_dataset"
+    assert summary["failed_step"] == "validate_dataset"
     assert summary["reason"] == "the dataset is refused: 3 <captions> are not text"
     assert "3 &lt;captions&gt; are not text" in page
     kept = json.loads((tmp_path / "store" / "runs" / "run-1" / "summary.json").read_text())
@@ -99,10 +103,15 @@ PODS = {
 
 def check(tmp_path, **changes):
     known = {
+        "purpose": "train",
         "dataset": "",
         "images": "",
         "preset": "toy",
-        "overrides": "",
+        "overrides": "toy.num_train=6 toy.num_validation=3 toy.num_test=3",
+        "seed": 1,
+        "model_name": "",
+        "version": "",
+        "force": False,
         "store": str(tmp_path / "store"),
         "registry": str(tmp_path / "registry"),
         **PODS,
@@ -157,22 +166,81 @@ def test_everything_missing_is_named_at_once(tmp_path):
         check(tmp_path, store=str(tmp_path / "file"), dataset=str(tmp_path / "none.jsonl"))
 
 
+@pytest.mark.parametrize("purpose", ["retrain", "evaluate", "caption"])
+def test_without_a_champion_what_needs_one_is_refused_at_once(tmp_path, purpose):
+    with pytest.raises(UsageError, match=f"toy: has no champion in .*registry to {purpose} with"):
+        check(tmp_path, purpose=purpose)
+    with pytest.raises(UsageError, match="version: expected the number of a version, got 'best'"):
+        check(tmp_path, purpose=purpose, version="best")
+    with pytest.raises(DataError, match="there is no version 7 of toy"):
+        check(tmp_path, purpose=purpose, version="7")
+
+
+def test_the_first_step_names_the_dataset_and_the_model(tmp_path):
+    ready = check(tmp_path)
+    assert Path(ready.dataset).is_file()
+    assert (ready.images, ready.model_name, ready.champion, ready.version) == ("", "toy", "", "")
+    assert check(tmp_path).dataset_version == ready.dataset_version
+    assert check(tmp_path, seed=2).dataset_version != ready.dataset_version
+    assert check(tmp_path, model_name="mine").model_name == "mine"
+
+
+def test_pods_of_a_training_ask_for_what_other_pods_ask_for(tmp_path):
+    resources = json.loads(check(tmp_path, num_nodes=2).pod)["resources"]
+    assert resources["requests"] == {"cpu": "250m", "memory": "512Mi"}
+
+
+@pytest.fixture
+def champion(tmp_path, store):
+    """A registry whose champion was made from dataset ``a``, the manifest of which is kept."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_text("w")
+    (tmp_path / "manifest").write_text("m")
+    keep_manifest(store, "a", str(tmp_path / "manifest"))
+    registry = open_registry(str(tmp_path / "registry"))
+    made_from = {"fingerprint": "a", "preset": "toy", "overrides": ""}
+    version = registry.register("toy", folder, made_from, "identity")
+    registry.set_alias("toy", "champion", version.number, "first")
+    return registry.uri
+
+
 @pytest.mark.parametrize(
-    ("changes", "new"),
+    ("changes", "known"),
     [
-        ({}, "false"),
-        ({"fingerprint": "b"}, "true"),
-        ({"settings": "toy xe.num_steps=9"}, "true"),
-        ({"settings": " toy  "}, "false"),
-        ({"force": True}, "true"),
+        ({}, "a"),
+        ({"settings": " toy  "}, "a"),
+        ({"settings": "toy xe.num_steps=9"}, ""),
+        ({"force": True}, ""),
+        ({"purpose": "evaluate"}, ""),
     ],
 )
-def test_a_retraining_is_worthwhile_where_data_or_settings_changed(changes, new):
-    same = {
-        "fingerprint": "a",
-        "champion_fingerprint": "a",
-        "settings": "toy",
-        "champion_settings": "toy",
-        "force": False,
-    }
-    assert detect_changes(**(same | changes)) == new
+def test_a_retraining_knows_the_champions_dataset(champion, store, changes, known):
+    asked = {"settings": "toy ", "force": False, "purpose": "retrain"} | changes
+    found = find_champion(champion, "toy", version="", store=store, **asked)
+    assert (found.champion, found.version, found.known) == ("1", "1", known)
+    kept = f"{store}/manifests/a.parquet" if asked["purpose"] == "retrain" else ""
+    assert found.baseline == kept
+
+
+@pytest.fixture
+def checked(tmp_path):
+    for name in ("manifest", "report.html"):
+        (tmp_path / name).write_text(name)
+    return {"manifest": str(tmp_path / "manifest"), "report": str(tmp_path / "report.html")}
+
+
+@pytest.mark.parametrize(("known", "new"), [("", "true"), ("b", "true"), ("a", "false")])
+def test_an_accepted_dataset_is_kept_and_new_unless_known(store, checked, known, new):
+    outputs = accept_dataset("true", "a", "", known=known, store=store, **checked)
+    assert outputs == ("a", new)
+    assert Path(f"{store}/manifests/a.parquet").read_text() == "manifest"
+
+
+def test_a_refused_dataset_stops_the_run_and_keeps_its_report(store, checked, tmp_path):
+    kept = f"{store}/runs/run-1/validation.html"
+    with pytest.raises(DataError, match=f"the dataset is refused: too few; see {kept}"):
+        accept_dataset("false", "a", "too few", known="", store=store, **checked)
+    assert not Path(f"{store}/manifests").exists()
+    summarise(store, tmp_path, "FAILED")
+    assert (tmp_path / "validation.html").read_text() == "report.html"

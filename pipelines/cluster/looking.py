@@ -1,0 +1,144 @@
+"""A look before a run is sent: at the server's mode, and at what its pods will ask for.
+
+Kubeflow says nothing of a namespace that it ignores, and a run whose account, claim or image is not
+there waits for ever. What a kubeconfig allows to see is looked at; the rest is left to the server.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dico.errors import UsageError
+from dico_pipelines.cluster.answers import Health
+from dico_pipelines.cluster.connection import Connection
+from dico_pipelines.cluster.namespace import Namespace, open_namespace
+from dico_pipelines.cluster.watching import HOME
+
+ACCOUNTS = {False: "pipeline-runner", True: "default-editor"}
+"""The server's default account of a run's pods: alone, and with profiles."""
+
+
+def look_before(
+    connection: Connection, health: Health, values: Mapping[str, Any], account: str
+) -> list[str]:
+    """Refuses a run that could not begin; returns notes on what may be missing.
+
+    Args:
+        connection: where the run is sent.
+        health: what the server said of itself.
+        values: every parameter of the run.
+        account: account of its pods; empty for the server's default.
+
+    Raises:
+        UsageError: names all that is missing.
+    """
+    name = connection.namespace or HOME
+    namespace = open_namespace(connection, name)
+    image = str(values.get("image", ""))
+    if namespace is None:
+        return [f"image {image}: {_PUSH}"] if image and not _has_registry(image) else []
+    missing = _mode(namespace, health)
+    if not missing:
+        missing += _account(namespace, account or ACCOUNTS[health.multi_user])
+        missing += _claim(namespace, values)
+        missing += _image(namespace, image)
+    if missing:
+        raise UsageError("; ".join(missing))
+    return _secret(namespace, values)
+
+
+def needs_claim(values: Mapping[str, Any]) -> bool:
+    """Whether a run keeps anything on the work volume: its store or its registry is no bucket."""
+    places = [str(values[key]) for key in ("store", "registry") if key in values]
+    return not places or not all("s3://" in place for place in places)
+
+
+_PUSH = (
+    "has no registry in its name, so nodes find it only where it was loaded (kind load "
+    "docker-image, minikube image load); push it and give image=REGISTRY/dico@sha256:..."
+)
+
+
+def _has_registry(image: str) -> bool:
+    host = image.partition("/")[0] if "/" in image else ""
+    return "." in host or ":" in host or host == "localhost"
+
+
+def _mode(namespace: Namespace, health: Health) -> list[str]:
+    if health.multi_user:
+        if namespace.is_profile() is False:
+            return [
+                f"namespace {namespace.name} is no profile of Kubeflow: a run there never begins; "
+                "make one (manifests/overlays/profile), or name yours by --namespace"
+            ]
+        return []
+    if namespace.has("service", "ml-pipeline") is False:
+        return [
+            f"this server keeps no users apart and runs everything in its own namespace, which "
+            f"{namespace.name} is not; leave --namespace and KFP_NAMESPACE out, or give that one"
+        ]
+    return []
+
+
+def _account(namespace: Namespace, account: str) -> list[str]:
+    if namespace.has("service_account", account) is not False:
+        return []
+    return [
+        f"account {account} is not in namespace {namespace.name}; apply manifests/overlays/..., "
+        "or leave --service-account out"
+    ]
+
+
+def _claim(namespace: Namespace, values: Mapping[str, Any]) -> list[str]:
+    claim = str(values.get("volume", ""))
+    if not claim or not needs_claim(values):
+        return []
+    found = namespace.read("persistent_volume_claim", claim)
+    if found is None:
+        return []
+    if not found:
+        return [
+            f"claim {claim} is not in namespace {namespace.name}; apply manifests/overlays/..., "
+            "or give store=s3://... registry=s3://..., which needs none"
+        ]
+    modes = found["spec"].get("accessModes", [])
+    num_nodes = len([node for node in namespace.nodes() or [] if _takes_pods(node)])
+    if "ReadWriteMany" not in modes and num_nodes > 1:
+        return [
+            f"claim {claim} is {', '.join(modes)}, which one node mounts at a time, and there are "
+            f"{num_nodes}: steps would wait for each other for ever; use a class with "
+            "ReadWriteMany, or store=s3://... registry=s3://..."
+        ]
+    return []
+
+
+def _takes_pods(node: Mapping[str, Any]) -> bool:
+    """Whether a plain pod may be put on a node."""
+    spec = node.get("spec", {})
+    closed = [
+        taint for taint in spec.get("taints", []) if taint.get("effect") != "PreferNoSchedule"
+    ]
+    return not spec.get("unschedulable") and not closed
+
+
+def _image(namespace: Namespace, image: str) -> list[str]:
+    nodes = namespace.nodes() if image and not _has_registry(image) else None
+    if nodes is None:
+        return []
+    known = {
+        name.removeprefix("docker.io/").removeprefix("library/")
+        for node in nodes
+        for entry in node.get("status", {}).get("images", [])
+        for name in entry.get("names", [])
+    }
+    return [] if image in known else [f"image {image} is on no node, and {_PUSH}"]
+
+
+def _secret(namespace: Namespace, values: Mapping[str, Any]) -> list[str]:
+    secret = str(values.get("secret", ""))
+    uses_bucket = any("s3://" in str(value) for value in values.values())
+    if secret and uses_bucket and namespace.has("secret", secret) is False:
+        return [
+            f"Secret {secret} is not in namespace {namespace.name}: steps reach the bucket only by "
+            "a role of their account; else kubectl apply -k manifests/secret"
+        ]
+    return []

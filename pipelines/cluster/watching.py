@@ -1,0 +1,165 @@
+"""A submitted run, shown in the terminal: its steps as they go, and why one failed."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from dico.errors import DicoError, TryAgainError
+from dico.process.progress import format_seconds
+from dico_pipelines.cluster.client import asking
+from dico_pipelines.cluster.connection import Connection, connection_from_environment
+from dico_pipelines.cluster.logs import log_of, reason_and_end
+from dico_pipelines.cluster.namespace import open_namespace
+from dico_pipelines.cluster.steps import StepState, steps_of
+
+SECONDS_BETWEEN_LOOKS = 10.0
+SECONDS_PENDING = 60.0
+"""How long a step may wait for its pod before that is said."""
+FAILURES_IN_A_ROW = 30
+"""Looks that may fail, one after the other, while a run is followed."""
+HOME = "kubeflow"
+"""Namespace of a server that keeps no users apart, unless one is named."""
+
+SUCCEEDED, ENDED = "SUCCEEDED", ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
+_MARKS = {"done": "✓", "cached": "·", "failed": "✗", "stopped": "✗", "running": ">", "pending": "…"}
+
+
+class RunFailedError(DicoError):
+    """A submitted run ended without success."""
+
+
+def show_run(
+    run_id: str, endpoint: str = "", namespace: str = "", token_file: str = ""
+) -> list[StepState]:
+    """Prints the steps of a run as they stand, and why one failed.
+
+    Raises:
+        UsageError: there is no such run.
+        AccessError: a token or a right is missing.
+        TryAgainError: the server cannot be reached.
+    """
+    connection = connection_from_environment(endpoint, namespace, token_file)
+    with asking(connection) as client:
+        run = client.get_run(run_id)
+    state = (run.state or "PENDING").lower()
+    print(f"{run.display_name or run_id}: {state}")
+    steps = _look(connection, run)
+    reasons = _reasons(connection, run_id, steps)
+    for step in steps:
+        print(_line(step, reasons.get(step.name, "")))
+    if not steps:
+        print("  no step has begun")
+    if state == "failed":
+        print("\n".join(_why(connection, run_id, steps, reasons)[1]))
+    return steps
+
+
+def await_run(
+    connect: Callable[[], Connection], run_id: str, pause: float = SECONDS_BETWEEN_LOOKS
+) -> None:
+    """Prints the steps of a run as they go, until it ends; connects anew, for tokens expire.
+
+    Raises:
+        RunFailedError: it ended without success; the message is the failed step's own.
+        TryAgainError: the server stayed away.
+    """
+    begun, num_failures, shown = time.monotonic(), 0, _Shown()
+    while True:
+        connection = connect()
+        try:
+            with asking(connection, note_skew=False) as client:
+                run = client.get_run(run_id)
+            num_failures = 0
+        except TryAgainError:
+            num_failures += 1
+            if num_failures > FAILURES_IN_A_ROW:
+                raise
+            time.sleep(pause)
+            continue
+        steps = _look(connection, run)
+        shown.update(connection, run_id, steps)
+        if run.state in ENDED:
+            break
+        time.sleep(pause)
+    took = format_seconds(time.monotonic() - begun)
+    print(f"  {run.state.lower()} after {took}")
+    if run.state != SUCCEEDED:
+        message, lines = _why(connection, run_id, steps, _reasons(connection, run_id, steps))
+        print("\n".join(lines))
+        raise RunFailedError(f"run {run_id}: {run.state.lower()}: {message}")
+
+
+class _Shown:
+    """What has been printed of each step."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+        self._waits: set[str] = set()
+
+    def update(self, connection: Connection, run_id: str, steps: Sequence[StepState]) -> None:
+        """Prints each step that is in another state than before, or waits for long."""
+        for step in steps:
+            changed = self._states.get(step.name) != step.state
+            self._states[step.name] = step.state
+            if changed and step.state != "pending":
+                print(_line(step, ""), flush=True)
+            if _waits(step) and step.name not in self._waits:
+                self._waits.add(step.name)
+                reason = _reasons(connection, run_id, steps).get(step.name, "")
+                print(_line(step, reason), flush=True)
+
+
+def _look(connection: Connection, run: Any) -> list[StepState]:
+    details = run.run_details.task_details if run.run_details else []
+    return [_checked(connection, run.run_id, step) for step in steps_of(details or [])]
+
+
+def _checked(connection: Connection, run_id: str, step: StepState) -> StepState:
+    """A pending step that has a log is at work; see `steps_of`."""
+    if not _waits(step) or not any(True for _ in log_of(connection, run_id, step)):
+        return step
+    return StepState(step.name, "running", step.started, step.ended, step.node_ids)
+
+
+def _waits(step: StepState) -> bool:
+    if step.state != "pending" or step.started is None:
+        return False
+    return (datetime.now(UTC) - step.started).total_seconds() >= SECONDS_PENDING
+
+
+def _reasons(connection: Connection, run_id: str, steps: Sequence[StepState]) -> dict[str, str]:
+    """What Kubernetes says of steps in trouble, where a kubeconfig allows to ask."""
+    if not any(step.state == "failed" or _waits(step) for step in steps) and steps:
+        return {}
+    namespace = open_namespace(connection, connection.namespace or HOME)
+    return namespace.reasons(run_id) if namespace else {}
+
+
+def _line(step: StepState, reason: str) -> str:
+    took = ""
+    if step.started and step.state != "cached":
+        took = format_seconds(((step.ended or datetime.now(UTC)) - step.started).total_seconds())
+    told = f"{step.state} {took}".strip() if step.state != "done" else took
+    return f"  {_MARKS[step.state]} {step.name:<24}{told}{f': {reason}' if reason else ''}"
+
+
+def _why(
+    connection: Connection, run_id: str, steps: Sequence[StepState], reasons: dict[str, str]
+) -> tuple[str, list[str]]:
+    """Why a run failed, in one line, and the lines that show it."""
+    failed = next((step for step in steps if step.state == "failed"), None)
+    if failed is None:
+        said = "; ".join(f"{name}: {text}" for name, text in reasons.items())
+        look = f"no step of it says why; kubectl get workflow -l pipeline/runid={run_id} -o yaml"
+        return said or look, []
+    reason, end = reason_and_end(list(log_of(connection, run_id, failed)))
+    cluster = reasons.get(failed.name, "")
+    message = reason or cluster or (end[-1] if end else "its pod left no log")
+    if not (reason or cluster or end):
+        message += (
+            "; where it could not be made, its Workflow says why: "
+            f"kubectl get workflow -l pipeline/runid={run_id} -o yaml"
+        )
+    head = [f"the last lines of {failed.name}:"] if end else []
+    return f"{failed.name}: {message}", [*head, *(f"  | {line}" for line in end)]
