@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dico.storage.places import WORK_VARIABLE
+from dico_pipelines.variables import WORK_VARIABLE
 
 HEADER = "# Written by `make compile`: the pipeline of this name, without the work volume.\n"
 

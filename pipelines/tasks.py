@@ -11,9 +11,15 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
-from dico.process.retry import NODE_VARIABLE
-from dico.steps.preflight import CPU_REQUEST, MEMORY_REQUEST
-from dico_pipelines.variables import RUN_VARIABLE, SECRET_KEYS, WORK, WORK_VARIABLE
+from dico_pipelines.variables import (
+    CPU_REQUEST,
+    MEMORY_REQUEST,
+    NODE_VARIABLE,
+    RUN_VARIABLE,
+    SECRET_KEYS,
+    WORK,
+    WORK_VARIABLE,
+)
 
 USER = 65532
 HOUR = 3600

@@ -4,6 +4,8 @@
 # that file as ``dico``, which hides the library while the pipelines are imported.
 RUN_VARIABLE = "DICO_RUN_ID"
 WORK_VARIABLE = "DICO_WORK"
+NODE_VARIABLE = "DICO_NODE"
+CPU_REQUEST, MEMORY_REQUEST = "250m", "512Mi"
 
 WORK = "/data"
 """Where the work volume is mounted; its folders ``store`` and ``registry`` are the defaults."""

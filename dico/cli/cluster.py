@@ -102,3 +102,21 @@ def schedule(
         pipeline_root=pipeline_root,
         enabled=enabled,
     )
+
+
+def logs(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")],
+    step: Annotated[
+        str, typer.Argument(metavar="[STEP]", help="Step, such as train-evaluator; all by default.")
+    ] = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on while the step is at work.")
+    ] = False,
+    endpoint: Endpoint = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
+) -> None:
+    """Print the logs of a run's steps on a Kubeflow cluster, live or kept."""
+    find_command("logs")(
+        run, step, follow, endpoint=endpoint, namespace=namespace, token_file=token_file
+    )

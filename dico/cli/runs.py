@@ -18,6 +18,9 @@ _GAP = "  "
 
 
 def runs(
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="Id of a cluster's run, to see its steps.")
+    ] = "",
     folder: Annotated[
         Path, typer.Option("--runs", help="Folder of the runs of this machine.")
     ] = Path("runs"),
@@ -31,8 +34,13 @@ def runs(
 ) -> None:
     """List the latest runs of this machine and of a Kubeflow cluster, newest first.
 
-    The cluster is asked where --endpoint or KFP_ENDPOINT names one.
+    The cluster is asked where --endpoint or KFP_ENDPOINT names one. With the id of one of its runs,
+    show that run's steps, and why one failed.
     """
+    if run:
+        place = {"endpoint": endpoint, "namespace": namespace, "token_file": token_file}
+        find_command("show-run")(run, **place)
+        return
     from dico.evaluation.runs import read_runs
 
     asked = bool(endpoint or os.environ.get("KFP_ENDPOINT"))

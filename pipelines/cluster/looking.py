@@ -8,48 +8,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from dico.errors import UsageError
-from dico_pipelines.cluster.answers import Health
+from dico_pipelines.cluster.answers import Health, read_health
 from dico_pipelines.cluster.connection import Connection
 from dico_pipelines.cluster.namespace import Namespace, open_namespace
+from dico_pipelines.cluster.parameters import needs_claim
 from dico_pipelines.cluster.watching import HOME
 
 ACCOUNTS = {False: "pipeline-runner", True: "default-editor"}
 """The server's default account of a run's pods: alone, and with profiles."""
 
 
-def look_before(
-    connection: Connection, health: Health, values: Mapping[str, Any], account: str
-) -> list[str]:
-    """Refuses a run that could not begin; returns notes on what may be missing.
+def look_before(connection: Connection, values: Mapping[str, Any], account: str) -> None:
+    """Refuses a run that could not begin; prints notes on what may be missing.
 
     Args:
         connection: where the run is sent.
-        health: what the server said of itself.
         values: every parameter of the run.
         account: account of its pods; empty for the server's default.
 
     Raises:
         UsageError: names all that is missing.
+        AccessError: the server wants a token.
+        TryAgainError: the server cannot be reached.
     """
-    name = connection.namespace or HOME
-    namespace = open_namespace(connection, name)
+    health = read_health(connection)
+    namespace = open_namespace(connection, connection.namespace or HOME)
     image = str(values.get("image", ""))
     if namespace is None:
-        return [f"image {image}: {_PUSH}"] if image and not _has_registry(image) else []
-    missing = _mode(namespace, health)
-    if not missing:
-        missing += _account(namespace, account or ACCOUNTS[health.multi_user])
-        missing += _claim(namespace, values)
-        missing += _image(namespace, image)
-    if missing:
-        raise UsageError("; ".join(missing))
-    return _secret(namespace, values)
-
-
-def needs_claim(values: Mapping[str, Any]) -> bool:
-    """Whether a run keeps anything on the work volume: its store or its registry is no bucket."""
-    places = [str(values[key]) for key in ("store", "registry") if key in values]
-    return not places or not all("s3://" in place for place in places)
+        notes = [f"image {image} {_PUSH}"] if image and not _has_registry(image) else []
+    else:
+        missing = _mode(namespace, health) or [
+            *_account(namespace, account or ACCOUNTS[health.multi_user]),
+            *_claim(namespace, values),
+            *_image(namespace, image),
+        ]
+        if missing:
+            raise UsageError("; ".join(missing))
+        notes = _secret(namespace, values)
+    for note in notes:
+        print(f"note: {note}")
 
 
 _PUSH = (

@@ -104,7 +104,8 @@ def open_namespace(connection: Connection, name: str) -> Namespace | None:
 
         configuration = client.Configuration()
         if named or not in_pod:
-            config.load_kube_config(client_configuration=configuration)
+            # The client reads KUBECONFIG once, when it is imported.
+            config.load_kube_config(named or None, client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)
     except Exception:  # whatever a broken kubeconfig makes of it: nothing can be looked at

@@ -1,9 +1,13 @@
 """The values that a submitted run gets, checked here as far as a laptop can."""
 
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dico.errors import UsageError
+from dico_pipelines.bucket_only import write_bucket_only
 from dico_pipelines.local.specification import Specification, parse_arguments, read_specification
 from dico_pipelines.presets import settle
 
@@ -28,6 +32,22 @@ def read_values(pipeline: Path, arguments: list[str]) -> tuple[Specification, di
     for key in PLACES:
         _require_shared(key, str(every.get(key, "")))
     return specification, values
+
+
+def needs_claim(values: Mapping[str, Any]) -> bool:
+    """Whether a run keeps anything on the work volume: its store or its registry is no bucket."""
+    places = [str(values[key]) for key in ("store", "registry") if key in values]
+    return not places or not all("s3://" in place for place in places)
+
+
+@contextmanager
+def what_is_sent(pipeline: Path, values: Mapping[str, Any]) -> Iterator[Path]:
+    """The file to send: the pipeline, without its claim where every place is in a bucket."""
+    if needs_claim(values):
+        yield pipeline
+        return
+    with tempfile.TemporaryDirectory(prefix="dico-") as folder:
+        yield write_bucket_only(pipeline, Path(folder) / pipeline.name)
 
 
 def _require_shared(key: str, value: str) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from dico_pipelines.cluster.client import asking, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
-from dico_pipelines.cluster.cron import parse_cron
+from dico_pipelines.cluster.cron import next_time
 from dico_pipelines.cluster.listing import name_filter
-from dico_pipelines.cluster.parameters import read_values
+from dico_pipelines.cluster.looking import look_before
+from dico_pipelines.cluster.parameters import read_values, what_is_sent
 
 
 def schedule(
@@ -46,15 +47,17 @@ def schedule(
 
     Raises:
         ConfigError: the expression is not one; nothing has been sent.
-        UsageError: a wrong argument; nothing has been sent.
+        UsageError: a wrong argument, or what the runs' pods need is missing; nothing has been sent.
         AccessError: a token or a right is missing.
         TryAgainError: the server cannot be reached.
     """
-    times = parse_cron(cron)
-    _, values = read_values(pipeline, arguments)
+    first = next_time(cron, datetime.now(UTC))
+    specification, values = read_values(pipeline, arguments)
     require_kfp()
     connection = connection_from_environment(endpoint, namespace, token_file)
-    with asking(connection) as client:
+    every = specification.defaults() | values
+    look_before(connection, every, service_account)
+    with asking(connection) as client, what_is_sent(pipeline, every) as path:
         experiment_id = client.create_experiment(
             experiment, namespace=connection.namespace or None
         ).experiment_id
@@ -69,7 +72,7 @@ def schedule(
             max_concurrency="1",  # the API takes 64-bit numbers as texts
             no_catchup=True,
             params=values,
-            pipeline_package_path=str(pipeline),
+            pipeline_package_path=str(path),
             enabled=enabled,
             pipeline_root=pipeline_root or None,
             service_account=service_account or None,
@@ -78,6 +81,5 @@ def schedule(
             client.delete_recurring_run(old.recurring_run_id)
     replaced = f", in place of {len(before)} of this name" if before else ""
     print(f"scheduled: {name} ({made}){replaced}")
-    first = times.next_time(datetime.now(UTC))
     print(f"  next run: {first:%A %Y-%m-%d %H:%M:%S} UTC" if enabled else "  disabled")
     return made

@@ -60,7 +60,7 @@ def steps_of(task_details: Sequence[Any]) -> list[StepState]:
     for name in dict.fromkeys([*drivers, *containers]):
         if not _is_group(name, paths):
             node_ids = _tries(containers.get(name, []), paths)
-            node_ids = node_ids or tuple(paths[path] for path in drivers.get(name, []))
+            node_ids = node_ids or _tries(drivers.get(name, []), paths)
             steps.append(_step(name, listed, node_ids))
     return sorted(steps, key=lambda step: (str(step.started or "9"), step.name))
 

@@ -1,25 +1,13 @@
 """Submits a compiled pipeline to Kubeflow, and waits for it where asked to."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from dico.errors import DicoError, TryAgainError
-from dico.process.progress import format_seconds
 from dico_pipelines.cluster.client import asking, require_kfp
-from dico_pipelines.cluster.connection import Connection, connection_from_environment
-from dico_pipelines.cluster.parameters import read_values
+from dico_pipelines.cluster.connection import connection_from_environment
+from dico_pipelines.cluster.looking import look_before
+from dico_pipelines.cluster.parameters import read_values, what_is_sent
+from dico_pipelines.cluster.watching import SECONDS_BETWEEN_LOOKS, await_run
 from dico_pipelines.local.run_folder import new_name
-
-SECONDS_BETWEEN_LOOKS = 10.0
-FAILURES_IN_A_ROW = 30
-"""Looks that may fail, one after the other, while a run is waited for."""
-
-SUCCEEDED, ENDED = "SUCCEEDED", ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
-
-
-class RunFailedError(DicoError):
-    """A submitted run ended without success."""
 
 
 def submit(
@@ -53,7 +41,7 @@ def submit(
         seconds_between_looks: pause between two looks while waiting.
 
     Raises:
-        UsageError: a wrong argument; nothing has been sent.
+        UsageError: a wrong argument, or what the run's pods need is missing; nothing has been sent.
         AccessError: a token or a right is missing.
         TryAgainError: the server cannot be reached.
         RunFailedError: the run was waited for and failed.
@@ -61,9 +49,11 @@ def submit(
     specification, values = read_values(pipeline, arguments)
     require_kfp()
     connection = connection_from_environment(endpoint, namespace, token_file)
-    with asking(connection) as client:
+    every = specification.defaults() | values
+    look_before(connection, every, service_account)
+    with asking(connection) as client, what_is_sent(pipeline, every) as path:
         run_id = client.create_run_from_pipeline_package(
-            str(pipeline),
+            str(path),
             arguments=values,
             run_name=name or new_name(specification.name),
             experiment_name=experiment,
@@ -73,32 +63,11 @@ def submit(
             service_account=service_account or None,
         ).run_id
     print(f"submitted: run {run_id}")
-    print(f"  watch it at {connection.endpoint}/#/runs/details/{run_id}, or by dico runs")
+    print(f"  watch it at {connection.endpoint}/#/runs/details/{run_id}, or by dico runs {run_id}")
     if wait:
-        state, seconds = _await(
+        await_run(
             lambda: connection_from_environment(endpoint, namespace, token_file),
             run_id,
             seconds_between_looks,
         )
-        print(f"  {state.lower()} after {format_seconds(seconds)}")
-        if state != SUCCEEDED:
-            raise RunFailedError(f"run {run_id}: {state.lower()}; its steps' logs are in the UI")
     return run_id
-
-
-def _await(connect: Callable[[], Connection], run_id: str, pause: float) -> tuple[str, float]:
-    """Looks until the run has ended; connects anew each time, for tokens expire."""
-    start, num_failures = time.monotonic(), 0
-    while True:
-        try:
-            with asking(connect(), note_skew=False) as client:
-                state = client.get_run(run_id).state or "PENDING"
-            num_failures = 0
-        except TryAgainError:
-            num_failures += 1
-            if num_failures > FAILURES_IN_A_ROW:
-                raise
-            state = ""
-        if state in ENDED:
-            return state, time.monotonic() - start
-        time.sleep(pause)

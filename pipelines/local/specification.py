@@ -9,6 +9,9 @@ from typing import Any
 
 from dico.errors import ConfigError, UsageError
 
+LARGEST_INTEGER = 2**53
+"""From here on not every whole number is a 64-bit float."""
+
 _SHIPPED = Path(__file__).parents[1]
 _TYPES = {
     "STRING": "text",
@@ -33,6 +36,11 @@ class Specification:
 
     parameters: Mapping[str, Mapping[str, Any]]
     """Name to ``parameterType``, ``defaultValue`` and ``description``."""
+
+    def defaults(self) -> dict[str, Any]:
+        """Values of the parameters that have a default."""
+        given = {key: one.get("defaultValue") for key, one in self.parameters.items()}
+        return {key: value for key, value in given.items() if value is not None}
 
 
 def read_specification(path: Path) -> Specification:
@@ -101,6 +109,13 @@ def parse_arguments(specification: Specification, arguments: list[str]) -> dict[
     return {key: values[key] for key in known}
 
 
+def _whole(key: str, value: int) -> int:
+    """``value``, where Kubeflow, which keeps numbers as 64-bit floats, would not change it."""
+    if abs(value) >= LARGEST_INTEGER:
+        raise ConfigError(f"{key}: {value} is 2^53 or more, which Kubeflow would round")
+    return value
+
+
 def _suggest(key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     return f" (did you mean {close[0]}?)" if close else f"; known are {', '.join(sorted(known))}"
@@ -113,7 +128,7 @@ def _convert(key: str, text: str, kind: str) -> Any:
         return text
     try:
         if kind == "NUMBER_INTEGER":
-            return int(text)
+            return _whole(key, int(text))
         if kind == "NUMBER_DOUBLE":
             return float(text)
         value = json.loads(text)

@@ -132,6 +132,7 @@ def test_nothing_is_trained_before_the_dataset_passed(name):
         .get("tasks", {})
     }
 
+    @functools.cache
     def upstream(key):
         direct = set(tasks[key].get("dependentTasks", []))
         outer = {holder[key]} if key in holder else set()

