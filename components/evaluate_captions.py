@@ -12,6 +12,7 @@ def evaluate_captions(
     features: Input[Artifact],
     captioner: Input[Model],
     evaluator: Input[Model],
+    judge: Input[Model],
     split: str,
     decoding: str,
     config: str,
@@ -29,6 +30,7 @@ def evaluate_captions(
         features: Pointer to the features.
         captioner: The candidate.
         evaluator: Judges captions against pictures.
+        judge: The independent evaluator, or a note that there is none.
         split: Split to caption.
         decoding: Settings of beam search, JSON.
         config: Settings of the evaluation, JSON.
@@ -61,6 +63,8 @@ def evaluate_captions(
             baseline_captions=baseline_captions.path if baseline_captions else "",
             champion_captions=champion_captions.path if champion_captions else "",
             config=config,
+            judge=judge.path,
+            captioner=captioner.path,
             output_evaluation=evaluation.path,
         )
         for name, value in headline(evaluation.path, metrics.path).items():

@@ -14,6 +14,7 @@ def fetch_version(
     store: str,
     captioner: Output[Model],
     evaluator: Output[Model],
+    judge: Output[Model],
 ):
     """Copies captioner and evaluator out of a version, checked by their digests.
 
@@ -26,6 +27,7 @@ def fetch_version(
     Returns:
         captioner: The version's captioner.
         evaluator: The evaluator whose tower it sees through.
+        judge: Its independent evaluator, or a note that it has none.
     """
     from dico.steps.fetch_version import fetch_version as run
     from dico.steps.step import step
@@ -37,4 +39,5 @@ def fetch_version(
             version=version,
             output_captioner=captioner.path,
             output_evaluator=evaluator.path,
+            output_judge=judge.path,
         )

@@ -12,6 +12,7 @@ from dico_components.image import IMAGE
 def register_model(
     manifest: Input[Dataset],
     evaluator: Input[Model],
+    judge: Input[Model],
     xe_captioner: Input[Model],
     captioner: Input[Model],
     evaluation: Input[Artifact],
@@ -37,6 +38,7 @@ def register_model(
     Args:
         manifest: Manifest of the dataset.
         evaluator: The evaluator whose tower the captioner sees through.
+        judge: The independent evaluator, or a note that there is none.
         xe_captioner: The captioner after cross-entropy.
         captioner: The captioner after fine-tuning.
         evaluation: Metrics with intervals, and scores per picture.
@@ -69,6 +71,7 @@ def register_model(
         outputs = conclude_run(
             manifest=manifest.path,
             evaluator=evaluator.path,
+            judge=judge.path,
             xe_captioner=xe_captioner.path,
             captioner=captioner.path,
             evaluation=evaluation.path,

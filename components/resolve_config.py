@@ -14,6 +14,8 @@ def resolve_config(preset: str, overrides: str) -> NamedTuple(
         ("toy", str),
         ("validation", str),
         ("evaluator", str),
+        ("judge", str),
+        ("audit", str),
         ("features", str),
         ("captioner", str),
         ("decoding", str),
@@ -33,6 +35,8 @@ def resolve_config(preset: str, overrides: str) -> NamedTuple(
         toy: Settings of the toy dataset.
         validation: Settings of the dataset's checks.
         evaluator: Settings of the evaluator and its training.
+        judge: Settings of the independent evaluator and its training.
+        audit: Settings of the evaluator's audit.
         features: Settings of feature extraction.
         captioner: Architecture of the captioner.
         decoding: Settings of beam search.

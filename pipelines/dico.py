@@ -8,7 +8,9 @@ from kfp import dsl
 
 from dico_components.image import IMAGE
 from dico_components.train_evaluator import train_evaluator
+from dico_components.train_judge import train_judge
 from dico_pipelines.stages import (
+    audit,
     begin_run,
     check_dataset,
     check_training_pod,
@@ -69,15 +71,19 @@ def dico(
     with begin_run("dico", "train", locals()) as run:
         looked = check_training_pod(run)
         data = check_dataset(run)
+        training = {
+            "manifest": data["manifest"],
+            "seed": seed,
+            "run_key": run_key,
+            "store": run.store,
+        }
         evaluator = run.pods.on_one_gpu(
-            train_evaluator(
-                manifest=data["manifest"],
-                config=run.config["evaluator"],
-                seed=seed,
-                run_key=run_key,
-                store=run.store,
-            )
+            train_evaluator(config=run.config["evaluator"], **training)
         ).outputs["evaluator"]
+        judge = run.pods.on_one_gpu(train_judge(config=run.config["judge"], **training)).outputs[
+            "judge"
+        ]
         features = store_features(run, data["manifest"], evaluator)
-        captioners = train_captioner(run, data["manifest"], features, evaluator, looked)
-        evaluate_and_register(run, data, features, evaluator, *captioners)
+        audited = audit(run, data["manifest"], features, evaluator, judge)
+        captioners = train_captioner(run, data["manifest"], features, evaluator, looked, audited)
+        evaluate_and_register(run, data, features, evaluator, judge, *captioners)

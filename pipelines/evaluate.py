@@ -71,6 +71,7 @@ def evaluate(
                 features=features,
                 captioner=chosen["captioner"],
                 evaluator=chosen["evaluator"],
+                judge=chosen["judge"],
                 champion_captions=caption_by_champion(run, data["manifest"]),
                 split="test",
                 decoding=run.config["decoding"],

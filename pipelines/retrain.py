@@ -8,6 +8,7 @@ from kfp import dsl
 
 from dico_components.image import IMAGE
 from dico_pipelines.stages import (
+    audit,
     begin_run,
     check_dataset,
     check_training_pod,
@@ -73,9 +74,10 @@ def retrain(
         data = check_dataset(run)
         with dsl.If(data["new"] == "true", name="something-new"):
             looked = check_training_pod(run)
-            evaluator, captioner = start["evaluator"], start["captioner"]
+            evaluator, judge = start["evaluator"], start["judge"]
             features = store_features(run, data["manifest"], evaluator)
+            audited = audit(run, data["manifest"], features, evaluator, judge)
             captioners = train_captioner(
-                run, data["manifest"], features, evaluator, looked, start_from=captioner
+                run, data["manifest"], features, evaluator, looked, audited, start["captioner"]
             )
-            evaluate_and_register(run, data, features, evaluator, *captioners)
+            evaluate_and_register(run, data, features, evaluator, judge, *captioners)

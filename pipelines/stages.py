@@ -7,6 +7,7 @@ from typing import Any
 
 from kfp import dsl
 
+from dico_components.audit_evaluator import audit_evaluator
 from dico_components.caption_with_champion import caption_with_champion
 from dico_components.check_pod import check_pod
 from dico_components.evaluate_captions import evaluate_captions
@@ -120,6 +121,20 @@ def store_features(run: Run, manifest: Any, evaluator: Any) -> Any:
     ).outputs["features"]
 
 
+def audit(run: Run, manifest: Any, features: Any, evaluator: Any, judge: Any) -> dsl.PipelineTask:
+    """What the evaluator can tell; fine-tuning waits for it, cross-entropy goes on beside it."""
+    return run.pods.on_one_gpu(
+        audit_evaluator(
+            manifest=manifest,
+            features=features,
+            evaluator=evaluator,
+            second_evaluator=judge,
+            config=run.config["audit"],
+            store=run.store,
+        )
+    )
+
+
 def caption_by_champion(run: Run, manifest: Any) -> Any:
     """The champion's captions of the test split."""
     return run.pods.on_one_gpu(
@@ -140,6 +155,7 @@ def train_captioner(
     features: Any,
     evaluator: Any,
     looked: dsl.PipelineTask,
+    audited: dsl.PipelineTask,
     start_from: Any = None,
 ) -> tuple[Any, Any]:
     """Cross-entropy, then DiCO.
@@ -150,6 +166,7 @@ def train_captioner(
         features: its features.
         evaluator: scores candidates.
         looked: step that must have found the training pods sound.
+        audited: step that must have found the evaluator fit to reward.
         start_from: captioner that cross-entropy goes on from; a new one where there is none.
 
     Returns:
@@ -174,12 +191,18 @@ def train_captioner(
     xe_captioner = run.pods.training(pretrained).outputs["captioner"]
     finetuned = finetune_captioner(
         captioner=xe_captioner, evaluator=evaluator, config=config["finetune"], **training
-    )
+    ).after(audited)
     return xe_captioner, run.pods.training(finetuned).outputs["finetuned_captioner"]
 
 
 def evaluate_and_register(
-    run: Run, data: Any, features: Any, evaluator: Any, xe_captioner: Any, captioner: Any
+    run: Run,
+    data: Any,
+    features: Any,
+    evaluator: Any,
+    judge: Any,
+    xe_captioner: Any,
+    captioner: Any,
 ) -> None:
     """Captions and scores of the test split, the gate's decision, the report, the version."""
     manifest, given = data["manifest"], run.given
@@ -192,6 +215,7 @@ def evaluate_and_register(
         evaluate_captions(
             captioner=captioner,
             evaluator=evaluator,
+            judge=judge,
             baseline_captions=xe_captions,
             champion_captions=caption_by_champion(run, manifest),
             config=run.config["evaluation"],
@@ -203,6 +227,7 @@ def evaluate_and_register(
         register_model(
             manifest=manifest,
             evaluator=evaluator,
+            judge=judge,
             xe_captioner=xe_captioner,
             captioner=captioner,
             evaluation=evaluation,

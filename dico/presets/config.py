@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dico.audit.config import AuditConfig
 from dico.config_schema import from_dict
 from dico.data.toy import ToyConfig
 from dico.decoding import DecodingConfig
@@ -20,7 +21,12 @@ from dico.evaluation.gate import GateConfig
 from dico.features.extract import FeaturesConfig
 from dico.models.captioner_config import CaptionerSettings
 from dico.presets.own_file import is_own_file, read_own_file
-from dico.training.configs import EvaluatorTrainingConfig, FinetuneConfig, XEConfig
+from dico.training.configs import (
+    EvaluatorTrainingConfig,
+    FinetuneConfig,
+    JudgeConfig,
+    XEConfig,
+)
 from dico.validation.config import ValidationConfig
 
 PRESETS_FOLDER = Path(__file__).parent
@@ -37,6 +43,10 @@ class Config:
     """The dataset's checks."""
     evaluator: EvaluatorTrainingConfig = dataclasses.field(default_factory=EvaluatorTrainingConfig)
     """The evaluator and its training."""
+    judge: JudgeConfig = dataclasses.field(default_factory=JudgeConfig)
+    """The independent evaluator and its training."""
+    audit: AuditConfig = dataclasses.field(default_factory=AuditConfig)
+    """The audit of the evaluator."""
     features: FeaturesConfig = dataclasses.field(default_factory=FeaturesConfig)
     """Feature extraction."""
     captioner: CaptionerSettings = dataclasses.field(default_factory=CaptionerSettings)

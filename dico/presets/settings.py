@@ -18,6 +18,8 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     "toy": ("preflight",),
     "validation": ("validate_dataset",),
     "evaluator": ("train_evaluator",),
+    "judge": ("train_judge",),
+    "audit": ("audit_evaluator",),
     "features": ("extract_features",),
     "captioner": ("pretrain_captioner",),
     "decoding": (

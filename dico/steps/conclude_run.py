@@ -23,6 +23,7 @@ class Outputs(NamedTuple):
 def conclude_run(
     manifest: str,
     evaluator: str,
+    judge: str,
     xe_captioner: str,
     captioner: str,
     evaluation: str,
@@ -40,6 +41,7 @@ def conclude_run(
     Args:
         manifest: Parquet file.
         evaluator: folder of the evaluator.
+        judge: folder of the independent evaluator, or one that says that there is none.
         xe_captioner: folder of the captioner after cross-entropy.
         captioner: folder of the captioner after fine-tuning.
         evaluation: folder written by evaluate_captions.
@@ -66,6 +68,7 @@ def conclude_run(
     keep_page(store, "report.html", Path(output_report))
     registered = register_model(
         **judged,
+        judge=judge,
         decision=output_decision,
         report=output_report,
         registry=registry,

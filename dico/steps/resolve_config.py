@@ -16,6 +16,8 @@ class ResolvedConfig(NamedTuple):
     toy: str
     validation: str
     evaluator: str
+    judge: str
+    audit: str
     features: str
     captioner: str
     decoding: str

@@ -39,9 +39,8 @@ def copied(tmp_path_factory):
 def with_everything(copied, render):
     """The overlay prod with the optional components, and the Secret from its example."""
     prod = copied / "overlays" / "prod" / "kustomization.yaml"
-    prod.write_text(
-        prod.read_text() + "components: [../../components/kueue, ../../components/schedule]\n"
-    )
+    added = [f"  - ../../components/{name}\n" for name in ("trainer", "kueue", "schedule")]
+    prod.write_text(prod.read_text().replace("components:\n", "components:\n" + "".join(added)))
     shutil.copy(copied / "secret" / "secret.env.example", copied / "secret" / "secret.env")
     return [*render(prod.parent), *render(copied / "secret"), *render("doctor")]
 
@@ -56,7 +55,7 @@ def kinds(objects):
 
 
 def test_all_overlays_are_there():
-    assert OVERLAYS == ["dev", "gitops", "irsa", "prod", "serving"]
+    assert OVERLAYS == ["dev", "gitops", "irsa", "prod", "profile", "serving", "standalone"]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -66,6 +65,44 @@ def test_an_overlay_renders_into_one_namespace(render, name):
     labels = [item["metadata"].get("labels", {}) for item in objects]
     parts = [label.get("app.kubernetes.io/part-of") for label in labels]
     assert parts.count("dico") >= len(objects) - 10  # the pipelines of GitOps and the job have none
+
+
+@pytest.mark.parametrize("name", ["standalone", "profile"])
+def test_a_namespace_that_kubeflow_made_gets_a_claim_and_nothing_else(render, name):
+    """Nothing that limits or closes it, and nothing of Kubeflow's by the same name."""
+    (claim,) = render(f"overlays/{name}")
+    assert (claim["kind"], claim["metadata"]["name"]) == ("PersistentVolumeClaim", "dico")
+    home = {"standalone": ("kubeflow", ["ReadWriteOnce"]), "profile": ("dico", ["ReadWriteMany"])}
+    assert (claim["metadata"]["namespace"], claim["spec"]["accessModes"]) == home[name]
+
+
+@pytest.mark.parametrize("name", ["standalone", "profile"])
+def test_trainer_is_added_as_the_overlay_says(copied, render, name):
+    path = copied / "overlays" / name / "kustomization.yaml"
+    before, _, comments = path.read_text().partition("# Several nodes, where Kubeflow Trainer")
+    added = [line.removeprefix("# ") for line in comments.splitlines()[1:]]
+    text = "\n".join(line for line in added if line not in ("and under patches:", "patches:"))
+    patches = "" if "patches:" in before else "patches:\n"
+    folder = path.parent.with_name(f"{name}-trainer")
+    folder.mkdir()
+    head, _, rest = text.partition("\n")
+    body = before + patches + rest + "\n" + head + "\n"
+    (folder / "kustomization.yaml").write_text(body)
+    objects = {item["kind"]: item for item in render(folder)}
+    assert "TrainingRuntime" in objects
+    account = {"standalone": "pipeline-runner", "profile": "default-editor"}[name]
+    (subject,) = objects["RoleBinding"]["subjects"]
+    assert subject["name"] == account
+    assert subject["namespace"] == objects["Role"]["metadata"]["namespace"]
+
+
+OF_OTHERS = {"trainer.kubeflow.org", "serving.kserve.io", "kueue.x-k8s.io", "kubeflow.org"}
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_kinds_of_other_projects_are_only_where_their_name_is(render, name):
+    groups = {item["apiVersion"].rpartition("/")[0] for item in render(f"overlays/{name}")}
+    assert groups & OF_OTHERS == ({"serving.kserve.io"} if name == "serving" else set())
 
 
 def test_objects_of_kubernetes_are_what_it_takes(everything):
@@ -132,8 +169,9 @@ def test_roles_are_least(everything):
     assert "ClusterRole" not in kinds(everything)
 
 
-def test_the_role_covers_what_a_training_asks_for(render):
-    (role,) = [item for item in render("overlays/dev") if item["kind"] == "Role"]
+def test_the_role_covers_what_a_training_asks_for(with_everything):
+    named = {item["metadata"]["name"]: item for item in with_everything if item["kind"] == "Role"}
+    role = named["dico-trainer"]
     verbs = {
         resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]
     }
@@ -156,8 +194,8 @@ def test_the_network_is_closed_but_for_what_is_named(render, name):
             assert rule.get("ports") or rule.get("from") or rule.get("to")
 
 
-def test_nodes_of_a_training_reach_each_other(render):
-    objects = render("overlays/dev")
+def test_nodes_of_a_training_reach_each_other(with_everything):
+    objects = with_everything
     (runtime,) = [item for item in objects if item["kind"] == "TrainingRuntime"]
     (pod,) = pods_of(runtime)
     policies = {i["metadata"]["name"]: i for i in objects if i["kind"] == "NetworkPolicy"}
@@ -165,8 +203,8 @@ def test_nodes_of_a_training_reach_each_other(render):
     assert selected.items() <= pod["metadata"]["labels"].items()
 
 
-def test_mistakes_end_a_training_and_losses_of_nodes_do_not(render):
-    (runtime,) = [i for i in render("overlays/dev") if i["kind"] == "TrainingRuntime"]
+def test_mistakes_end_a_training_and_losses_of_nodes_do_not(with_everything):
+    (runtime,) = [i for i in with_everything if i["kind"] == "TrainingRuntime"]
     (job,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
     (rule,) = job["template"]["spec"]["podFailurePolicy"]["rules"]
     assert rule["onExitCodes"]["values"] == [2, 65, 70, 77]  # neither 74 nor 75: try again
@@ -197,8 +235,8 @@ def test_the_secret_has_the_keys_that_steps_read():
     assert {line.partition("=")[0] for line in example if line} <= set(SECRET_KEYS)
 
 
-def test_names_are_those_of_the_pipelines_defaults(render):
-    objects = {(item["kind"], item["metadata"]["name"]) for item in render("overlays/prod")}
+def test_names_are_those_of_the_pipelines_defaults(with_everything):
+    objects = {(item["kind"], item["metadata"]["name"]) for item in with_everything}
     specification = next(
         yaml.load_all(Path(PIPELINES / "dico.yaml").read_bytes(), yaml.CSafeLoader)
     )
