@@ -22,10 +22,9 @@ from dico.preflight import (
     check_space,
     require,
 )
+from dico.process import limits
 from dico.process.provenance import code_version
 from dico.storage.places import default_place
-
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def doctor(
@@ -85,6 +84,7 @@ def examine(
         _program("java", "METEOR is left out of evaluations; install a Java runtime, 8 or newer"),
         _place_of_work(),
         _accelerator(gpus),
+        _cpus(),
         _memory(),
         check_shared_memory(required=gpus > 1),
         _writable(Path(tempfile.gettempdir())),
@@ -134,22 +134,22 @@ def _accelerator(gpus: int) -> Finding:
     if gpus:
         return check_gpus(gpus)
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return Finding("GPUs", ", ".join(names) or f"none; {torch.get_num_threads()} CPU threads")
+    return Finding("GPUs", ", ".join(names) or "none")
 
 
 def _memory() -> Finding:
-    """Memory of the machine, or what the pod may use of it."""
-    num_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _read(_CGROUP / "memory.max")
-    limited = f", of which {int(limit) / 1e9:.1f} GB here" if limit.isdigit() else ""
-    return Finding("memory", f"{num_bytes / 1e9:.1f} GB{limited}")
+    """Memory that this process may use, and how much the machine has."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    usable = limits.memory_bytes()
+    beside = f", of the machine's {installed / 1e9:.1f} GB" if usable < installed else ""
+    return Finding("memory", f"{usable / 1e9:.1f} GB{beside}")
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+def _cpus() -> Finding:
+    """CPUs that this process may use, fractions included."""
+    cpus, installed = limits.num_cpus(), os.cpu_count() or 1
+    beside = f", of the machine's {installed}" if cpus < installed else ""
+    return Finding("CPUs", f"{cpus:g}{beside}; {limits.num_threads()} threads")
 
 
 def _writable(folder: Path) -> Finding:

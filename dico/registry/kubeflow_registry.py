@@ -1,4 +1,4 @@
-"""Versions in a Kubeflow Model Registry, by its own client (model-registry 0.3.18).
+"""Versions in a Kubeflow Model Registry, by its own client (model-registry 0.3.8 to 0.3.18).
 
 The registry holds what is known about a version: its number as the version's name, which the server
 keeps unique, its lineage, and an artifact with the URI that KServe loads. Folders lie in a store of
@@ -6,6 +6,7 @@ ours. It knows no aliases: they are properties of the registered model.
 """
 
 import asyncio
+import importlib.metadata
 import json
 import logging
 import warnings
@@ -168,9 +169,30 @@ def _connect(address: str, where: str) -> Any:
         ) from None
     with _errors(where), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="User access token is missing")
-        return ModelRegistry(
+        client = ModelRegistry(
             address, author="dico", async_runner=asyncio.run, log_level=logging.ERROR
         )
+    _require_interface(client, where)
+    return client
+
+
+def _require_interface(client: Any, where: str) -> None:
+    """Refuses a server that does not know the addresses that this release of the client asks.
+
+    Servers to 0.3.x that know ``v1alpha3`` alone answer 404 to newer clients.
+    """
+    from mr_openapi.exceptions import NotFoundException
+
+    try:
+        with _errors(where, let=NotFoundException):
+            next(iter(client.get_registered_models()), None)
+    except NotFoundException:
+        version = importlib.metadata.version("model-registry")
+        raise UsageError(
+            f"{where}: this server does not know the interface that the client asks for "
+            f"(model-registry {version}); an older server needs an older client: "
+            "pip install 'model-registry==0.3.14'"
+        ) from None
 
 
 def _lineage(metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -195,14 +217,16 @@ def _scores(metadata: Mapping[str, Any]) -> dict[str, float]:
 
 
 @contextmanager
-def _errors(where: str) -> Iterator[None]:
-    """Turns the client's errors into dico's."""
+def _errors(where: str, let: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Turns the client's errors into dico's, but for those of type ``let``."""
     from aiohttp import ClientError
     from model_registry.exceptions import StoreError
     from mr_openapi import exceptions as http
 
     try:
         yield
+    except let:
+        raise
     except (http.UnauthorizedException, http.ForbiddenException) as error:
         raise AccessError(f"{where}: the registry refused ({error.status})") from None
     except (http.ServiceException, ClientError, TimeoutError, OSError) as error:

@@ -1,5 +1,6 @@
 """Follows a TrainJob: what its pods wait for, what the first node logs, how it ends."""
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from dico_pipelines.trainjob.kubernetes import Cluster, index_of
 
 SECONDS_WITHOUT_ANSWER = 600.0
 """How long Kubernetes may be away before the step gives up; the TrainJob goes on."""
+
+NOT_SCHEDULED = "not scheduled"
 
 SECONDS_OF_OVERLAP = 30
 """How far each look at the log goes back beyond the last one."""
@@ -95,7 +98,26 @@ def describe(job: Mapping[str, Any], pods: list[dict[str, Any]]) -> str:
     num_running = sum(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
     reasons = sorted({reason for pod in pods if (reason := waits_for(pod))})
     line = f"{num_running} of {len(pods)} pods running"
+    if any(reason.startswith(NOT_SCHEDULED) for reason in reasons):
+        line += f" (asked for {asked_for(job)})"
     return f"{line}; {'; '.join(reasons)}" if reasons else line
+
+
+def asked_for(job: Mapping[str, Any]) -> str:
+    """What a TrainJob asks the scheduler for, such as ``2 nodes x 4 CPUs, 16 GiB``."""
+    trainer = job.get("spec", {}).get("trainer", {})
+    resources = trainer.get("resourcesPerNode") or {}
+    amounts = {**resources.get("limits", {}), **resources.get("requests", {})}
+    words = [_amount(kind, str(amount)) for kind, amount in amounts.items()]
+    return f"{trainer.get('numNodes', 1)} nodes x {', '.join(words) or 'what the runtime asks'}"
+
+
+def _amount(kind: str, amount: str) -> str:
+    if kind == "cpu":
+        return f"{amount} CPUs"
+    if kind == "memory":
+        return re.sub(r"(\d)([KMGT]i?)$", r"\1 \2B", amount)
+    return f"{amount} {kind}"
 
 
 def waits_for(pod: Mapping[str, Any]) -> str:
@@ -103,7 +125,7 @@ def waits_for(pod: Mapping[str, Any]) -> str:
     status = pod["status"]
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return f"not scheduled: {condition.get('message', condition.get('reason', ''))}"
+            return f"{NOT_SCHEDULED}: {condition.get('message', condition.get('reason', ''))}"
     for container in status.get("containerStatuses", []):
         waiting = container.get("state", {}).get("waiting", {})
         if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):

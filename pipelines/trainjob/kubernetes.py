@@ -1,6 +1,6 @@
 """The little of Kubernetes that a step needs: TrainJobs, the pods of one, their logs.
 
-Named in manifests/base/role.yaml: nothing else is asked for, but what any account may ask of itself.
+Named in manifests/components/trainer/role.yaml: nothing else is asked for, but what any account may ask of itself.
 """
 
 import os
@@ -79,6 +79,13 @@ class Cluster:
         review = client.V1SelfSubjectAccessReview(spec=spec)
         ask = client.AuthorizationV1Api(self._api).create_self_subject_access_review
         return bool(self._ask("say what is allowed", ask, review).status.allowed)
+
+    def has_trainer(self) -> bool:
+        """Whether the cluster knows TrainJobs: a right may be granted for a kind that it has not."""
+        from kubernetes import client
+
+        groups = self._ask("list its kinds", client.ApisApi(self._api).get_api_versions).groups
+        return GROUP in {group.name for group in groups}
 
     def pods(self, job: str) -> list[dict[str, Any]]:
         """The pods of a TrainJob, by the order of their nodes."""

@@ -66,6 +66,7 @@ class KubernetesServer:
         self.script, self.refuse, self.failures = [({}, [], [])], {}, []
         self.failures_after_creation = []
         self.allowed = set()
+        self.groups = ["apps", "trainer.kubeflow.org"]
         self.done = lambda: None
         self.step = 0
 
@@ -79,6 +80,9 @@ class KubernetesServer:
         for (refused, end), answer in self.refuse.items():
             if method == refused and path.endswith(end):
                 return answer
+        if path == "/apis/":
+            groups = [{"name": name, "versions": []} for name in self.groups]
+            return 200, {"kind": "APIGroupList", "groups": groups}
         if path.endswith("/selfsubjectaccessreviews"):
             asked = body["spec"]["resourceAttributes"]
             allowed = tuple(asked[key] for key in ("verb", "group", "resource")) in self.allowed

@@ -12,6 +12,7 @@ from dico.launching import launch
 from dico.launching.nodes import FAILURE, OUTPUT, hand_over
 from dico.storage import open_store
 from dico_pipelines.cluster.health import check_rights
+from dico_pipelines.trainjob.following import asked_for
 from dico_pipelines.trainjob.nodes import run_nodes
 from tests.pipelines.trainjob.kubernetes_server import KubernetesServer, pod, serving
 
@@ -82,7 +83,8 @@ def test_a_step_on_two_nodes(server, cluster, arguments, tmp_path, capsys, monke
     assert said == [
         "created, 2 nodes",
         "suspended; a queue may be holding it until there is room",
-        "0 of 2 pods running; not scheduled: 0/5 nodes: 5 Insufficient gpu",
+        "0 of 2 pods running (asked for 2 nodes x 8 CPUs, 64 GiB, 4 nvidia.com/gpu); "
+        "not scheduled: 0/5 nodes: 5 Insufficient gpu",
         "1 of 2 pods running; ImagePullBackOff: no such image",
         "step 1",
         "2 of 2 pods running",
@@ -243,9 +245,21 @@ def test_only_what_the_role_allows_is_asked_for(server, cluster, arguments):
 
 
 def test_an_account_that_may_not_create_trainjobs_is_told_so_by_the_doctor(server, cluster):
-    assert check_rights(cluster).advice == "run with service account dico of manifests/base"
+    assert check_rights(cluster).advice.startswith("apply manifests/components/trainer")
     server.allowed = {("create", "trainer.kubeflow.org", "trainjobs")}
     assert check_rights(cluster).advice == ""
+    server.groups = ["apps"]  # a right may be granted for a kind that is not there
+    assert check_rights(cluster).found == "no Kubeflow Trainer in this cluster"
+
+
+def test_what_a_training_asks_for_is_in_words():
+    limits = {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "8"}
+    requests = {"cpu": "250m", "memory": "512Mi"}
+    job = {"spec": {"trainer": {"numNodes": 2, "resourcesPerNode": {"limits": limits}}}}
+    assert asked_for(job) == "2 nodes x 4 CPUs, 16 GiB, 8 nvidia.com/gpu"
+    job["spec"]["trainer"]["resourcesPerNode"]["requests"] = requests
+    assert asked_for(job) == "2 nodes x 250m CPUs, 512 MiB, 8 nvidia.com/gpu"
+    assert asked_for({}) == "1 nodes x what the runtime asks"
 
 
 def test_outside_a_cluster_nothing_is_handed_over(arguments, monkeypatch, tmp_path):
