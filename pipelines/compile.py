@@ -1,9 +1,13 @@
-"""Compiles every pipeline to the YAML beside it: ``python -m dico_pipelines.compile``."""
+"""Compiles every pipeline to the YAML beside it: ``python -m dico_pipelines.compile``.
+
+Those in ``s3/`` are the same without the work volume, for runs whose places are all in a bucket.
+"""
 
 from pathlib import Path
 
 from kfp import compiler
 
+from dico_pipelines.bucket_only import write_bucket_only
 from dico_pipelines.caption import caption
 from dico_pipelines.dico import dico
 from dico_pipelines.evaluate import evaluate
@@ -25,7 +29,7 @@ def compile_all(folder: Path = FOLDER) -> list[Path]:
     for name, pipeline in PIPELINES.items():
         path = folder / name
         compiler.Compiler().compile(pipeline, str(path))
-        paths.append(path)
+        paths += [path, write_bucket_only(path, folder / "s3" / name)]
     return paths
 
 

@@ -21,6 +21,9 @@ def without_sdk_version(path):
     return [line for line in lines if not line.startswith("sdkVersion:")]
 
 
+FILES = [*PIPELINES, *(f"s3/{name}" for name in PIPELINES)]
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
@@ -28,11 +31,24 @@ def compiled(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize("name", FILES)
 def test_committed_yaml_is_up_to_date(name, compiled):
     assert without_sdk_version(compiled / name) == without_sdk_version(FOLDER / name), (
         "pipelines or components changed; run `make compile` and commit the YAML"
     )
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_for_buckets_the_same_pipeline_mounts_no_claim(name):
+    """Kubeflow has no optional claim: a pod that names one waits for it, an empty name fails."""
+    (whole, mounted), (same, bucket) = read(name), read(f"s3/{name}")
+    pods = mounted["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert all(pod.pop("pvcMount") for pod in pods.values())
+    assert bucket == mounted
+    for key, container in containers_of(whole).items():
+        assert container.pop("env") == [{"name": "DICO_WORK", "value": "/data"}], key
+    assert same == whole
+    read.cache_clear()
 
 
 def test_compiling_loads_no_heavy_library():

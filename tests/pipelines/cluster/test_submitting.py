@@ -1,12 +1,14 @@
 """Submitting, scheduling and listing with the real client, against the published API."""
 
 import json
+import os
 import re
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 import yaml
 from click.testing import CliRunner
 from kfp_server_api import models
@@ -14,7 +16,8 @@ from kfp_server_api import models
 from dico.errors import AccessError, ConfigError, TryAgainError, UsageError
 from dico_pipelines.cluster.listing import list_runs
 from dico_pipelines.cluster.scheduling import schedule
-from dico_pipelines.cluster.submitting import RunFailedError, submit
+from dico_pipelines.cluster.submitting import submit
+from dico_pipelines.cluster.watching import RunFailedError
 from tests.pipelines.cluster.kfp_server import KfpServer, serving
 from tests.published_models import mistakes
 
@@ -250,3 +253,89 @@ def test_the_lines_of_the_guide_for_the_kfp_command(server, endpoint, line):
     assert server.refused == []
     values = server.runs[0]["runtime_config"]["parameters"]
     assert values == {"preset": "toy", "seed": 3, "store": "s3://bucket/dico"}
+
+
+FOLDER = PIPELINE.parent
+GIVEN = {
+    "NUMBER_INTEGER": 3,
+    "BOOLEAN": True,
+    "STRUCT": {"pool": "gpu"},
+    "LIST": [{"key": "gpu", "operator": "Exists"}],
+}
+TEXTS = {"preset": "toy", "overrides": "", "cpu": "4", "memory": "16Gi", "run_key": "007"}
+TEXTS |= {"version": "3", "model_name": "2026", "gpu_type": "nvidia.com/gpu"}
+
+
+def every_value(pipeline):
+    """A value for each parameter; where a text is taken, often one that looks like a number."""
+    parameters = next(yaml.safe_load_all(pipeline.read_text()))["root"]["inputDefinitions"]
+    return {
+        key: GIVEN.get(one["parameterType"], TEXTS.get(key, "s3://bucket/1"))
+        for key, one in parameters["parameters"].items()
+    }
+
+
+def by_kfp(pipeline, values):
+    """As ``kfp run create`` is called by hand: each value JSON, texts in quotes of their own."""
+    from kfp.cli.cli import cli
+
+    line = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    command = ["run", "create", "-e", "dico", "-f", str(pipeline), *line]
+    done = CliRunner().invoke(cli, command, obj={}, auto_envvar_prefix="KFP")
+    assert done.exit_code == 0, done.output
+
+
+def by_submit(pipeline, values):
+    submit(pipeline, as_texts(values))
+
+
+def by_schedule(pipeline, values):
+    schedule(pipeline, as_texts(values), name="weekly", cron="0 0 3 * * 0")
+
+
+def by_the_ui(pipeline, values):
+    """The UI sends what was typed, read by the parameter's type, as one JSON body."""
+    specification, platform = yaml.safe_load_all(pipeline.read_text())
+    body = {
+        "display_name": "by hand",
+        "pipeline_spec": {"pipeline_spec": specification, "platform_spec": platform},
+        "runtime_config": {"parameters": values},
+    }
+    address = f"{os.environ['KFP_ENDPOINT']}/apis/v2beta1/runs"
+    assert requests.post(address, json=body, timeout=30).status_code == 200
+
+
+def as_texts(values):
+    return [
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in values.items()
+    ]
+
+
+@pytest.mark.parametrize("send", [by_kfp, by_submit, by_schedule, by_the_ui])
+@pytest.mark.parametrize("name", ["dico", "retrain", "evaluate", "caption"])
+def test_every_parameter_arrives_as_it_was_given(server, endpoint, name, send):
+    pipeline = FOLDER / f"{name}.yaml"
+    values = every_value(pipeline)
+    send(pipeline, values)
+    assert server.refused == []
+    (sent,) = server.runs + server.recurring
+    assert sent["runtime_config"]["parameters"] == values
+
+
+def test_the_plain_client_sends_a_text_that_looks_like_a_number_as_one(server, endpoint):
+    from kfp.cli.cli import cli
+
+    command = ["run", "create", "-e", "dico", "-f", str(PIPELINE), "run_key=2026"]
+    done = CliRunner().invoke(cli, command, obj={}, auto_envvar_prefix="KFP")
+    assert done.exit_code != 0
+    assert server.refused == ["input parameter run_key requires type STRING, got 2026"]
+
+
+@pytest.mark.parametrize("seed", [2**53, -(2**53), 2**53 + 1])
+def test_numbers_that_kubeflow_would_round_are_refused(server, endpoint, seed):
+    with pytest.raises(ConfigError, match=f"seed: {seed} is 2.53 or more, which Kubeflow would"):
+        submit(PIPELINE, [f"seed={seed}"])
+    assert server.requests == []
+    submit(PIPELINE, [f"seed={2**53 - 1}"])
+    assert server.runs[0]["runtime_config"]["parameters"]["seed"] == 2**53 - 1
