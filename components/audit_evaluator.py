@@ -32,17 +32,15 @@ def audit_evaluator(
         audit: The verdict with its numbers, JSON, and a page with pictures.
         verdict: fit, weak or unfit.
     """
-    from dico.models.judge import has_judge
     from dico.steps.audit_evaluator import audit_evaluator as run
     from dico.steps.step import step
 
     with step("audit_evaluator", store) as facts:
-        second = second_evaluator.path if second_evaluator else ""
         outputs = run(
             manifest=manifest.path,
             features=features.path,
             evaluator=evaluator.path,
-            second_evaluator=second if has_judge(second) else "",
+            second_evaluator=second_evaluator.path if second_evaluator else "",
             config=config,
             output_audit=audit.path,
         )

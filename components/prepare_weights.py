@@ -27,9 +27,8 @@ def prepare_weights(
         judge: Commits and digests of the independent evaluator's weights, JSON.
         captioner: Commit and digest of the captioner's weights, JSON.
     """
-    from dico.process.exits import exit_codes
-    from dico.report.run_notes import noted
-    from dico.steps.prepare_weights import prepare_weights as step
+    from dico.steps.prepare_weights import prepare_weights as run
+    from dico.steps.step import step
 
-    with exit_codes(), noted("prepare_weights", store):
-        return step(evaluator=evaluator, judge=judge, captioner=captioner, store=store)
+    with step("prepare_weights", store):
+        return run(evaluator=evaluator, judge=judge, captioner=captioner, store=store)

@@ -19,6 +19,7 @@ def pretrain_captioner(
     gpus: int,
     num_nodes: int,
     pod: str,
+    weights: str,
     captioner: Output[Model],
     start_from: Input[Model] = None,
 ):
@@ -36,6 +37,7 @@ def pretrain_captioner(
         gpus: Processes of each node, one for each GPU; 0 for one process on the CPU.
         num_nodes: Nodes that train together.
         pod: What each of several nodes gets, JSON.
+        weights: Commits and digests of the captioner's published weights, JSON.
         start_from: A captioner that goes on learning; may be none.
 
     Returns:
@@ -58,5 +60,6 @@ def pretrain_captioner(
             "store": store,
             "output_captioner": captioner.path,
             "start_from": start_from.path if start_from else "",
+            "weights": weights,
         }
         launch("pretrain_captioner", arguments, gpus, num_nodes, json.loads(pod))

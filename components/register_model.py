@@ -16,6 +16,7 @@ def register_model(
     xe_captioner: Input[Model],
     captioner: Input[Model],
     evaluation: Input[Artifact],
+    audit: Input[Artifact],
     gate: str,
     registry: str,
     model_name: str,
@@ -42,6 +43,7 @@ def register_model(
         xe_captioner: The captioner after cross-entropy.
         captioner: The captioner after fine-tuning.
         evaluation: Metrics with intervals, and scores per picture.
+        audit: What the evaluator can tell, with its verdict.
         gate: Limits of the quality gate, JSON.
         registry: Folder or s3:// prefix of the registry.
         model_name: Name of the registered model.
@@ -75,6 +77,7 @@ def register_model(
             xe_captioner=xe_captioner.path,
             captioner=captioner.path,
             evaluation=evaluation.path,
+            audit=audit.path,
             gate=gate,
             registry=registry,
             model_name=model_name,

@@ -13,6 +13,7 @@ def train_evaluator(
     seed: int,
     run_key: str,
     store: str,
+    weights: str,
     evaluator: Output[Model],
 ):
     """Trains a CLIP model by positive-augmented contrastive learning, or takes given weights.
@@ -23,6 +24,7 @@ def train_evaluator(
         seed: Seed of initialisation and order.
         run_key: Names the checkpoints; empty to derive it from data, settings and code.
         store: Folder or s3:// prefix that holds the checkpoints.
+        weights: Commits and digests of its published weights, JSON.
 
     Returns:
         evaluator: Base CLIP and tuned weights, config and tokenizer.
@@ -37,5 +39,6 @@ def train_evaluator(
             seed=seed,
             run_key=run_key,
             store=store,
+            weights=weights,
             output_evaluator=evaluator.path,
         )

@@ -13,6 +13,7 @@ def train_judge(
     seed: int,
     run_key: str,
     store: str,
+    weights: str,
     judge: Output[Model],
 ):
     """Trains an evaluator on pictures that the first one does not see, where settings want one.
@@ -23,6 +24,7 @@ def train_judge(
         seed: Seed of the run, of which the judge's own follows.
         run_key: Names the checkpoints; empty to derive it from data, settings and code.
         store: Folder or s3:// prefix that holds the checkpoints.
+        weights: Commits and digests of its published weights, JSON.
 
     Returns:
         judge: An evaluator, or a note that there is none.
@@ -37,5 +39,6 @@ def train_judge(
             seed=seed,
             run_key=run_key,
             store=store,
+            weights=weights,
             output_judge=judge.path,
         )

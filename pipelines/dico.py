@@ -15,6 +15,7 @@ from dico_pipelines.stages import (
     check_dataset,
     check_training_pod,
     evaluate_and_register,
+    pin_weights,
     store_features,
     train_captioner,
 )
@@ -70,6 +71,7 @@ def dico(
     """
     with begin_run("dico", "train", locals()) as run:
         looked = check_training_pod(run)
+        weights = pin_weights(run)
         data = check_dataset(run)
         training = {
             "manifest": data["manifest"],
@@ -78,12 +80,16 @@ def dico(
             "store": run.store,
         }
         evaluator = run.pods.on_one_gpu(
-            train_evaluator(config=run.config["evaluator"], **training)
+            train_evaluator(
+                config=run.config["evaluator"], weights=weights["evaluator"], **training
+            )
         ).outputs["evaluator"]
-        judge = run.pods.on_one_gpu(train_judge(config=run.config["judge"], **training)).outputs[
-            "judge"
-        ]
+        judge = run.pods.on_one_gpu(
+            train_judge(config=run.config["judge"], weights=weights["judge"], **training)
+        ).outputs["judge"]
         features = store_features(run, data["manifest"], evaluator)
         audited = audit(run, data["manifest"], features, evaluator, judge)
-        captioners = train_captioner(run, data["manifest"], features, evaluator, looked, audited)
-        evaluate_and_register(run, data, features, evaluator, judge, *captioners)
+        captioners = train_captioner(
+            run, data["manifest"], features, evaluator, looked, audited, weights["captioner"]
+        )
+        evaluate_and_register(run, data, features, evaluator, judge, audited, *captioners)

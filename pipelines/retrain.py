@@ -78,6 +78,6 @@ def retrain(
             features = store_features(run, data["manifest"], evaluator)
             audited = audit(run, data["manifest"], features, evaluator, judge)
             captioners = train_captioner(
-                run, data["manifest"], features, evaluator, looked, audited, start["captioner"]
+                run, data["manifest"], features, evaluator, looked, audited, "{}", start["captioner"]
             )
-            evaluate_and_register(run, data, features, evaluator, judge, *captioners)
+            evaluate_and_register(run, data, features, evaluator, judge, audited, *captioners)

@@ -16,6 +16,7 @@ from dico_components.fetch_version import fetch_version
 from dico_components.finetune_captioner import finetune_captioner
 from dico_components.generate_captions import generate_captions
 from dico_components.preflight import preflight
+from dico_components.prepare_weights import prepare_weights
 from dico_components.pretrain_captioner import pretrain_captioner
 from dico_components.register_model import register_model
 from dico_components.resolve_config import resolve_config
@@ -106,6 +107,12 @@ def check_dataset(run: Run) -> Any:
     ).outputs
 
 
+def pin_weights(run: Run) -> Any:
+    """Published weights that the settings name, fetched while the dataset is still being checked."""
+    sections = {part: run.config[part] for part in ("evaluator", "judge", "captioner")}
+    return run.pods.heavy(prepare_weights(store=run.store, **sections)).outputs
+
+
 def check_training_pod(run: Run) -> dsl.PipelineTask:
     """Looks at what a training pod has, while the dataset is still being checked."""
     looked = check_pod(gpus=run.given["gpus"], num_nodes=run.given["num_nodes"], store=run.store)
@@ -156,6 +163,7 @@ def train_captioner(
     evaluator: Any,
     looked: dsl.PipelineTask,
     audited: dsl.PipelineTask,
+    weights: Any,
     start_from: Any = None,
 ) -> tuple[Any, Any]:
     """Cross-entropy, then DiCO.
@@ -167,6 +175,7 @@ def train_captioner(
         evaluator: scores candidates.
         looked: step that must have found the training pods sound.
         audited: step that must have found the evaluator fit to reward.
+        weights: pins of the captioner's published weights, JSON.
         start_from: captioner that cross-entropy goes on from; a new one where there is none.
 
     Returns:
@@ -186,7 +195,11 @@ def train_captioner(
     }
     start = {} if start_from is None else {"start_from": start_from}
     pretrained = pretrain_captioner(
-        captioner_config=config["captioner"], config=config["xe"], **start, **training
+        captioner_config=config["captioner"],
+        config=config["xe"],
+        weights=weights,
+        **start,
+        **training,
     ).after(looked)
     xe_captioner = run.pods.training(pretrained).outputs["captioner"]
     finetuned = finetune_captioner(
@@ -201,6 +214,7 @@ def evaluate_and_register(
     features: Any,
     evaluator: Any,
     judge: Any,
+    audited: dsl.PipelineTask,
     xe_captioner: Any,
     captioner: Any,
 ) -> None:
@@ -231,6 +245,7 @@ def evaluate_and_register(
             xe_captioner=xe_captioner,
             captioner=captioner,
             evaluation=evaluation,
+            audit=audited.outputs["audit"],
             gate=run.config["gate"],
             registry=run.ready["registry"],
             model_name=run.ready["model_name"],

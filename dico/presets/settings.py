@@ -17,11 +17,11 @@ from dico.ranges import range_of
 READ_BY: Mapping[str, tuple[str, ...]] = {
     "toy": ("preflight",),
     "validation": ("validate_dataset",),
-    "evaluator": ("train_evaluator",),
-    "judge": ("train_judge",),
+    "evaluator": ("prepare_weights", "train_evaluator"),
+    "judge": ("prepare_weights", "train_judge"),
     "audit": ("audit_evaluator",),
     "features": ("extract_features",),
-    "captioner": ("pretrain_captioner",),
+    "captioner": ("prepare_weights", "pretrain_captioner"),
     "decoding": (
         "pretrain_captioner", "finetune_captioner", "generate_captions", "evaluate_captions",
     ),

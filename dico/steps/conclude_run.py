@@ -27,6 +27,7 @@ def conclude_run(
     xe_captioner: str,
     captioner: str,
     evaluation: str,
+    audit: str,
     gate: str,
     registry: str,
     model_name: str,
@@ -45,6 +46,7 @@ def conclude_run(
         xe_captioner: folder of the captioner after cross-entropy.
         captioner: folder of the captioner after fine-tuning.
         evaluation: folder written by evaluate_captions.
+        audit: folder written by audit_evaluator.
         gate: `GateConfig` as JSON.
         registry: folder or s3:// prefix of the registry.
         model_name: name to register under.
@@ -63,6 +65,7 @@ def conclude_run(
         xe_captioner=xe_captioner,
         decision=output_decision,
         lineage=made_from,
+        audit=audit,
         output_report=output_report,
     )
     keep_page(store, "report.html", Path(output_report))
