@@ -78,6 +78,13 @@ def retrain(
             features = store_features(run, data["manifest"], evaluator)
             audited = audit(run, data["manifest"], features, evaluator, judge)
             captioners = train_captioner(
-                run, data["manifest"], features, evaluator, looked, audited, "{}", start["captioner"]
+                run,
+                data["manifest"],
+                features,
+                evaluator,
+                looked,
+                audited,
+                "{}",
+                start["captioner"],
             )
             evaluate_and_register(run, data, features, evaluator, judge, audited, *captioners)

@@ -20,7 +20,10 @@ VERBS = {
     "run": ("dico.cli.run", "Run a compiled pipeline on this machine, without a cluster."),
     "submit": ("dico.cli.cluster", "Submit a compiled pipeline to a Kubeflow cluster."),
     "schedule": ("dico.cli.cluster", "Run a compiled pipeline on a cluster on a schedule."),
-    "runs": ("dico.cli.runs", "List the runs of this machine and of a cluster, or the steps of one."),
+    "runs": (
+        "dico.cli.runs",
+        "List the runs of this machine and of a cluster, or the steps of one.",
+    ),
     "compare": ("dico.cli.runs", "Compare runs: a column a method, over seeds, with intervals."),
     "logs": ("dico.cli.cluster", "Print the logs of a run's steps on a Kubeflow cluster."),
     "caption": ("dico.cli.caption", "Caption pictures with a registered model."),
