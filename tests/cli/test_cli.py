@@ -107,6 +107,13 @@ def test_caption_chooses_the_only_champion(tmp_path):
         choose_version(registry, "other", 0)
 
 
+def test_caption_takes_the_newest_champion_of_several_models(tmp_path, capsys):
+    registry = registered(tmp_path, "toy", "photos")
+    registry.set_alias("toy", "champion", 1, "first")
+    assert choose_version(registry, "", 0).name == "toy"
+    assert "toy: the newest champion" in capsys.readouterr().err
+
+
 def test_caption_asks_which_of_several_models(tmp_path):
     registry = registered(tmp_path, "toy", "photos")
     with pytest.raises(UsageError, match="choose one of photos, toy"):
