@@ -1,5 +1,6 @@
 """``dico evaluate``: scores of caption files, their intervals and what differs."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from PIL import Image
+
+    from dico.evaluation.files import References
 
 _IMAGE_BATCH = 32
 
@@ -92,18 +95,28 @@ def evaluate(
 ) -> None:
     """Score captions against references: all metrics, their intervals, and what differs."""
     from dico.errors import UsageError
-    from dico.evaluation.evaluate import EvaluationConfig
+    from dico.evaluation.evaluate import EvaluationConfig, common_ids
     from dico.evaluation.evaluate import evaluate as score
-    from dico.evaluation.files import read_captions, read_objects, read_references, write_captions
+    from dico.evaluation.files import (
+        read_captions,
+        read_objects,
+        read_references,
+        read_training_captions,
+        read_truth,
+        write_captions,
+    )
     from dico.facts import read_facts
     from dico.metrics import Synonyms
+    from dico.metrics.scores import name_some
 
     if (objects is None) != (synonyms is None):
         raise UsageError("CHAIR needs both --objects and --synonyms; see docs/metrics.md")
+    _refuse_unused(evaluator, images, bert_model, bert_layer)
     named = names_of([captions, *(compare or [])])
     systems = {name: read_captions(path) for name, path in named}
     wanted = set().union(*systems.values())
-    truth = read_references(references, wanted, split)
+    told = read_truth(references, wanted, split)
+    truth, notes = told.captions, _leave_out_rejected(told, systems)
     if output is not None:
         for name, own in systems.items():
             write_captions(own, output / "captions" / f"{name}.jsonl")
@@ -119,11 +132,19 @@ def evaluate(
         num_resamples=num_resamples,
         seed=seed,
     )
-    scored = [i for i in truth if not partial or all(i in own for own in systems.values())]
-    pictures = find_pictures(images, scored, references) if images is not None else {}
+    scored = common_ids(systems, truth, partial, [])
+    bad: dict[str, str] = {}
+    pictures = _pictures(images, scored, references, partial, bad) if images is not None else {}
     scorers, embeddings = (
-        embed_pictures(evaluator, pictures) if evaluator and pictures else ({}, {})
+        embed_pictures(evaluator, pictures, bad if partial else None)
+        if evaluator and pictures
+        else ({}, {})
     )
+    if bad:
+        notes.append(f"left out: no usable picture for {name_some(list(bad))}")
+        notes += sorted(set(bad.values()))[:3]
+        truth = {i: texts for i, texts in truth.items() if i not in bad}
+        systems = {n: {i: c for i, c in own.items() if i not in bad} for n, own in systems.items()}
     vocabulary, scenes = read_facts(facts) if facts else (None, {})
     evaluation = score(
         systems,
@@ -131,13 +152,14 @@ def evaluate(
         embeddings,
         scorers,
         config,
-        training_captions=_training_captions(training) if training else None,
+        training_captions=read_training_captions(training) if training else None,
         objects=read_objects(objects, wanted) if objects else None,
         synonyms=Synonyms.read(synonyms) if synonyms else None,
         candidates={named[0][0]: read_references(candidates, wanted)} if candidates else None,
         scenes=scenes,
         vocabulary=vocabulary,
     )
+    evaluation.notes[:0] = notes
     if output is not None:
         from dico.report.evaluation_page import write_page
 
@@ -160,59 +182,72 @@ def names_of(paths: list[Path]) -> list[tuple[str, Path]]:
     return list(zip(stems, paths, strict=True))
 
 
-def _training_captions(path: Path) -> list[str]:
-    from dico.evaluation.files import read_references
+def _refuse_unused(
+    evaluator: Path | None, images: Path | None, bert_model: Path | None, bert_layer: int
+) -> None:
+    """Refuses options that would do nothing; an evaluator in the environment is for when it can."""
+    from dico.errors import UsageError
 
-    return [text for group in read_references(path, split="train").values() for text in group]
+    named = evaluator is not None and str(evaluator) != os.environ.get("DICO_EVALUATOR")
+    if named and images is None:
+        raise UsageError("--evaluator scores pictures: give --images too")
+    if bert_layer and bert_model is None:
+        raise UsageError("--bert-layer is of --bert-model: give it too")
 
 
-def find_pictures(
-    folder: Path, image_ids: "Sequence[str]", where: Path | None = None
-) -> dict[str, Path]:
-    """The picture of each image: named by its id, with or without a suffix or leading zeros.
-
-    Args:
-        folder: looked through with all below it.
-        image_ids: whose pictures are wanted.
-        where: references that may name the files.
-
-    Raises:
-        DataError: no such folder, or an image without a picture.
-    """
-    from dico.errors import DataError
-    from dico.evaluation.files import file_names
+def _leave_out_rejected(told: "References", systems: dict[str, dict[str, str]]) -> list[str]:
+    """Takes images without usable references out of the captions; what to say about it."""
     from dico.metrics.scores import name_some
 
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    by_name = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
-    by_stem = {path.stem: path for path in by_name.values()}
-    by_number = {path.stem.split("_")[-1].lstrip("0"): path for path in by_name.values()}
-    names = file_names(where) if where else {}
-    found: dict[str, Path] = {}
-    for image_id in image_ids:
-        name = names.get(image_id, image_id)
-        path = (
-            by_name.get(name) or by_stem.get(Path(name).stem) or by_number.get(image_id.lstrip("0"))
-        )
-        if path is not None:
-            found[image_id] = path
-    missing = [image_id for image_id in image_ids if image_id not in found]
-    if missing:
-        raise DataError(f"{folder}: no picture for {name_some(missing)}")
+    for own in systems.values():
+        for image_id in told.excluded:
+            own.pop(image_id, None)
+    notes = []
+    if told.num_rejected:
+        notes.append(f"{told.num_rejected} references left out: marked as rejected or pre-canned")
+    if told.excluded:
+        notes.append(f"left out: no other reference for {name_some(told.excluded)}")
+    return notes
+
+
+def _pictures(
+    folder: Path, image_ids: list[str], references: Path, partial: bool, bad: dict[str, str]
+) -> dict[str, Path]:
+    """The pictures; with ``partial`` those that are missing go into ``bad``."""
+    from dico.evaluation.pictures import find_pictures, look_for_pictures
+
+    if not partial:
+        return find_pictures(folder, image_ids, references)
+    found, missing = look_for_pictures(folder, image_ids, references)
+    bad.update(dict.fromkeys(missing, f"{folder}: pictures are missing"))
     return found
 
 
 def embed_pictures(
-    folder: Path, pictures: dict[str, Path]
+    folder: Path, pictures: dict[str, Path], bad: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The evaluator with its base and its tuned weights, and the pictures' embeddings by both."""
+    """The evaluator with its base and its tuned weights, and the pictures' embeddings by both.
+
+    Args:
+        folder: the evaluator's.
+        pictures: {image id: picture}.
+        bad: gets the pictures that cannot be used, with the reason; without it they are an error.
+    """
     import torch
 
-    from dico.images.load import load_image
+    from dico.images.load import ImageError, load_image
     from dico.models.evaluator import Evaluator
     from dico.process.device import computing_device
     from dico.process.progress import progress
+
+    def load(image_id: str) -> "Image.Image | None":
+        try:
+            return load_image(str(pictures[image_id]))
+        except ImageError as error:
+            if bad is None:
+                raise
+            bad[image_id] = str(error)
+            return None
 
     device = computing_device()
     scorers = {kind: Evaluator.load(folder, kind, device) for kind in ("clip", "pac")}
@@ -221,10 +256,10 @@ def embed_pictures(
     with progress("embedding pictures", total=len(ids), unit="picture") as bar:
         for start in range(0, len(ids), _IMAGE_BATCH):
             batch = ids[start : start + _IMAGE_BATCH]
-            loaded = [load_image(str(pictures[i])) for i in batch]
-            for kind, scorer in scorers.items():
-                pixels = torch.stack([scorer.preprocess(picture) for picture in loaded])
+            loaded = {i: image for i in batch if (image := load(i)) is not None}
+            for kind, scorer in scorers.items() if loaded else ():
+                pixels = torch.stack([scorer.preprocess(picture) for picture in loaded.values()])
                 rows = scorer.embed_images(pixels).cpu().numpy()
-                embeddings[kind].update(zip(batch, rows, strict=True))
+                embeddings[kind].update(zip(loaded, rows, strict=True))
             bar.advance(len(batch))
     return scorers, embeddings

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dico.cli.evaluate import embed_pictures, find_pictures, names_of
+from dico.cli.evaluate import embed_pictures, names_of
 
 if TYPE_CHECKING:
     from dico.people.judgements import Judgement
@@ -51,6 +51,8 @@ def rate(
         uris = {image_id: known[image_id] for image_id in session.image_ids}
     else:
         assert images is not None
+        from dico.evaluation.pictures import find_pictures
+
         found = find_pictures(images, session.image_ids)
         uris = {image_id: str(path) for image_id, path in found.items()}
 
@@ -111,6 +113,8 @@ def agree(
     if (images is None) != (evaluator is None):
         raise DataError("scores by an evaluator need both --images and --evaluator")
     if images is not None and evaluator is not None:
+        from dico.evaluation.pictures import find_pictures
+
         pictures = find_pictures(images, list(dict.fromkeys(r.image_id for r in ratings.rated)))
         scorers, embeddings = embed_pictures(evaluator, pictures)
         for kind, scorer in scorers.items():

@@ -231,7 +231,7 @@ def evaluate(
         UsageError: objects without synonyms.
     """
     notes: list[str] = []
-    image_ids = _common_ids(systems, references, config.partial, notes)
+    image_ids = common_ids(systems, references, config.partial, notes)
     grouped: list[Sequence[str]] = [list(references[i]) for i in image_ids]
     prepared = PreparedReferences(grouped, tokenizer=config.tokenizer)
     scored: dict[str, SystemScores] = {}
@@ -278,7 +278,7 @@ def evaluate(
     return _summarise(scored, image_ids, config, notes, weights)
 
 
-def _common_ids(
+def common_ids(
     systems: Mapping[str, Mapping[str, str]],
     references: Mapping[str, Sequence[str]],
     partial: bool,

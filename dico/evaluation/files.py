@@ -1,23 +1,38 @@
 """Captions and references from the files people keep them in, with errors that name the ids.
 
-Captions: COCO results JSON, {id: caption} or {id: [caption]}, or JSON lines of {"image_id",
-"caption"}. References: {id: [captions]}, COCO or Karpathy JSON, or JSON lines of {"image_id",
-"captions"}. A caption may be {"caption": text}, as pycocoevalcap's tokeniser takes it. An image may go
-by several names (a Karpathy image by cocoid, imgid, filename or filepath); the names that the
-captions use are the ids. Objects: {id: [names]} or COCO instances.
+Both are read by the readers of datasets, so that validation and evaluation see one thing: COCO
+results, COCO or Karpathy JSON, {id: captions}, JSON lines, CSV and every other format of docs/data.md.
+An image may go by several names (a Karpathy image by cocoid, imgid, filename or its path); the names
+that the captions use are the ids. Objects: {id: [names]} or COCO instances.
 """
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dico.errors import DataError
+from dico.data.entries import SPLIT_NAMES, Entry
+from dico.data.formats import read_entries
+from dico.data.formats.detect import of_file
+from dico.errors import DataError, UsageError
 from dico.metrics.scores import name_some
 
-_KARPATHY_IDS = ("cocoid", "imgid", "filename", "filepath")
-_LINE_IDS = ("image_id", "id", "image")
+_HARMLESS = ("row_repaired", "positives_malformed", "split_unknown", "image_two_ids")
+_FILE_KEYS = ("image", "file_name", "filename", "filepath", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What people say about images."""
+
+    captions: dict[str, list[str]]
+    """{image id: captions}."""
+    excluded: list[str] = field(default_factory=list)
+    """Images all of whose captions their dataset marks as unusable; they are not in ``captions``."""
+    num_rejected: int = 0
+    """Captions that their dataset marks as unusable."""
 
 
 def read_captions(path: str | Path) -> dict[str, str]:
@@ -26,49 +41,71 @@ def read_captions(path: str | Path) -> dict[str, str]:
     Raises:
         DataError: not such a file, an id twice, a caption that is not text.
     """
-    data = _read(path)
-    pairs = _caption_pairs(data, str(path))
-    _refuse_twice([image_id for image_id, _ in pairs], str(path))
-    _check_ids([image_id for image_id, _ in pairs], str(path))
-    wrong = [image_id for image_id, caption in pairs if not _is_text(caption)]
+    format_name, entries = _read(path)
+    if format_name in ("coco", "karpathy"):
+        raise DataError(f"{path}: looks like references, not like one caption an image")
+    for entry in entries:
+        if not entry.image_id:
+            raise DataError(f'{path}: no "image_id" in {entry.where.rpartition("/")[2]}')
+    _refuse_twice([entry.image_id for entry in entries], str(path))
+    _refuse_twice([e.image_id for e in entries for _ in range(e.num_rows)], str(path))
+    _check_ids([entry.image_id for entry in entries], str(path))
+    lacking = [entry.image_id for entry in entries if not entry.captions]
+    if lacking:
+        raise DataError(f'{path}: no "caption" for {name_some(lacking)}')
+    wrong = [entry.image_id for entry in entries if not all(map(_is_text, entry.captions))]
     if wrong:
         raise DataError(f"{path}: captions that are not text: {name_some(wrong)}")
-    if not pairs:
+    several = [entry.image_id for entry in entries if len(entry.captions) > 1]
+    if several:
+        raise DataError(f"{path}: several captions for {name_some(several)}: a system has one")
+    if not entries:
         raise DataError(f"{path}: holds no caption")
-    return dict(pairs)
+    return {entry.image_id: entry.captions[0] for entry in entries}
 
 
 def read_references(
     path: str | Path, wanted: Collection[str] = (), split: str = ""
 ) -> dict[str, list[str]]:
-    """{image id: captions of people}.
+    """The captions of `read_truth`."""
+    return read_truth(path, wanted, split).captions
+
+
+def read_truth(path: str | Path, wanted: Collection[str] = (), split: str = "") -> References:
+    """What people say about images.
 
     Args:
         path: the file.
         wanted: ids that the captions use; decides by which name images go.
-        split: of a Karpathy JSON; empty for ``test``, or for all images where none is of it.
+        split: of a file that has splits; empty for ``test``, or for all images where none is of it.
 
     Raises:
         DataError: not such a file, an id twice, captions that are not texts, no such split.
+        UsageError: a split is asked of a file that has none.
     """
-    data = _read(path)
-    if isinstance(data, dict) and isinstance(data.get("images"), list):
-        found = _of_dataset(data, str(path), set(wanted), split)
-    elif isinstance(data, dict):
-        found = {str(image_id): _bare(texts) for image_id, texts in data.items()}
-    else:
-        pairs = [(_line_id(line, str(path)), line.get("captions")) for line in data]
-        _refuse_twice([image_id for image_id, _ in pairs], str(path))
-        found = dict(pairs)
-    _check_ids(list(found), str(path))
-    wrong = [image_id for image_id, texts in found.items() if not _is_texts(texts)]
-    if wrong:
-        raise DataError(
-            f"{path}: expected a list of captions for each image, not so for {name_some(wrong)}"
-        )
-    if not found:
+    _, entries = _read(path)
+    entries = _of_split(entries, split, str(path))
+    ids = ids_of(entries, wanted)
+    if not entries:
         raise DataError(f"{path}: holds no references")
-    return found
+    nameless = [e.where.rpartition("/")[2] for e, i in zip(entries, ids, strict=True) if not i]
+    if nameless:
+        raise DataError(f"{path}: no id for {name_some(nameless)}")
+    _refuse_twice(ids, str(path))
+    _check_ids(ids, str(path))
+    wrong = [i for e, i in zip(entries, ids, strict=True) if not all(map(_is_text, e.captions))]
+    if wrong:
+        raise DataError(f"{path}: captions that are not text: {name_some(wrong)}")
+    excluded = [i for e, i in zip(entries, ids, strict=True) if e.left_out and not e.captions]
+    found = {i: list(e.captions) for e, i in zip(entries, ids, strict=True) if i not in excluded}
+    return References(found, excluded, sum(len(entry.left_out) for entry in entries))
+
+
+def read_training_captions(path: str | Path) -> list[str]:
+    """The captions of the training split, or all where a file has no such split."""
+    _, entries = _read(path)
+    own = [entry for entry in entries if entry.split == "train"] or entries
+    return [text for entry in own for text in entry.captions if _is_text(text)]
 
 
 def read_objects(path: str | Path, wanted: Collection[str] = ()) -> dict[str, list[str]]:
@@ -81,12 +118,79 @@ def read_objects(path: str | Path, wanted: Collection[str] = ()) -> dict[str, li
     Raises:
         DataError: neither of them.
     """
-    data = _read(path)
+    try:
+        data = json.loads(Path(path).read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON: {str(error)[:100]}") from None
     if isinstance(data, dict) and isinstance(data.get("annotations"), list):
         return _of_instances(data, str(path), wanted)
     if not isinstance(data, dict) or not all(map(_is_texts, data.values())):
         raise DataError(f"{path}: neither {{id: [names of objects]}} nor COCO instances")
     return {str(image_id): names for image_id, names in data.items()}
+
+
+def write_captions(captions: Mapping[str, str], path: str | Path) -> None:
+    """Writes captions as JSON lines."""
+    from dico.storage import atomic_write
+
+    lines = (json.dumps({"image_id": i, "caption": c}) for i, c in captions.items())
+    with atomic_write(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines))
+
+
+def ids_of(entries: Sequence[Entry], wanted: Collection[str]) -> list[str]:
+    """Each entry's id: of the names that an image has those which ``wanted`` uses most."""
+    wanted = set(wanted)
+    kinds = [_names(entry) for entry in entries]
+    overlap = Counter(kind for names in kinds for kind, name in names.items() if name in wanted)
+    best = max(overlap, key=lambda kind: (overlap[kind], kind == "")) if overlap else ""
+    return [names.get(best, entry.image_id) for names, entry in zip(kinds, entries, strict=True)]
+
+
+def _names(entry: Entry) -> dict[str, str]:
+    """All names of an image: its id, what the dataset calls it, its file with and without suffix."""
+    names = {"": entry.image_id, **entry.names}
+    for key in _FILE_KEYS:
+        if key in entry.names:
+            base = entry.names[key].rpartition("/")[2]
+            names |= {f"{key}/base": base, f"{key}/stem": base.rpartition(".")[0] or base}
+    return names
+
+
+def read_with_pictures(path: str | Path, images: str | Path) -> list[Entry]:
+    """The entries of a file with their pictures, looked for in ``images`` and all folders below."""
+    return _read(path, str(images))[1]
+
+
+def _read(path: str | Path, images: str = "") -> tuple[str, list[Entry]]:
+    """A file's format and its entries, none of which is broken."""
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such file")
+    dataset = of_file(str(path), images)
+    entries = list(read_entries(dataset, look=bool(images), captions_only=True, deep=True))
+    for entry in entries:
+        for code, detail in entry.findings:
+            if code == "json_duplicate_key":
+                raise DataError(f"{path}: given twice: {detail}")
+            if not code.startswith("image_") and code not in _HARMLESS:
+                raise DataError(f"{entry.where}: {detail}")
+    return dataset.format, entries
+
+
+def _of_split(entries: list[Entry], split: str, where: str) -> list[Entry]:
+    splits = {entry.split for entry in entries} - {""}
+    if not split:
+        return [e for e in entries if e.split == "test"] if "test" in splits else entries
+    if split.lower() not in SPLIT_NAMES:
+        raise UsageError(f"--split {split}: splits are train, val and test")
+    if not splits:
+        raise UsageError(f"--split {split}: {where} has no splits")
+    wanted = SPLIT_NAMES[split.lower()]
+    if wanted not in splits:
+        raise DataError(f"{where}: no image of split {split!r}, only {', '.join(sorted(splits))}")
+    return [entry for entry in entries if entry.split == wanted]
 
 
 def _of_instances(
@@ -107,19 +211,6 @@ def _of_instances(
     return found
 
 
-def _only(value: Any) -> Any:
-    """The caption of a list of one."""
-    texts = _bare(value)
-    return texts[0] if isinstance(texts, list) and len(texts) == 1 else texts
-
-
-def _bare(value: Any) -> Any:
-    """A list with the text of each {"caption": text}."""
-    if not isinstance(value, list):
-        return value
-    return [item.get("caption") if isinstance(item, dict) else item for item in value]
-
-
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
@@ -132,145 +223,13 @@ def _is_text(value: Any) -> bool:
         return False
 
 
-def _check_ids(ids: Sequence[str], where: str) -> None:
+def _check_ids(ids: Iterable[str], where: str) -> None:
     wrong = [ascii(image_id) for image_id in ids if not _is_text(image_id)]
     if wrong:
         raise DataError(f"{where}: ids that are not text: {name_some(wrong)}")
-
-
-def write_captions(captions: Mapping[str, str], path: str | Path) -> None:
-    """Writes captions as JSON lines."""
-    from dico.storage import atomic_write
-
-    lines = (json.dumps({"image_id": i, "caption": c}) for i, c in captions.items())
-    with atomic_write(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines))
-
-
-def _read(path: str | Path) -> Any:
-    """The JSON value of a file, or the list of its JSON lines."""
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not text in UTF-8, so neither JSON nor JSON lines") from None
-    try:
-        data = json.loads(text, object_pairs_hook=_without_twins)
-    except _TwiceError as error:
-        raise DataError(f"{path}: given twice: {error}") from None
-    except (ValueError, RecursionError):
-        return _read_lines(text, path)
-    if not isinstance(data, dict | list):
-        raise DataError(f"{path}: expected a JSON object or list, got {type(data).__name__}")
-    return [data] if isinstance(data, dict) and "caption" in data else data
-
-
-def _read_lines(text: str, path: str | Path) -> list[Any]:
-    lines = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            lines.append(json.loads(line))
-        except (ValueError, RecursionError):
-            raise DataError(f"{path}: line {number} is not JSON: {line[:60]!r}") from None
-    if not lines:
-        raise DataError(f"{path}: empty")
-    return lines
-
-
-class _TwiceError(ValueError):
-    """A key is twice in one object."""
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-        raise _TwiceError(name_some(twice))
-    return content
-
-
-def _caption_pairs(data: Any, where: str) -> list[tuple[str, Any]]:
-    if isinstance(data, dict):
-        if isinstance(data.get("annotations"), list) or isinstance(data.get("images"), list):
-            raise DataError(f"{where}: looks like references, not like one caption an image")
-        return [(str(image_id), _only(caption)) for image_id, caption in data.items()]
-    pairs = [(_line_id(line, where), line.get("caption")) for line in data]
-    lacking = [image_id for image_id, caption in pairs if caption is None]
-    if lacking:
-        raise DataError(f'{where}: no "caption" for {name_some(lacking)}')
-    return pairs
-
-
-def _line_id(line: Any, where: str) -> str:
-    if not isinstance(line, dict):
-        raise DataError(f"{where}: expected an object for each image, got {str(line)[:60]!r}")
-    for key in _LINE_IDS:
-        if isinstance(line.get(key), str | int) and not isinstance(line[key], bool):
-            return str(line[key])
-    raise DataError(f'{where}: no "image_id" in {str(line)[:60]!r}')
-
-
-def _of_dataset(
-    data: dict[str, Any], where: str, wanted: set[str], split: str
-) -> dict[str, list[str]]:
-    """References of COCO or Karpathy JSON."""
-    try:
-        if isinstance(data.get("annotations"), list):
-            return _of_coco(data, where, wanted)
-        return _of_karpathy(data["images"], where, wanted, split)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{where}: neither COCO nor Karpathy captions: {error!r}") from None
-
-
-def _of_coco(data: dict[str, Any], where: str, wanted: set[str]) -> dict[str, list[str]]:
-    _refuse_twice([str(image["id"]) for image in data["images"]], where)
-    found: dict[str, list[str]] = {str(image["id"]): [] for image in data["images"]}
-    for annotation in data["annotations"]:
-        found.setdefault(str(annotation["image_id"]), []).append(annotation["caption"])
-    if not wanted.isdisjoint(found):
-        return found
-    names = {str(image["id"]): image.get("file_name", "") for image in data["images"]}
-    by_name = {names.get(image_id, ""): texts for image_id, texts in found.items()}
-    return found if wanted.isdisjoint(by_name) else by_name
-
-
-def _of_karpathy(
-    images: Sequence[dict[str, Any]], where: str, wanted: set[str], split: str
-) -> dict[str, list[str]]:
-    splits = {image.get("split", "") for image in images}
-    if split and split not in splits:
-        raise DataError(f"{where}: no image of split {split!r}, only {', '.join(sorted(splits))}")
-    if not split and "test" in splits:
-        split = "test"
-    chosen = [image for image in images if not split or image["split"] == split]
-    keys = [key for key in _KARPATHY_IDS if all(key in image for image in chosen)]
-    if not keys:
-        raise DataError(f"{where}: images lack all of {', '.join(_KARPATHY_IDS)}")
-    overlap = {key: sum(str(image[key]) in wanted for image in chosen) for key in keys}
-    key = max(keys, key=lambda name: overlap[name])
-    _refuse_twice([str(image[key]) for image in chosen], where)
-    return {str(image[key]): [s["raw"] for s in image["sentences"]] for image in chosen}
 
 
 def _refuse_twice(ids: Sequence[str], where: str) -> None:
     twice = [image_id for image_id, count in Counter(ids).items() if count > 1]
     if twice:
         raise DataError(f"{where}: given twice: {name_some(twice)}")
-
-
-def file_names(path: str | Path) -> dict[str, str]:
-    """{image id: picture's file name} of COCO or Karpathy references; empty for other files."""
-    data = _read(path)
-    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
-        return {}
-    names: dict[str, str] = {}
-    for image in data["images"]:
-        name = image.get("file_name") or image.get("filename")
-        keys = [image.get(key) for key in ("id", *_KARPATHY_IDS)]
-        names |= {str(key): str(name) for key in keys if key is not None and name}
-    return names

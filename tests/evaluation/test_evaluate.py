@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from dico.errors import DataError
+from dico.errors import DataError, DicoError, UsageError
 from dico.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate
-from dico.evaluation.files import read_captions, read_references
+from dico.evaluation.files import read_captions, read_references, read_truth
 from dico.metrics import bleu, cider
 from dico.metrics.catalogue import label_of
 from dico.report.evaluation_page import write_page
@@ -196,10 +196,10 @@ def test_references_in_every_form(tmp_path):
         (b'{"7": 5, "8": "b"}', "captions that are not text: 7"),
         (b'[{"image_id": 7}]', 'no "caption" for 7'),
         (b'[{"caption": "a"}]', 'no "image_id" in'),
-        (b"\x89PNG\r\n\x1a\n\x00", "not text in UTF-8"),
-        (b'{"image_id": 7, "caption": "a"}\n{"image', "line 2 is not JSON"),
+        (b"\x89PNG\r\n\x1a\n\x00", "neither a JSON object nor a list"),
+        (b'{"image_id": 7, "caption": "a"}\n{"image', "captions.json:2: "),
         (b"", "empty"),
-        (b"5", "expected a JSON object or list, got int"),
+        (b"5", "neither a JSON object nor a list"),
         (json.dumps(COCO).encode(), "looks like references"),
         (b"[]", "holds no caption"),
     ],
@@ -214,16 +214,16 @@ def test_bad_caption_files(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"7": "a"}', "a list of captions for each image, not so for 7"),
-        ('{"7": ["a", 5]}', "not so for 7"),
-        ('{"images": [{"x": 1}]}', "lack all of cocoid"),
-        ('{"images": [{"id": 7}], "annotations": [{"caption": "a"}]}', "neither COCO nor Karpathy"),
+        ('{"7": 5}', "captions that are not text: 7"),
+        ('{"7": ["a", 5]}', "captions that are not text: 7"),
+        ('{"images": [{"x": 1}]}', "looks like karpathy or coco"),
+        ('{"images": [{"id": 7}], "annotations": [{"caption": "a"}]}', "without image_id"),
     ],
 )
 def test_bad_reference_files(tmp_path, content, message):
     path = tmp_path / "references.json"
     path.write_text(content)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DicoError, match=message):
         read_references(path)
 
 
@@ -232,6 +232,21 @@ def test_unknown_split(tmp_path):
     path.write_text(json.dumps(KARPATHY))
     with pytest.raises(DataError, match="no image of split 'val', only test, train"):
         read_references(path, split="val")
+
+
+def test_a_split_of_a_file_without_splits_is_refused(tmp_path):
+    path = tmp_path / "references.json"
+    path.write_text('{"7": ["a dog"]}')
+    with pytest.raises(UsageError, match="has no splits"):
+        read_references(path, split="test")
+
+
+def test_marked_references_are_left_out(tmp_path):
+    marked = {"image_id": 8, "caption": "b", "is_rejected": True}
+    path = tmp_path / "references.json"
+    path.write_text(json.dumps(COCO | {"annotations": [*COCO["annotations"][::2], marked]}))
+    truth = read_truth(path)
+    assert (truth.captions, truth.excluded, truth.num_rejected) == ({"7": ["a", "c"]}, ["8"], 1)
 
 
 def test_labels_are_those_of_papers():

@@ -23,7 +23,7 @@ def read(path: str, reading: Reading) -> Iterator[Entry]:
             for key, item in iter_items(lambda: open_text(path), parser):
                 duplicates = [("json_duplicate_key", name) for name in parser.take_duplicate_keys()]
                 if key == "images":
-                    yield from _add_image(grouping, item, duplicates, path)
+                    yield from _add_image(grouping, item, duplicates, path, reading)
                 elif key == "annotations":
                     yield from _add_caption(grouping, item, duplicates, path)
         except JsonFinding as error:
@@ -44,9 +44,10 @@ def _entries(joined: Joined, path: str, reading: Reading) -> Iterator[Entry]:
         findings = list(joined.findings)
         own = normal_split(image["split"], findings)
         name = image["file_name"]
-        uri = reading.pictures.find([name], findings, own or reading.split)
+        split = own or reading.split
+        uri = reading.pictures.find([name], findings, split) if name else ""
         entry = Entry(joined.key, uri, list(captions), own or reading.split, where, findings)
-        entry.names = {"id": joined.key, "file_name": name}
+        entry.names = {"id": joined.key, **({"file_name": name} if name else {})}
         entry.left_out = list(left_out)
         if index:  # a repeated image has no captions of its own: they are counted once
             entry.captions, entry.left_out = [], []
@@ -55,9 +56,15 @@ def _entries(joined: Joined, path: str, reading: Reading) -> Iterator[Entry]:
 
 
 def _add_image(
-    grouping: Grouping, item: Any, findings: list[tuple[str, str]], path: str
+    grouping: Grouping,
+    item: Any,
+    findings: list[tuple[str, str]],
+    path: str,
+    reading: Reading,
 ) -> Iterator[Entry]:
     good = isinstance(item, dict) and isinstance(item.get("file_name"), str) and item["file_name"]
+    if isinstance(item, dict) and reading.captions_only and not good:
+        item, good = {**item, "file_name": ""}, "captions are enough"
     if not good or not isinstance(item.get("id"), int | str):
         detail = f"an image without id or file_name: {item!r}"[:200]
         yield Entry("", "", [], "", path, [("row_malformed", detail)])

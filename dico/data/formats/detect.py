@@ -19,7 +19,7 @@ from dico.data.formats.names import DistinctNames
 from dico.data.formats.reading import Reading
 from dico.data.formats.recognise import DATA_SUFFIXES, format_of
 from dico.data.formats.split_lists import find_lists, read_lists, split_of
-from dico.errors import UsageError
+from dico.errors import DataError, UsageError
 from dico.facts import FACTS_FILE
 from dico.storage.uris import is_remote, join, list_files, local_copy, parent
 
@@ -61,6 +61,19 @@ def detect(
     return Dataset(name, tuple(parts), columns, lists, strict="," in images)
 
 
+def of_file(path: str, images: str = "") -> Dataset:
+    """A dataset of one local file, whatever its path holds; raises as `detect`."""
+    uri = os.path.abspath(path)
+    part = Part(uri, split_in_name(uri.rpartition("/")[2]), _roots(uri, images))
+    try:
+        name = format_of(uri)
+    except DataError:
+        if not texts.head(uri, 64).lstrip("\ufeff \t\r\n").startswith("{"):
+            raise
+        name = "mapping"  # values of any kind are said to be no captions, one by one
+    return Dataset(name, (part if name == "coco" else replace(part, split=""),))
+
+
 def facts_beside(dataset: Dataset) -> str:
     """Where the facts of a dataset would be: beside its first file."""
     first = dataset.parts[0].uri
@@ -73,6 +86,7 @@ def read_entries(
     pixels: bool = False,
     captions_only: bool = False,
     readings: "list[Reading] | None" = None,
+    deep: bool = False,
 ) -> Iterator[Entry]:
     """All pictures of a dataset, streamed; broken rows come as entries with findings.
 
@@ -82,11 +96,12 @@ def read_entries(
         pixels: whether pictures inside tables are handed on with their entries.
         captions_only: whether rows without a picture are well.
         readings: gets what was met in each file.
+        deep: whether pictures may lie in all folders below the roots, not just below them.
     """
     names = DistinctNames(len(dataset.parts) > 1)
     splits = read_lists(dataset.splits)
     for part in dataset.parts:
-        finder = PictureFinder(part.roots, look, dataset.strict)
+        finder = PictureFinder(part.roots, look, dataset.strict, deep)
         reading = Reading(finder, dataset.columns, part.uri, part.split, pixels, captions_only)
         if readings is not None:
             readings.append(reading)

@@ -26,6 +26,11 @@ DATA_SUFFIXES = (
     ".arrow",
     ".tar",
 )
+_MAPPING = re.compile(  # a picture's name, or any key with a list of texts of several words
+    r'\{\s*"(?:(?:[^"\\]|\\.)+\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif|heic)"\s*:'
+    r'|(?:[^"\\]|\\.)+"\s*:\s*\[\s*(?:"(?:[^"\\]|\\.)*\s(?:[^"\\]|\\.)*"|\{\s*"(?:caption|raw|text)"))',
+    re.IGNORECASE,
+)
 _HEAD_CHARS = 262_144
 _NUM_ROWS = 20
 
@@ -59,7 +64,8 @@ def _text_format(uri: str, name: str, text: str, columns: Columns) -> str:
     if start.startswith(("{", "[")) and not name.endswith((*TABLE_SUFFIXES, ".token")):
         return _json_format(uri, start, name, columns)
     if name.endswith(JSON_SUFFIXES):
-        raise DataError(f"{uri}: not JSON, though its name says so")
+        what = "neither a JSON object nor a list" if start else "empty"
+        raise DataError(f"{uri}: {what}, though its name says JSON")
     if name.endswith(LINES_SUFFIXES):
         return "jsonl"
     dialect = sniff(text, columns)
@@ -105,15 +111,19 @@ def _object_format(
             raise DataError(f"{uri}: the dataset has no pictures: its list {listed[0]} is empty; "
                             f"known formats are {', '.join(FORMATS)}")  # fmt: skip
         return "json"
-    if rows and all(known_columns(rows[0], columns)[:2]):
-        return "jsonl"
+    if rows is not None and not rows[0]:
+        return "mapping"  # an object of nothing
+    if rows:
+        image, caption, has_id = known_columns(rows[0], columns)
+        if caption and (image or has_id):
+            return "jsonl"
     if re.search(r'"images"\s*:\s*\[\s*\]', start):
         raise DataError(f"{uri}: the dataset has no pictures: its list of images is empty")
     if images:
         raise UsageError(
             f"{uri}: looks like karpathy or coco, and its first images tell neither; use --format"
         )
-    if re.match(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*(?:\[\s*(?:["{]|\])|")', start):
+    if _MAPPING.match(start):
         return "mapping"
     raise DataError(f"{uri}: JSON of no known kind; known formats are {', '.join(FORMATS)}")
 
