@@ -5,12 +5,15 @@ Aliases are MLflow's own, so ``models:/NAME@champion`` means the same version ev
 """
 
 import json
+import re
+import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dico.errors import AccessError, DataError, DicoError, TryAgainError, UsageError
 from dico.registry.folders import check_name, publish
@@ -20,6 +23,15 @@ from dico.storage import open_store
 _PAGE = 200
 _ACCESS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
+_SERVERS = frozenset(("http", "https"))
+_DATABASES = frozenset(("sqlite", "postgresql", "mysql", "mssql"))
+_PACKAGES = {
+    "psycopg2": "psycopg2-binary",
+    "psycopg": "psycopg[binary]",
+    "MySQLdb": "mysqlclient",
+    "pymysql": "pymysql",
+}
+_CONNECT_SECONDS = 5.0
 _TRANSIENT = ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED")
 
 
@@ -33,9 +45,11 @@ class MlflowRegistry(Registry):
             raise UsageError(
                 "MLflow's client is absent: pip install 'dico-captioner[mlflow]'"
             ) from None
+        _check_address(address)
         self._store = open_store(store)
-        self.uri = f"mlflow+{address}?store={self._store.uri}"
-        self._client = MlflowClient(tracking_uri=address, registry_uri=address)
+        self.uri = f"mlflow+{address}{'&' if '?' in address else '?'}store={self._store.uri}"
+        with _errors(self.uri):
+            self._client = MlflowClient(tracking_uri=address, registry_uri=address)
 
     def register(
         self, name: str, folder: Path, metadata: Mapping[str, Any], identity: str
@@ -138,6 +152,48 @@ def _pages(search: Any, condition: str | None = None) -> Iterator[Any]:
             return
 
 
+def _check_address(address: str) -> None:
+    """Refuses what MLflow's registry cannot be, and a server that nobody hears, at once.
+
+    MLflow's own client tries a dead server for four minutes without a word.
+
+    Raises:
+        UsageError: a folder, or another scheme that is no server and no database.
+        TryAgainError: nobody listens there.
+    """
+    parts = urlsplit(address)
+    scheme = parts.scheme.partition("+")[0]
+    if scheme in ("", "file"):
+        raise UsageError(
+            f"mlflow+{address}: a folder holds no registry of models in MLflow; name a server "
+            "(http://...) or a database (sqlite:///mlflow.db)"
+        )
+    if scheme not in _SERVERS | _DATABASES:
+        known = ", ".join(sorted(_SERVERS | _DATABASES))
+        raise UsageError(f"mlflow+{scheme}: MLflow's registry is one of {known}")
+    if scheme in _SERVERS:
+        port = parts.port or (443 if scheme == "https" else 80)
+        try:
+            socket.create_connection((parts.hostname or "", port), _CONNECT_SECONDS).close()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise TryAgainError(
+                f"mlflow+{scheme}://{parts.hostname}:{port}: nobody answers ({reason}); check the "
+                "address, or run the same command again later"
+            ) from None
+
+
+def _missing_driver(error: BaseException) -> str:
+    """The package that a database's address needs and that is not installed; empty for none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ModuleNotFoundError):
+            return seen.name or "a driver"
+        seen = seen.__cause__ or seen.__context__
+    found = re.search(r"No module named '([\w.]+)'", str(error))
+    return found[1] if found else ""
+
+
 @contextmanager
 def _errors(where: str, known: tuple[str, ...] = ()) -> Iterator[None]:
     """Turns MLflow's errors into dico's; those ``known`` end the block in silence."""
@@ -145,7 +201,15 @@ def _errors(where: str, known: tuple[str, ...] = ()) -> Iterator[None]:
 
     try:
         yield
-    except MlflowException as error:
+    except (ImportError, MlflowException) as error:
+        driver = _missing_driver(error)
+        if driver:
+            raise UsageError(
+                f"{where.partition('@')[0].partition('://')[0]}: this database needs the package "
+                f"{driver}: pip install {_PACKAGES.get(driver, driver)}"
+            ) from None
+        if isinstance(error, ImportError):
+            raise
         code = str(error.error_code)
         if code in known:
             return

@@ -19,7 +19,7 @@ def open_registry(uri: str | Path) -> Registry:
     """
     kind, plus, rest = str(uri).partition("+")
     if plus and kind in ("kubeflow", "mlflow"):
-        address, _, store = rest.partition("?store=")
+        address, store = _apart(rest)
         if not store:
             raise ConfigError(f"{uri}: add ?store= and a folder or s3:// prefix for the weights")
         if kind == "kubeflow":
@@ -32,3 +32,12 @@ def open_registry(uri: str | Path) -> Registry:
     from dico.registry.files import FileRegistry
 
     return FileRegistry(uri)
+
+
+def _apart(address: str) -> tuple[str, str]:
+    """An address without its ``store``, and that store; other parameters stay the address's."""
+    base, _, query = address.partition("?")
+    parameters = query.split("&") if query else []
+    stores = [one.removeprefix("store=") for one in parameters if one.startswith("store=")]
+    others = [one for one in parameters if not one.startswith("store=")]
+    return base + ("?" + "&".join(others) if others else ""), stores[-1] if stores else ""

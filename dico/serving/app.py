@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 import dico
 from dico.serving import inference_protocol as protocol
+from dico.serving import predict_protocol
 from dico.serving.bodies import chunks, discard, read_picture
 from dico.serving.model import Caption
 from dico.serving.page import render_page
@@ -52,6 +53,8 @@ def build_app(service: Service) -> Starlette:
         route("/v2", routes.server),
         route("/v2/health/live", routes.live),
         route("/v2/health/ready", routes.ready),
+        route("/v1/models/{name}:predict", routes.predict, "POST"),
+        route("/v1/models/{name}", routes.model_ready),
     ]
     for prefix in (model, f"{model}/versions/{{version}}"):
         paths += [
@@ -140,6 +143,19 @@ class Routes:
             with service.room(len(wanted.pictures) - 1):
                 captions = await service.caption(wanted.pictures)
         return _json(protocol.answer(wanted, captions, self.source.name, self.source.version))
+
+    async def predict(self, request: Request) -> Response:
+        """Captions of a list of pictures, by KServe's protocol of version 1."""
+        self._check_model(request)
+        service = self.service
+        with service.room(1), service.room_for_bytes() as held:
+            body = b"".join([chunk async for chunk in chunks(request, service.config, held.add)])
+            pictures = await asyncio.to_thread(
+                predict_protocol.read_request, body, service.config.max_pictures
+            )
+            with service.room(len(pictures) - 1):
+                captions = await service.caption(pictures)
+        return _json(predict_protocol.answer(captions))
 
     async def caption(self, request: Request) -> Response:
         """Captions of one picture: the body, or the one file of a form."""

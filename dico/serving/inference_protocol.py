@@ -1,19 +1,20 @@
 """Open Inference Protocol v2: what a request says, and what an answer looks like.
 
-One input ``image``, datatype BYTES: picture files in base64, or raw in the binary extension (header
+One input ``image``, datatype BYTES: picture files in base64 (see `picture_of`), or raw in the binary extension (header
 ``Inference-Header-Content-Length``; each element after its length, 4 bytes, little endian).
 Outputs are ``caption`` (BYTES) and ``logp`` (FP32).
 """
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dico.images.embedded import from_base64, strip_data_uri
+from dico.images.load import ImageError
 from dico.serving.model import Caption
 from dico.serving.service import Refusal
+from dico.storage.uris import is_address
 
 HEADER_LENGTH = "inference-header-content-length"
 INPUT, OUTPUTS = "image", ("caption", "logp")
@@ -131,10 +132,21 @@ def _base64(tensor: Mapping[str, Any]) -> tuple[bytes, ...]:
         texts = [text for part in texts for text in part]
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise _bad("inputs[0].data: expected pictures in base64")
+    return tuple(picture_of(text, "inputs[0].data") for text in texts)
+
+
+def picture_of(text: str, where: str) -> bytes:
+    """The picture in base64: also in lines, in the alphabet of addresses, or as a data URI.
+
+    Raises:
+        Refusal: 400, it is not base64.
+    """
+    if is_address(text):
+        raise _bad(f"{where}: a web address, which is not fetched; send the picture in base64")
     try:
-        return tuple(base64.b64decode(text, validate=True) for text in texts)
-    except (binascii.Error, ValueError):
-        raise _bad("inputs[0].data: not base64") from None
+        return from_base64(strip_data_uri(text).encode("ascii", "replace"), where)
+    except ImageError:
+        raise _bad(f"{where}: not base64") from None
 
 
 def _raw(tensor: Mapping[str, Any], raw: bytes) -> tuple[bytes, ...]:

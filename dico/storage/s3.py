@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from dico.errors import (
     AccessError,
@@ -228,7 +229,7 @@ class S3Store:
 
         where = self._name(key)
         if isinstance(error, exceptions.ClientError):
-            return _from_answer(error, where, self.bucket)
+            return _from_answer(error, where, self.bucket, self._addressing())
         if isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
             return AccessError(f"{where}: no credentials; set AWS_ACCESS_KEY_ID and "
                                "AWS_SECRET_ACCESS_KEY, or a role")  # fmt: skip
@@ -242,6 +243,18 @@ class S3Store:
         if isinstance(error, transient) or type(error).__module__.startswith(("urllib3", "http")):
             return TransientFault(type(error).__name__)
         return error
+
+    def _addressing(self) -> str:
+        """How a store that is not Amazon's is addressed, since a wrong way is answered by 403 too."""
+        meta = self._client.meta
+        host = urlsplit(str(meta.endpoint_url)).hostname or ""
+        if host.endswith("amazonaws.com"):
+            return ""
+        style = (meta.config.s3 or {}).get("addressing_style", "auto")
+        return (
+            f"; if they are right: {host} was asked in {style} style, and a store that takes another "
+            "answers so too; set addressing_style under s3 in the AWS config file"
+        )
 
     def _put(
         self,
@@ -417,8 +430,9 @@ def _make_client(read_seconds: float, endpoint: str | None, _process: int) -> An
     client = session.client(
         "s3", region_name=region, endpoint_url=endpoint, config=Config(**settings)
     )
-    if "amazonaws.com" in client.meta.endpoint_url:
-        return client
+    chosen = (client.meta.config.s3 or {}).get("addressing_style")
+    if chosen or "amazonaws.com" in client.meta.endpoint_url:
+        return client  # the user's own addressing_style, from the AWS config file
     path_style = Config(**settings, s3={"addressing_style": "path"})
     return session.client("s3", region_name=region, endpoint_url=endpoint, config=path_style)
 
@@ -433,7 +447,7 @@ def _code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _from_answer(error: Any, where: str, bucket: str) -> Exception:
+def _from_answer(error: Any, where: str, bucket: str, addressing: str) -> Exception:
     """A store's refusal; its message is not repeated, since it may hold parts of the request."""
     code = _code(error)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
@@ -443,7 +457,7 @@ def _from_answer(error: Any, where: str, bucket: str) -> Exception:
         return AccessError(f"{where}: the session token has expired; get a new one")
     if code in _ACCESS_CODES or status in (401, 403):
         return AccessError(
-            f"{where}: access denied ({code}); check the key's rights on this bucket"
+            f"{where}: access denied ({code}); check the key's rights on this bucket{addressing}"
         )
     if code in _MISSING_CODES or status == 404:
         return DataError(f"{where}: no such object")

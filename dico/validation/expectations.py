@@ -72,7 +72,8 @@ def read_thresholds(path: str) -> Thresholds:
             raise ConfigError(f"thresholds {path}: dataset.{name}: give min, max or both")
     expectations = data.get("expectations", [])
     for one in expectations:
-        if not isinstance(one, dict) or one.get("table") not in TABLES or "type" not in one:
+        good = isinstance(one, dict) and one.get("table") in TABLES and "type" in one
+        if not good or not isinstance(one.get("kwargs", {}), dict):
             raise ConfigError(f"thresholds {path}: an expectation has table (pictures or dataset), "
                               f"type and kwargs, not {one!r}")  # fmt: skip
     return Thresholds(data.get("max_share", {}), data.get("dataset", {}), tuple(expectations))
@@ -148,7 +149,7 @@ def _judge_table(
     suite = gx.ExpectationSuite(name=name)
     for index, one in enumerate(expectations):
         column = one.get("kwargs", {}).get("column")
-        if column is not None and column not in frame.columns:
+        if column is not None and (not isinstance(column, str) or column not in frame.columns):
             known = ", ".join(frame.columns if name == "dataset" else PICTURE_COLUMNS)
             more = "" if name == "dataset" else " and one for each kind of finding"
             raise ConfigError(f"expectation {one['type']}: table {name} has no column {column!r}; "
@@ -166,7 +167,12 @@ def _judge_table(
         asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
         definition = asset.add_batch_definition_whole_dataframe(name)
         batch = definition.get_batch({"dataframe": frame})
-        result = batch.validate(suite, result_format="BASIC")
+        try:
+            result = batch.validate(suite, result_format="BASIC")
+        except Exception as error:  # what an expectation of the user's can raise is not known
+            text = " ".join(str(error).split())[:200]
+            reason = f"{type(error).__name__}: {text}"
+            raise ConfigError(f"expectations over {name} cannot be run ({reason})") from None
     return [_judgement(name, one) for one in result.to_json_dict()["results"]]
 
 
@@ -177,7 +183,8 @@ def _judgement(table: str, result: Mapping[str, Any]) -> Judgement:
     error = _exception(result.get("exception_info", {}))
     if "unexpected_count" in values and table == "pictures":
         share = values.get("unexpected_percent") or 0.0
-        observed = f"{values['unexpected_count']} of {values['element_count']} ({share:.3g} %)"
+        total = values.get("element_count", "all")
+        observed = f"{values['unexpected_count']} of {total} ({share:.3g} %)"
     elif values.get("partial_unexpected_list"):
         observed = str(values["partial_unexpected_list"][0])
     else:

@@ -329,3 +329,58 @@ def test_sigterm_answers_what_is_under_way(version):
     code, errors = server.stop()
     assert answer.startswith(b"HTTP/1.1 200")
     assert (code, errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda data: base64.encodebytes(data).decode(),
+        lambda data: base64.urlsafe_b64encode(data).decode().rstrip("="),
+        lambda data: "data:image/png;base64," + base64.b64encode(data).decode(),
+    ],
+    ids=["lines", "urlsafe", "data URI"],
+)
+def test_base64_as_clients_write_it(server, expected, write):
+    tensor = TENSOR | {"data": [write(tiny.picture(2))]}
+    body = json.dumps({"inputs": [tensor]})
+    status, answer = server.request("POST", "/v2/models/tiny/infer", body)
+    assert status == 200
+    assert answer["outputs"][0]["data"] == [expected[2][0]]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda text: {"image": {"b64": text}},
+        lambda text: {"b64": text},
+        lambda text: {"image": "data:image/png;base64," + text},
+        lambda text: text,
+    ],
+    ids=["image.b64", "b64", "data URI", "text"],
+)
+def test_kserves_protocol_of_version_1(server, expected, write):
+    texts = [base64.b64encode(tiny.picture(n)).decode() for n in (2, 3)]
+    body = json.dumps({"instances": [write(text) for text in texts]})
+    status, answer = server.request("POST", "/v1/models/tiny:predict", body)
+    assert status == 200
+    assert [one["caption"] for one in answer["predictions"]] == [expected[2][0], expected[3][0]]
+    assert all(one["logp"] < 0 for one in answer["predictions"])
+    assert server.request("GET", "/v1/models/tiny", None)[1] == {"name": "tiny", "ready": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        ("{", 400, "not JSON"),
+        ('{"inputs": []}', 400, "instances: expected a list"),
+        ('{"instances": [3]}', 400, r"instances\[0\]: expected base64"),
+        ('{"instances": [{"image": {"b64": "%"}}]}', 400, r"instances\[0\]: not base64"),
+        ('{"instances": ["https://example.org/a.jpg"]}', 400, "a web address"),
+        (json.dumps({"instances": ["AAAA"] * 5}), 413, "may have"),
+    ],
+)
+def test_bad_instances(server, body, status, reason):
+    got, answer = server.request("POST", "/v1/models/tiny:predict", body)
+    assert got == status
+    assert re.search(reason, answer["error"])
+    assert server.request("POST", "/v1/models/other:predict", body)[0] == 404

@@ -1,0 +1,54 @@
+"""KServe's protocol of version 1: ``{"instances": [{"image": {"b64": "..."}}]}`` to ``predictions``.
+
+An instance is a picture in base64 as a text, or an object that holds one under ``image``, ``b64`` or
+``data``. Each prediction has the likeliest caption and its log-probability.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from dico.serving.inference_protocol import picture_of
+from dico.serving.model import Caption
+from dico.serving.service import Refusal
+
+_KEYS = ("image", "b64", "data", "image_bytes")
+
+
+def read_request(body: bytes, max_pictures: int) -> tuple[bytes, ...]:
+    """The pictures of a predict request.
+
+    Raises:
+        Refusal: 400, not such a request; 413, too many pictures.
+    """
+    try:
+        request = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _bad("the body is not JSON") from None
+    instances = request.get("instances") if isinstance(request, dict) else None
+    if not isinstance(instances, list) or not instances:
+        raise _bad("instances: expected a list of pictures")
+    if len(instances) > max_pictures:
+        reason = f"{len(instances)} pictures, and a request may have {max_pictures}"
+        raise Refusal(413, "too_many_pictures", reason)
+    return tuple(_picture(one, f"instances[{index}]") for index, one in enumerate(instances))
+
+
+def answer(captions: Sequence[Sequence[Caption]]) -> dict[str, Any]:
+    """The likeliest caption of each picture."""
+    best = [found[0] for found in captions]
+    return {"predictions": [{"caption": one.text, "logp": one.logp} for one in best]}
+
+
+def _picture(instance: Any, where: str) -> bytes:
+    for _ in range(3):
+        if isinstance(instance, str):
+            return picture_of(instance, where)
+        if not isinstance(instance, dict):
+            break
+        instance = next((instance[key] for key in _KEYS if key in instance), None)
+    raise _bad(f'{where}: expected base64, or {{"image": {{"b64": "..."}}}}')
+
+
+def _bad(reason: str) -> Refusal:
+    return Refusal(400, "bad_request", reason)
