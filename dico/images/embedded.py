@@ -21,6 +21,10 @@ _URI = re.compile(
 )
 _AS_THEY_ARE = ("tar", "arrow")
 _DATA_URI = re.compile(r"data:[\w.+/-]*(?:;[\w=.+-]+)*;base64,", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+=*\s*")
+_BEGINNINGS = ("/9j/", "_9j_", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkqA", "TU0AK")
+LEAST_CHARS = 60
+"""Shorter texts are names; nothing that short is a picture."""
 _NOT_BASE64 = re.compile(rb"\\[nrt]|\\/|\s")
 
 
@@ -67,15 +71,13 @@ def strip_data_uri(text: str) -> str:
 
 
 def looks_embedded(text: str) -> bool:
-    """Whether a text is a picture in base64 and not a name: long, or a data URI."""
+    """Whether a text is a picture in base64 and not a name: by its first bytes, or long."""
     if _DATA_URI.match(text):
         return True
+    if len(text) < (LEAST_CHARS if text.startswith(_BEGINNINGS) else 200):
+        return False
     head = text[:400]
-    return (
-        len(text) >= 200
-        and "." not in head
-        and re.fullmatch(r"[A-Za-z0-9+/_\-\s]+", head) is not None
-    )
+    return "." not in head and _BASE64.fullmatch(head) is not None
 
 
 def from_base64(data: bytes, where: str) -> bytes:

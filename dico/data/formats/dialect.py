@@ -128,7 +128,8 @@ def _without_header(
             continue
         columns = list(zip(*(row[:width] for row in rows if len(row) >= width), strict=False))
         shares = [sum(map(_is_picture, column)) / len(column) for column in columns]
-        image = max(range(width), key=lambda index: shares[index])
+        inside = [all(map(looks_embedded, column)) for column in columns]
+        image = max(range(width), key=lambda index: (inside[index], shares[index]))
         if shares[image] < 0.5 or len(columns[image]) < len(lines) / 2:
             continue
         if len(lines) > 1 and not _is_picture(columns[image][0]) and _is_picture(columns[image][1]):

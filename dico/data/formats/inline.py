@@ -5,11 +5,14 @@ from typing import Any
 
 from dico.data.formats.columns import IMAGE_KEYS, Columns, normal_key
 from dico.data.formats.reading import Embedded
-from dico.images.embedded import embedded_uri, from_base64, looks_embedded, strip_data_uri
+from dico.images.embedded import (
+    LEAST_CHARS,
+    embedded_uri,
+    from_base64,
+    looks_embedded,
+    strip_data_uri,
+)
 from dico.images.load import ImageError
-
-LEAST_CHARS = 60
-"""Shorter texts are names; nothing that short is a picture."""
 
 
 def embed(row: dict[str, Any], raw: bytes, offset: int, uri: str, columns: Columns) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from dico.data.formats.inline import LEAST_CHARS, embed
+from dico.data.formats.inline import embed
 from dico.data.formats.reading import Reading, Row
 from dico.data.formats.texts import byte_order_mark, is_packed, open_text
 from dico.data.strict_json import JsonFinding, Parser, iter_items
+from dico.images.embedded import LEAST_CHARS
 
 MAX_LINE_CHARS = 32_000_000
 LIST_KEYS = ("data", "annotations", "rows", "samples", "items")
