@@ -14,6 +14,7 @@ from dico.models.captioner import Captioner
 from dico.policy import Policy, policy_of
 from dico.process.progress import progress
 from dico.training.blocks import compile_blocks, recomputing
+from dico.training.caption_length import encode_without_false_ends, warn_of_cut_captions
 from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
@@ -46,6 +47,8 @@ def pretrain(
     """
     policy = policy_of(captioner)
     check_fits(validator.decoding, policy.max_tokens)
+    if world.is_main:
+        warn_of_cut_captions(policy, [c for record in data.records for c in record.captions])
     policy.begin_training(step_seed(seed, 0, "adapters"))
     parameters = trainable(policy)
     keep_freed_memory()
@@ -110,7 +113,7 @@ def _backward(
     """Gradients of the step's loss over all ranks; returns the loss."""
     k = config.captions_per_image
     texts = data.draw_captions(images.tolist(), k, np.random.default_rng((seed, step)))
-    encoded = policy.tokenizer.encode_batch(texts, policy.max_tokens)
+    encoded = encode_without_false_ends(policy, texts)
     tokens = encoded.view(len(images), k, -1).to(data.device)
     num_tokens = int((tokens[:, :, 1:] != policy.pad_id).sum())
     policy.module.zero_grad()

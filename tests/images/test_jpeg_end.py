@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dico.images.inspection import inspect_image
 from dico.images.load import ImageError, has_jpeg_end, load_image_bytes
-from dico.images.sandbox import look_at
 
 
 def jpeg(**options) -> bytes:
@@ -49,7 +49,7 @@ def test_two_pictures_in_one_file_are_no_animation():
     target = io.BytesIO()
     one, two = (Image.new("RGB", (64, 48), (n, 90, 30)) for n in (10, 200))
     one.save(target, "MPO", save_all=True, append_images=[two])
-    facts, _ = look_at(target.getvalue(), "x", 10**6)
+    facts, _ = inspect_image(target.getvalue(), "x", 10**6)
     assert "image_animated" not in facts["flags"]
 
 
