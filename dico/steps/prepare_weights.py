@@ -14,7 +14,7 @@ from dico.storage import Store, open_store
 from dico.training.configs import EvaluatorTrainingConfig, JudgeConfig
 from dico.weights.checks import check_captioner, check_encoder
 from dico.weights.keeping import Resolved, keep, resolve
-from dico.weights.packages import is_packaged
+from dico.weights.packages import PREFIX, find_pair, is_packaged
 from dico.weights.pins import Pin, pins_to_json
 
 ROLES = {"clip": "weights", "pac": "pac", "tower": "tower"}
@@ -69,6 +69,9 @@ def resolve_evaluator(
     named = {
         role: (f"{section}.{field}", getattr(settings, field)) for role, field in ROLES.items()
     }
+    for setting, name in named.values():
+        if is_packaged(name):
+            find_pair(name.removeprefix(PREFIX), setting)
     found = {
         role: resolve(name, setting, store)
         for role, (setting, name) in named.items()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import DataError
-from dico.weights.packages import PREFIX, find_pair, is_packaged
+from dico.models.sources import read_sources
 
 TRAINING_FILE = "training.json"
 _ADAPTED = {
@@ -43,12 +43,10 @@ def evaluator_origin(folder: Path) -> str:
     """What judged, and whether it knows the dataset."""
     facts = _facts(folder)
     pins = facts.get("published") or {}
-    name = str(facts.get("config", {}).get("weights", ""))
-    if is_packaged(name):
-        towers = find_pair(name.removeprefix(PREFIX), "evaluator.weights")
+    if sources := read_sources(folder):
         told = "; ".join(
-            f"{t.package} (licence {t.licence}, trained on {t.trained_on})"
-            for t in (towers.vision, towers.text)
+            f"{s['package']} (licence {s['licence']}, trained on {s['trained_on']})"
+            for s in sources
         )
         return f"towers as published, the maps between them trained on this dataset: {told}"
     if not pins:
