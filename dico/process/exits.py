@@ -13,7 +13,6 @@ from typing import NoReturn
 
 from dico.errors import DicoError, UsageError, system_error
 from dico.process import redaction
-from dico.process.extras import advice
 
 ERROR_PREFIX = "error: "
 """Starts the last line of a failed command; a runner finds the reason of a failure by it."""
@@ -42,6 +41,8 @@ def exit_codes() -> Iterator[None]:
     except KeyboardInterrupt:
         _leave("interrupted; the same command continues the work", INTERRUPTED)
     except ModuleNotFoundError as error:
+        from dico.process.extras import advice
+
         missing = advice(error.name or "")
         if not missing:
             _leave_unexpected(error)

@@ -20,9 +20,8 @@ import dico
 from dico.errors import DicoError, TryAgainError, UsageError
 from dico.process.progress import format_seconds
 from dico.process.provenance import code_digest
+from dico.process.run_name import RUN_VARIABLE
 from dico.process.signals import on_sigterm
-from dico.report import read_metrics, tabulate
-from dico.report.run_notes import RUN_VARIABLE
 from dico.tracking.trackers import TRACK_VARIABLE
 from dico_components.image import IMAGE
 from dico_pipelines.local.containers import RUN_ARGUMENTS, Containers, find_engine, folders_of
@@ -219,6 +218,8 @@ def _execute(
 def _conclude(run: _Run, seconds: float) -> None:
     evaluation = run.folder.path / "evaluation"
     if evaluation.is_dir():
+        from dico.report import read_metrics, tabulate
+
         run.screen.table(tabulate(read_metrics(evaluation)))
     outputs = {step.name: step.outputs for step in run.steps}
     registered = outputs.get("register_model")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dico.process.progress import SECONDS_BETWEEN_LINES, describe, format_seconds, format_values
-from dico.report import MetricTable
+
+if TYPE_CHECKING:
+    from dico.report import MetricTable
 
 _MARKS = {
     "done": ("✓", "green"),
@@ -87,7 +89,7 @@ class Screen:
         line.append(f" {name:<28}{took:>14}", "dim" if status == "cached" else "")
         self._print(line)
 
-    def table(self, table: MetricTable) -> None:
+    def table(self, table: "MetricTable") -> None:
         """Prints the metrics of all systems; intervals of scores only where they fit."""
         grid = _grid(table, intervals=True)
         unbounded = self._console.options.update(width=1000)
@@ -108,7 +110,7 @@ class Screen:
         self._console.print(text, soft_wrap=True, highlight=False)
 
 
-def _grid(table: MetricTable, intervals: bool) -> Table:
+def _grid(table: "MetricTable", intervals: bool) -> Table:
     grid = Table(box=None, padding=(0, 2), header_style="bold")
     grid.add_column("", no_wrap=True)
     for column in table.columns:
