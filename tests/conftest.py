@@ -27,7 +27,9 @@ def hub(tmp_path, monkeypatch) -> Iterator[Any]:
     with HubServer() as server:
         for name, value in server.environment(tmp_path / "hf-home").items():
             monkeypatch.setenv(name, value)
+        # Read from the environment when the client was imported.
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf-home"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
         for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
             monkeypatch.delenv(name, raising=False)
         yield server

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import yaml
+
 from tests.local_server import Handler, LocalServer
 
 LFS_FROM = 10 * 1024
@@ -231,6 +233,8 @@ class _HubHandler(Handler):
             self._refuse(401, "", "Invalid username or password.")
         elif path == "/api/repos/create":
             self._create()
+        elif path == "/api/validate-yaml":
+            self._validate_card()
         elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/(.+)", path):
             self._preupload(found[1])
         elif found := re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
@@ -250,6 +254,17 @@ class _HubHandler(Handler):
             self.server_state.repositories[name].commit({})
         )
         self.answer(409 if exists else 200, {"url": f"{self.server_state.url}/{name}", "id": name})
+
+    def _validate_card(self) -> None:
+        """Asked with the README before a commit: its head must be YAML with a licence."""
+        content = self.json_body()["content"]
+        head = re.match(r"---\n(.*?)\n---\n", content, re.DOTALL)
+        try:
+            sound = bool(head) and bool(yaml.safe_load(head[1]).get("license"))
+        except (yaml.YAMLError, AttributeError):
+            sound = False
+        errors = [] if sound else [{"message": "no YAML head with a license"}]
+        self.answer(200 if sound else 400, {"errors": errors, "warnings": []})
 
     def _preupload(self, name: str) -> None:
         repository = self._repository(name)

@@ -7,6 +7,7 @@ import typer
 
 from dico.cli.add_model import add
 from dico.cli.caption import REGISTRY_VARIABLE
+from dico.cli.push_model import push
 from dico.metrics.catalogue import label_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ DEFAULT = "runs/registry"
 
 
 app.command()(add)
+app.command()(push)
 
 
 @app.command("list")

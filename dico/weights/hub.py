@@ -144,6 +144,27 @@ def _download(found: HubCommit, path: str, folder: Path, setting: str) -> None:
     )
 
 
+def upload(repository: str, folder: Path, message: str, private: bool, setting: str) -> str:
+    """Commits a folder's files to a repository, which is made where there is none.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        AccessError: HF_TOKEN is missing or may not write there.
+        HubUnreachableError: the Hub cannot be asked.
+    """
+
+    def commit(api: Any) -> str:
+        api.create_repo(repository, private=private, exist_ok=True)
+        made = api.upload_folder(
+            repo_id=repository, folder_path=str(folder), commit_message=message
+        )
+        return str(made.commit_url)
+
+    return _asked(commit, repository, "main", setting)
+
+
 def model_files(found: HubCommit) -> list[str]:
     """Files at the top of a repository that a model is read from, without other libraries' weights.
 
@@ -196,6 +217,11 @@ def _asked(ask: Callable[[Any], T], repository: str, revision: str, setting: str
     except errors.HFValidationError as error:
         raise ConfigError(f"{setting}: {_short(error)}") from None
     except Exception as error:
+        if getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
+            raise AccessError(
+                f"{setting}: {api.endpoint} refuses this for {repository}; HF_TOKEN must be a token "
+                "that may do it"
+            ) from None
         reason = f"{type(error).__name__}: {_short(error)}"
         raise HubUnreachableError(
             f"{setting}: {api.endpoint} cannot be asked for {repository} ({reason})"
