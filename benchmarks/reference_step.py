@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dico.decoding import DecodingConfig
-from dico.models.captioner import Captioner, DecoderLayer
+from dico.models.captioner import Captioner
 from dico.models.clip import ClipModel
+from dico.models.decoder import DecoderLayer
 
 
 def reference_search(captioner: Captioner, memory: Tensor, config: DecodingConfig) -> Tensor:

@@ -64,3 +64,16 @@ def _by_products(
 def by_products(values: Tensor) -> bool:
     """Whether attention over ``values`` is written out; then keys in one block spare copies."""
     return values.device.type == "cpu" and values.dtype == torch.bfloat16
+
+
+def split_heads(merged: Tensor, num_parts: int, num_heads: int) -> tuple[Tensor, ...]:
+    """(N, T, parts * D) to ``num_parts`` of (N, H, T, D / H)."""
+    num_rows, num_tokens, width = merged.shape
+    # (N, T, parts, H, D / H)
+    split = merged.view(num_rows, num_tokens, num_parts, num_heads, width // num_parts // num_heads)
+    return split.permute(2, 0, 3, 1, 4).unbind(0)  # parts first, then (N, H, T, D / H)
+
+
+def merge_heads(split: Tensor) -> Tensor:
+    """(N, H, T, D / H) to (N, T, D)."""
+    return split.transpose(1, 2).flatten(2)  # (N, T, H, D / H) -> (N, T, D)

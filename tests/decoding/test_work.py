@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from dico.decoding import DecodingConfig, beam_search, greedy, sample
-from dico.models.captioner import Captioner, DecoderCache, DecoderLayer
+from dico.models.captioner import Captioner
+from dico.models.decoder import DecoderLayer
+from dico.models.decoder_cache import DecoderCache
 from dico.policy import policy_of
 from tests.decoding.test_beam import as_transformers, by_generate, pictures, trained_captioner
 

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from dico.models.captioner import GRID_SCALE, Captioner, CaptionerConfig
+from dico.models.captioner import Captioner
+from dico.models.captioner_config import CaptionerConfig
+from dico.models.encoder import GRID_SCALE
 from dico.models.grid_positions import grid_positions
 
 
