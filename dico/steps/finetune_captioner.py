@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from dico.audit import read_audit
 from dico.config_schema import check, from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest, read_scenes
 from dico.decoding import DecodingConfig
@@ -17,6 +18,7 @@ from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative, 
 from dico.policy import Policy, load_policy
 from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
 from dico.rewards.names import parse_reward
+from dico.rewards.untold import WithoutUntoldWords
 from dico.storage import sha256_file
 from dico.tracking.trackers import tracked
 from dico.training.configs import FinetuneConfig
@@ -42,6 +44,7 @@ def finetune_captioner(
     run_key: str,
     store: str,
     output_captioner: str,
+    audit: str = "",
 ) -> None:
     """Fine-tunes a pre-trained captioner.
 
@@ -57,6 +60,7 @@ def finetune_captioner(
         run_key: name of the checkpoints; empty to derive it.
         store: folder or s3:// prefix of the checkpoints.
         output_captioner: folder to write.
+        audit: folder written by audit_evaluator, for ``pay_untold``; empty where there is none.
     """
     settings = from_json(FinetuneConfig, config, "finetune")
     search = from_json(DecodingConfig, decoding, "decoding")
@@ -64,7 +68,8 @@ def finetune_captioner(
     dataset = fingerprint(manifest)
     start = sha256_file(Path(captioner) / "model.safetensors")
     tower = read_pointer(features)["tower"]
-    judged_by = _judged_by(evaluator, settings.reward, tower)
+    untold = read_audit(audit)["untold_words"] if audit and not settings.pay_untold else []
+    judged_by = [*_judged_by(evaluator, settings.reward, tower), *untold]
     inputs = (dataset, features_digest(features), start, *judged_by, config, decoding, seed)
     checkpoints = checkpoints_of("finetune-captioner", store, run_key, *inputs)
     stored = open_features(features)
@@ -85,6 +90,7 @@ def finetune_captioner(
                 functools.partial(GenerativeEvaluator.load, Path(evaluator) / FOLDER, world.device),
                 policy,
                 [record.captions for record in train],
+                untold,
             ),
             validator,
             settings,
@@ -140,11 +146,14 @@ def _reward(
     generative: Callable[[], GenerativeEvaluator],
     policy: Policy,
     corpus: list[tuple[str, ...]],
+    untold: list[str],
 ) -> Reward:
     """The reward on the policy's ids, which go through their text where the judge has others."""
     judge = judges("pac")
     reward = build_reward(expression, RewardContext(judges, judge.tokenizer, corpus, generative))
+    limit = judge.config.clip.context_length
+    if untold:
+        reward = WithoutUntoldWords(reward, untold, judge.tokenizer, limit)
     if policy.tokenizer == judge.tokenizer:
         return reward
-    limit = judge.config.clip.context_length
     return RetokenisedReward(reward, judge.tokenizer, limit)

@@ -207,6 +207,9 @@ class FinetuneConfig(Ranged):
     anchor: float = 0.0
     """Weight of the winner's own log-probability per token beside DiCO's loss, so that it does not
     fall with the losers' (arXiv 2404.19733 has 1); 0 is the paper's loss."""
+    pay_untold: bool = True
+    """Whether words are paid for that no evaluator tells, by the audit; if not, candidates are scored
+    without them. Only a dataset with facts says which words these are."""
     candidates: Literal["beam", "sample"] = "beam"
     """``beam``: all beams of a search; ``sample``: drawn independently (for SCST)."""
     baseline: Literal["mean", "greedy", "none"] = "mean"
