@@ -12,6 +12,7 @@ def finetune_captioner(
     features: Input[Artifact],
     captioner: Input[Model],
     evaluator: Input[Model],
+    audit: Input[Artifact],
     config: str,
     decoding: str,
     seed: int,
@@ -29,6 +30,7 @@ def finetune_captioner(
         features: Pointer to the features.
         captioner: Where to start, and the reference model that it may not stray from.
         evaluator: Scores the candidates.
+        audit: What the evaluator can tell; words that it cannot may earn nothing.
         config: Settings of fine-tuning, JSON.
         decoding: Settings of the beam search that proposes candidates, JSON.
         seed: Seed of the order.
@@ -52,6 +54,7 @@ def finetune_captioner(
             "features": features.path,
             "captioner": captioner.path,
             "evaluator": evaluator.path,
+            "audit": audit.path,
             "config": config,
             "decoding": decoding,
             "seed": seed,

@@ -174,7 +174,7 @@ def train_captioner(
         features: its features.
         evaluator: scores candidates.
         looked: step that must have found the training pods sound.
-        audited: step that must have found the evaluator fit to reward.
+        audited: step that must have found the evaluator fit to reward, and says what it tells.
         weights: pins of the captioner's published weights, JSON.
         start_from: captioner that cross-entropy goes on from; a new one where there is none.
 
@@ -203,8 +203,12 @@ def train_captioner(
     ).after(looked)
     xe_captioner = run.pods.training(pretrained).outputs["captioner"]
     finetuned = finetune_captioner(
-        captioner=xe_captioner, evaluator=evaluator, config=config["finetune"], **training
-    ).after(audited)
+        captioner=xe_captioner,
+        evaluator=evaluator,
+        audit=audited.outputs["audit"],
+        config=config["finetune"],
+        **training,
+    )
     return xe_captioner, run.pods.training(finetuned).outputs["finetuned_captioner"]
 
 
