@@ -74,8 +74,8 @@ class HuggingFaceConfig(Ranged):
     """Share of an adapter's inputs dropped in training, 0 to 1."""
     lora_targets: tuple[str, ...] = ()
     """Names that adapted modules end in, such as ``q_proj``, wherever they are; if empty, all linear
-    ones but the head and those of the vision tower. Modules that share their weights with others are
-    left out."""
+    ones of the language model but the head. Modules that share their weights with others are left
+    out."""
 
     def __post_init__(self) -> None:
         """Checks ranges, and what relates settings."""

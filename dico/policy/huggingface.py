@@ -60,7 +60,7 @@ class HuggingFacePolicy:
             self.captioner.image_encoder.requires_grad_(not settings.freeze_image_encoder)
         elif not has_adapters(model):
             torch.manual_seed(seed)
-            add_adapters(model, settings, self.captioner.image_encoder)
+            add_adapters(model, settings, self.captioner.language_model)
             self.captioner.train(self.captioner.training)
 
     def reference_model(self) -> ReferenceModel:

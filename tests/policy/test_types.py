@@ -19,6 +19,7 @@ from tests.policy.tiny_types import build, captions, naive_logps, pictures
 QUICK = (
     "aria",  # experts
     "blip-2",  # a query transformer between tower and language model
+    "florence2",  # an encoder of picture and prompt
     "gemma3",  # windows, places that look both ways
     "idefics3",  # tiles with masks
     "kosmos-2",  # pixels beside the prompt
@@ -39,6 +40,8 @@ TYPES = (
     *("shieldgemma2", "smolvlm", "step3p7", "video_llava", "vipllava"),
 )
 ALL = sorted((*QUICK, *TYPES))
+NO_BEAMS = {"granite_docling", "qwen2_5_omni_thinker"}
+"""Types whose own ``generate`` of transformers 5.23 raises where beams start from these pixels."""
 CHOSEN = ALL if os.environ.get("DICO_ALL_TYPES") else QUICK
 
 
@@ -64,7 +67,8 @@ def test_scores_gradients_and_beams_are_those_of_the_plain_pass(kind):
     with torch.no_grad():
         others = captioner.score_candidates(captioner.encode(pictures(model, 2)), tokens)
     assert (others - found).abs().max() > 1e-3
-    assert_beams(kind, captioner, batch)
+    if kind not in NO_BEAMS:
+        assert_beams(kind, captioner, batch)
 
 
 @torch.no_grad()
@@ -74,7 +78,7 @@ def assert_beams(kind, captioner, batch):
     found = search(captioner, captioner.encode(batch), config)
     model = build(kind)
     inputs = collate(batch)
-    begins = inputs["input_ids"].shape[1]
+    begins = 1 if model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
     theirs = model.generate(
         **inputs,
         attention_mask=torch.ones_like(inputs["input_ids"]),

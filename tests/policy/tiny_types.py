@@ -134,7 +134,18 @@ CHANGES = {
     "glm4v_moe": {"text_config.rope_parameters": MROPE_OF_HALF},
     "glm_ocr": {"text_config.rope_parameters": MROPE_OF_HALF},
     "glmga": {"text_config.rope_parameters": MROPE_OF_HALF},
-    "granite_docling": {},
+    "florence2": {
+        "vision_config.embed_dim": [8, 8, 16, 16],
+        "vision_config.num_heads": [1, 1, 2, 2],
+        "vision_config.num_groups": [1, 1, 2, 2],
+        "vision_config.depths": [1, 1, 1, 1],
+        "vision_config.window_size": 2,
+        "vision_config.drop_path_rate": 0.0,
+    },
+    "pix2struct": {
+        "vision_config.patch_embed_hidden_size": 192,
+        "text_config.decoder_start_token_id": 0,
+    },
     "kimi_k25": {"text_config.q_lora_rank": 16, "text_config.kv_lora_rank": 16},
     "lfm2_vl": {"vision_config.num_patches": 16},
     "lfm3_vl": {"vision_config.num_patches": 16},
@@ -199,7 +210,11 @@ def build(kind, dtype=torch.float32, seed=0):
     data = shrunk(make().to_dict(), CHANGES.get(kind))
     data.pop("transformers_version")
     model = AutoModelForImageTextToText.from_config(make(**data), dtype=dtype).eval()
-    for name, value in (("bos_token_id", 1), ("eos_token_id", 2), ("pad_token_id", 0)):
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    if model.config.is_encoder_decoder:
+        ids["decoder_start_token_id"] = 2
+    ids["forced_eos_token_id"] = None
+    for name, value in ids.items():
         setattr(model.generation_config, name, value)
     with torch.no_grad():
         for value in model.parameters():
@@ -220,7 +235,7 @@ def naive_logps(model, batch, tokens, pad_id):
 def _of_one(model, picture, caption):
     words, inputs = caption[1:], dict(picture)
     if model.config.is_encoder_decoder:
-        start = [model.generation_config.decoder_start_token_id]
+        start = [2]
         inputs["decoder_input_ids"] = torch.tensor([start + words[:-1]])
     else:
         given = torch.tensor([words[:-1]], dtype=torch.long)

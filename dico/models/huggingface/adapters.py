@@ -17,14 +17,14 @@ from dico.errors import ConfigError
 from dico.models.captioner_config import HuggingFaceConfig
 
 
-def add_adapters(model: nn.Module, config: HuggingFaceConfig, tower: nn.Module) -> None:
+def add_adapters(model: nn.Module, config: HuggingFaceConfig, language: nn.Module) -> None:
     """Puts adapters into ``model``, a transformers model, and freezes all else; changes no output.
 
     Args:
         model: of any type.
         config: their sizes, and which modules have them.
-        tower: the vision tower in it, which has none unless its modules are named: then features of
-            a picture serve the policy and the reference model together.
+        language: the part of it that is adapted unless modules are named, so that what the vision
+            tower makes of a picture serves the policy and the reference model together.
 
     Raises:
         ConfigError: peft is not installed, or no module has one of the names.
@@ -34,7 +34,7 @@ def add_adapters(model: nn.Module, config: HuggingFaceConfig, tower: nn.Module) 
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
-        target_modules=list(config.lora_targets) or _language_linears(model, tower),
+        target_modules=list(config.lora_targets) or _linears(model, language),
         exclude_modules=_tied(model),
     )
     model.requires_grad_(False)
@@ -82,15 +82,15 @@ def has_adapters(model: nn.Module) -> bool:
     return any(name.endswith("lora_A") for name, _ in model.named_modules())
 
 
-def _language_linears(model: nn.Module, tower: nn.Module) -> list[str]:
-    """Names of all linear layers but the head and those that only look at the picture."""
-    seeing = {id(part) for part in tower.modules()}
+def _linears(model: nn.Module, language: nn.Module) -> list[str]:
+    """Names of all linear layers of the language model but the head."""
+    speaking = {id(part) for part in language.modules()}
     head = model.get_output_embeddings()  # type: ignore[operator]
     names = [
         name
         for name, part in model.named_modules()
         # A subclass, as a router of experts, may not return what a linear layer returns.
-        if type(part) in _linear_kinds() and part is not head and id(part) not in seeing
+        if type(part) in _linear_kinds() and part is not head and id(part) in speaking
     ]
     if not names:
         raise ConfigError(

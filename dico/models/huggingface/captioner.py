@@ -85,6 +85,11 @@ class HuggingFaceCaptioner(nn.Module):
     def image_encoder(self) -> nn.Module:
         """The vision tower."""
 
+    @property
+    @abstractmethod
+    def language_model(self) -> nn.Module:
+        """What makes words, without the tower and what joins it: adapted unless names are given."""
+
     def encode(self, pixels: Any) -> Memory:
         """Image states (B, P, D), computed once per image, of pixels (B, 3, H, W)."""
         states: Tensor = self.image_encoder(pixel_values=pixels)[0]

@@ -57,6 +57,11 @@ class _EncoderDecoder(_CrossAttending):
         tower: nn.Module = self.model.encoder
         return tower
 
+    @property
+    def language_model(self) -> nn.Module:
+        decoder: nn.Module = self.model.decoder
+        return decoder
+
     def _decode(self, inputs: Tensor, states: Tensor, **cache: Any) -> Tensor:
         logits: Tensor = self.model(
             encoder_outputs=(states,), decoder_input_ids=inputs, **cache
@@ -75,6 +80,11 @@ class _Blip(_CrossAttending):
         tower: nn.Module = self.model.vision_model
         return tower
 
+    @property
+    def language_model(self) -> nn.Module:
+        decoder: nn.Module = self.model.text_decoder
+        return decoder
+
     def _decode(self, inputs: Tensor, states: Tensor, **cache: Any) -> Tensor:
         logits: Tensor = self.model.text_decoder(
             input_ids=inputs, encoder_hidden_states=states, **cache
@@ -92,6 +102,11 @@ class _Git(HuggingFaceCaptioner):
     def image_encoder(self) -> nn.Module:
         tower: nn.Module = self.model.git.image_encoder
         return tower
+
+    @property
+    def language_model(self) -> nn.Module:
+        decoder: nn.Module = self.model.git.encoder
+        return decoder
 
     def caption_logits(self, states: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """As of every captioner; the image's tokens and BOS go through the model once per image."""

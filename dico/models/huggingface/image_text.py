@@ -73,7 +73,12 @@ class ImageTextToText(HuggingFaceCaptioner):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self._takes = set(inspect.signature(model.forward).parameters)
+        parameters = inspect.signature(model.forward).parameters
+        self._takes = set(parameters)
+        required = inspect.Parameter.empty
+        self._asks_for_pixels = any(
+            name == "pixel_values" and one.default is required for name, one in parameters.items()
+        )
         self._kind = model.config.model_type
         self.eos_ids = end_ids(model)
         begin = begin_id(model)
@@ -87,6 +92,11 @@ class ImageTextToText(HuggingFaceCaptioner):
     def image_encoder(self) -> nn.Module:
         found = self.model.get_encoder(modality="image")
         return found if found is not self.model else self._named_tower()
+
+    @property
+    def language_model(self) -> nn.Module:
+        decoder: nn.Module = self.model.get_decoder()
+        return decoder
 
     @property
     def excluded_ids(self) -> list[int]:
@@ -206,8 +216,9 @@ class ImageTextToText(HuggingFaceCaptioner):
         inputs: dict[str, Any] = collate(group.pictures)
         inputs = {name: x for name, x in inputs.items() if name in self._takes}
         if group.features is not None:
-            inputs |= {name: None for name in self._takes if name.startswith("pixel_values")}
-            inputs.pop("pixel_attention_mask", None)
+            inputs = {name: x for name, x in inputs.items() if not name.startswith("pixel_")}
+            if self._asks_for_pixels:
+                inputs["pixel_values"] = None
             # A copy, because generate and some passes write into what they are given.
             inputs["mm_encoder_outputs"] = {"image": mapped(lambda x: x, group.features)}
         return inputs

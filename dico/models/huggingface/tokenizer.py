@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dico.models.joining import joined
+
 
 class HuggingFaceTokenizer:
     """A transformers tokenizer with the ids that a captioner begins, ends and fills captions with."""
@@ -15,6 +17,9 @@ class HuggingFaceTokenizer:
         self._raw, self.bos_id, self._eos_ids, self.pad_id = raw, bos_id, list(eos_ids), pad_id
         self._control = set(raw.all_special_ids) - {raw.unk_token_id} | {bos_id, *eos_ids, pad_id}
         self._size = len(raw)
+        probe = "a man's well-known hat, (red)"
+        ids = raw(probe, add_special_tokens=False).input_ids
+        self._splits = " ".join(raw.decode(ids).split()) != probe
 
     @property
     def eos_id(self) -> int:
@@ -49,7 +54,8 @@ class HuggingFaceTokenizer:
                 break
             if token < self._size and token not in self._control:
                 text_ids.append(int(token))
-        return " ".join(self._raw.decode(text_ids).split())
+        text = " ".join(self._raw.decode(text_ids).split())
+        return joined(text) if self._splits else text
 
     def decode_batch(self, tokens: Tensor) -> list[str]:
         """Captions of (N, T) ids, as by `decode`."""
