@@ -20,6 +20,7 @@ from tokenizers.models import BPE
 from torch import Tensor
 
 from dico.errors import ConfigError, DataError
+from dico.models.joining import joined
 
 NUM_CONTROL_IDS = 3
 WORD_END = "</w>"
@@ -112,7 +113,7 @@ class Tokenizer:
                 break
             if token < self.bos_id:
                 text_ids.append(int(token))
-        return " ".join(self._raw.decode(text_ids).split())
+        return joined(" ".join(self._raw.decode(text_ids).split()), digits=True)
 
     def decode_batch(self, tokens: Tensor) -> list[str]:
         """Captions of (N, T) ids, as by `decode`."""

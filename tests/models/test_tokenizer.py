@@ -3,6 +3,7 @@
 import pytest
 
 from dico.errors import ConfigError, DataError
+from dico.models.joining import joined
 from dico.models.tokenizer import Tokenizer
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
@@ -40,7 +41,7 @@ def test_clip_ids_and_texts_equal_open_clip(clip):
     for text in ODD_TEXTS + CAPTIONS:
         assert clip.encode(text) == theirs.encode(text)
         decoded = " ".join(theirs.decode(theirs.encode(text)).split())
-        assert clip.decode(clip.encode(text)) == decoded
+        assert clip.decode(clip.encode(text)) == joined(decoded, digits=True)
     batch = clip.encode_batch(CAPTIONS, 77)
     expected = theirs(CAPTIONS)
     real = batch != clip.pad_id

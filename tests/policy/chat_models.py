@@ -16,7 +16,20 @@ SMOLVLM_TEMPLATE = (
     "\n{% endfor %}{% if add_generation_prompt %}<|im_start|> assistant :{% endif %}"
 )
 QWEN_TEMPLATE = SMOLVLM_TEMPLATE.replace("<image>", "<|vision_start|><|image_pad|><|vision_end|>")
-WORDS = ["user", "assistant", ":", "Describe", "the", "image", "in", "one", "sentence.", "What", "is", "it?"]
+WORDS = [
+    "user",
+    "assistant",
+    ":",
+    "Describe",
+    "the",
+    "image",
+    "in",
+    "one",
+    "sentence.",
+    "What",
+    "is",
+    "it?",
+]
 
 
 def tokenizer(captions, places, template):
