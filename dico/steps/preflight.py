@@ -20,6 +20,9 @@ from dico.storage.places import default_place
 CPU_REQUEST, MEMORY_REQUEST = "250m", "512Mi"
 """What every pod asks the scheduler for; its limits are what it may use."""
 
+LARGEST_INTEGER = 2**53
+"""From here on not every whole number is a 64-bit float, as which Kubeflow keeps numbers."""
+
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|[KMGT]i?)?")
 
 
@@ -114,6 +117,7 @@ def preflight(
     """
     config = resolve(preset, overrides)
     check_plugins(config)
+    _require_whole(seed=seed, gpus=gpus, num_nodes=num_nodes)
     resources = _resources(gpu_type, gpus, num_nodes, cpu, memory)
     store, registry = default_place(store, "store"), default_place(registry, "registry")
     findings = [check_place("store", store), check_place("registry", registry)]
@@ -149,6 +153,15 @@ def preflight(
         *source,
         *versions,
     )
+
+
+def _require_whole(**numbers: float) -> None:
+    """Refuses what Kubeflow takes for a whole number, or may have rounded on its way here."""
+    for name, number in numbers.items():
+        if not isinstance(number, int):
+            raise ConfigError(f"{name}: expected a whole number, got {number}")
+        if abs(number) >= LARGEST_INTEGER:
+            raise ConfigError(f"{name}: {number} is 2^53 or more, which Kubeflow rounds")
 
 
 def _find_dataset(

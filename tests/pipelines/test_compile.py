@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dico_pipelines import variables
 from dico_pipelines.compile import FOLDER, PIPELINES, compile_all
 from dico_pipelines.local.run_folder import PLACES
 
@@ -234,6 +235,19 @@ def test_training_gets_its_gpus_and_shared_memory(name):
         assert "preflight-gpus" in gpus["resourceCount"]
 
 
+def test_what_the_pipelines_write_out_is_what_the_library_calls_it():
+    from dico.process import retry
+    from dico.process.run_name import RUN_VARIABLE
+    from dico.steps import preflight
+    from dico.storage.places import WORK_VARIABLE
+
+    assert variables.NODE_VARIABLE == retry.NODE_VARIABLE
+    assert variables.RUN_VARIABLE == RUN_VARIABLE
+    assert variables.WORK_VARIABLE == WORK_VARIABLE
+    assert variables.CPU_REQUEST == preflight.CPU_REQUEST
+    assert variables.MEMORY_REQUEST == preflight.MEMORY_REQUEST
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_steps_try_again_by_themselves_alone(name):
     pipeline, kubernetes = read(name)
@@ -249,8 +263,8 @@ def test_steps_that_run_a_model_in_one_process_get_one_gpu_and_others_none(name)
     pipeline, kubernetes = read(name)
     platform = kubernetes["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     ranks = {"pretrain-captioner", "finetune-captioner", "check-pod"}
-    single = {"train-evaluator", "extract-features", "generate-captions", "generate-captions-2",
-              "caption-with-champion", "evaluate-captions", "caption-batch"}  # fmt: skip
+    single = {"train-evaluator", "train-judge", "audit-evaluator", "extract-features",
+              "generate-captions", "caption-with-champion", "evaluate-captions", "caption-batch"}  # fmt: skip
     for key, container in containers_of(pipeline).items():
         step = key.removeprefix("exec-")
         gpus = container["resources"].get("accelerator")

@@ -150,6 +150,8 @@ def test_with_several_nodes_the_steps_own_pod_takes_no_gpu(tmp_path):
     [
         ({"gpus": -1}, "gpus: must be at least 0, got -1"),
         ({"num_nodes": 0}, "num_nodes: must be at least 1, got 0"),
+        ({"gpus": 2.5}, "gpus: expected a whole number, got 2.5"),
+        ({"seed": 2**53}, "seed: 9007199254740992 is 2.53 or more"),
         ({"memory": "lots"}, "memory: expected a quantity such as 4 or 16Gi, got 'lots'"),
         ({"gpus": 1, "gpu_type": ""}, "gpu_type: empty"),
         ({"overrides": "xe.num_stepz=1"}, "xe.num_stepz: unknown setting"),

@@ -27,7 +27,6 @@ from dico.steps.finetune_captioner import finetune_captioner
 from dico.steps.generate_captions import generate_captions
 from dico.steps.pretrain_captioner import pretrain_captioner
 from dico.steps.register_model import register_model
-from dico.steps.require_valid_dataset import require_valid_dataset
 from dico.steps.resolve_dataset import resolve_dataset
 from dico.storage import verify_digests, write_digests
 from dico.training.configs import FinetuneConfig, XEConfig
@@ -229,7 +228,7 @@ def test_registering_is_repeatable_and_obeys_the_decision(walk, tmp_path):
         decision.write_text(json.dumps({"promote": promote, "reasons": ["because"]}))
         outputs = register_model(decision=str(decision), **arguments)
         assert outputs.promoted == str(promote).lower()
-        found = find_champion(registry=registry, model_name="small")
+        found = champion_of(registry)
         assert found.version == (outputs.version if promote else "")
     version = open_registry(registry).champion("small")
     policy, tower, decoding = load_version(
@@ -285,7 +284,7 @@ def test_a_champion_that_another_run_made_meanwhile_stays(walk, tmp_path, capsys
 
 
 def test_without_a_champion_there_are_no_captions(walk, tmp_path):
-    assert find_champion(registry=str(tmp_path), model_name="small").version == ""
+    assert champion_of(str(tmp_path)).version == ""
     caption_with_champion(
         manifest=path(walk, "manifest.parquet"),
         registry=str(tmp_path),
@@ -319,15 +318,8 @@ def test_wrong_settings_are_found_before_anything_is_written(walk, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refused_dataset_stops_the_run_and_an_accepted_one_is_kept(tmp_path):
-    (tmp_path / "manifest").write_bytes(b"rows")
-    store = tmp_path / "store"
-    known = {"manifest": str(tmp_path / "manifest"), "fingerprint": "ab12", "store": str(store)}
-    with pytest.raises(DataError, match="refused: 3 captions are not text"):
-        require_valid_dataset(ok="false", reasons="3 captions are not text", **known)
-    assert not store.exists()
-    require_valid_dataset(ok="true", reasons="", **known)
-    assert (store / "manifests" / "ab12.parquet").read_bytes() == b"rows"
+def champion_of(registry):
+    return find_champion(registry, "small", "", "train", settings="", force=False, store="")
 
 
 def test_the_small_world_is_rendered_once(tmp_path):

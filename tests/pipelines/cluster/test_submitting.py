@@ -59,7 +59,7 @@ def test_submit_sends_what_the_api_takes(server, endpoint, capsys):
     assert run["service_account"] == "dico"
     assert run["experiment_id"] == server.experiments[0]["experiment_id"]
     said = capsys.readouterr().out
-    assert said.startswith(f"submitted: run {run_id}\n")
+    assert f"submitted: run {run_id}\n" in said
     assert f"{endpoint}/#/runs/details/{run_id}" in said
 
 
