@@ -36,6 +36,8 @@ def look_before(connection: Connection, values: Mapping[str, Any], account: str)
     image = str(values.get("image", ""))
     if namespace is None:
         notes = [f"image {image} {_PUSH}"] if image and not _has_registry(image) else []
+        if connection.namespace and not health.multi_user:
+            notes.append(f"{_ALONE}, whatever is asked for: not to {connection.namespace}")
     else:
         missing = _mode(namespace, health) or [
             *_account(namespace, account or ACCOUNTS[health.multi_user]),
@@ -49,6 +51,7 @@ def look_before(connection: Connection, values: Mapping[str, Any], account: str)
         print(f"note: {note}")
 
 
+_ALONE = "this server keeps no users apart and runs everything in its own namespace"
 _PUSH = (
     "has no registry in its name, so nodes find it only where it was loaded (kind load "
     "docker-image, minikube image load); push it and give image=REGISTRY/dico@sha256:..."
@@ -70,8 +73,8 @@ def _mode(namespace: Namespace, health: Health) -> list[str]:
         return []
     if namespace.has("service", "ml-pipeline") is False:
         return [
-            f"this server keeps no users apart and runs everything in its own namespace, which "
-            f"{namespace.name} is not; leave --namespace and KFP_NAMESPACE out, or give that one"
+            f"{_ALONE}, which {namespace.name} is not; leave --namespace and KFP_NAMESPACE out, "
+            "or give that one"
         ]
     return []
 

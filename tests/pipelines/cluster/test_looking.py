@@ -125,6 +125,8 @@ def test_without_a_kubeconfig_only_the_images_name_is_looked_at(
 ):
     monkeypatch.delenv("KUBECONFIG")
     submit(PIPELINE, ["pictures=/data/in"], namespace="elsewhere")
-    assert "note: image dico:0.1.0 has no registry in its name" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "note: image dico:0.1.0 has no registry in its name" in said
+    assert "in its own namespace, whatever is asked for: not to elsewhere" in said
     submit(PIPELINE, GIVEN)
     assert "note" not in capsys.readouterr().out
