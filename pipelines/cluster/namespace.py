@@ -19,7 +19,8 @@ from dico_pipelines.cluster.connection import Connection
 
 SECONDS_TO_ANSWER = 10
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-_CONTAINER = re.compile(r"(?:^|.*\.)([^.()]+?)(?:-driver)?(?:\(\d+\))?(?:\.executor)?(?:\(\d+\))?$")
+_STEP = re.compile(r"([^.()]+?)(?:-driver)?(?:\(\d+\))?(?:\.executor(?:\(\d+\))?)?$")
+"""The step that a node's path ends in: by its driver, its group or its container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def messages_of(workflow: Mapping[str, Any]) -> dict[str, str]:
     messages: dict[str, str] = {}
     for node in sorted(nodes.values(), key=lambda node: (node.get("type") != "Pod", node["name"])):
         troubled = node.get("phase") in ("Failed", "Error", "Pending")
-        match = _CONTAINER.match(node["name"])
+        match = _STEP.search(node["name"])
         if troubled and node.get("message") and match:
             messages.setdefault(match[1], " ".join(str(node["message"]).split())[:600])
     return messages
