@@ -108,9 +108,13 @@ def check_dataset(run: Run) -> Any:
 
 
 def pin_weights(run: Run) -> Any:
-    """Published weights that the settings name, fetched while the dataset is still being checked."""
+    """Published weights that the settings name, fetched while the dataset is still being checked.
+
+    Not cached: a name may mean another commit now, and what was fetched is in the store.
+    """
     sections = {part: run.config[part] for part in ("evaluator", "judge", "captioner")}
-    return run.pods.heavy(prepare_weights(store=run.store, **sections)).outputs
+    task = run.pods.heavy(prepare_weights(store=run.store, **sections))
+    return task.set_caching_options(False).outputs
 
 
 def check_training_pod(run: Run) -> dsl.PipelineTask:

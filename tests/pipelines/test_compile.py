@@ -115,6 +115,7 @@ NEVER_CACHED = {
     "caption-batch",
     "check-pod",
     "preflight",
+    "prepare-weights",
     "register-model",
     "summarise-run",
 }
