@@ -81,6 +81,7 @@ def test_a_second_run_trains_nothing(first, runs):
     start(runs, "second")
     always = {
         "preflight",
+        "prepare_weights",
         "check_pod",
         "register_model",
         "summarise_run",
