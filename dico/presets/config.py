@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.audit.config import AuditConfig
-from dico.config_schema import from_dict
+from dico.config_schema import check, from_dict
 from dico.data.toy import ToyConfig
 from dico.decoding import DecodingConfig
 from dico.errors import ConfigError
@@ -61,6 +61,12 @@ class Config:
     """Metrics."""
     gate: GateConfig = dataclasses.field(default_factory=GateConfig)
     """Limits of the quality gate."""
+
+    def __post_init__(self) -> None:
+        """Checks what relates sections."""
+        share = self.judge.judge_share
+        same = not self.judge.enabled or share == self.evaluator.judge_share
+        check(same, "judge.judge_share", share, "must be evaluator.judge_share: one split, two sides")
 
 
 def presets() -> list[str]:
