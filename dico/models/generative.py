@@ -11,9 +11,9 @@ trained on these for a share of its pictures, as classifier-free guidance is (Ho
 arXiv 2207.12598).
 
 alpha 1 is pointwise mutual information: summed over a caption it can be raised by saying true things
-again, so it is for measuring, and so is its mean over tokens, which can be raised by saying little. As
-a reward alpha stays below 1: of (1 - alpha) log p(c | I) each further token must pay for itself, and an
-end where people do not end costs as much as a false word.
+again, and its mean over tokens by saying little. Below 1 each further token must pay for itself, and
+an end where people do not end costs as much as a false word; alone it still rewards brevity, so as a
+reward it belongs beside one that knows how much people say.
 
 B images, K candidates per image, T tokens, P image tokens, F their width.
 """

@@ -66,7 +66,9 @@ class Config:
         """Checks what relates sections."""
         share = self.judge.judge_share
         same = not self.judge.enabled or share == self.evaluator.judge_share
-        check(same, "judge.judge_share", share, "must be evaluator.judge_share: one split, two sides")
+        check(
+            same, "judge.judge_share", share, "must be evaluator.judge_share: one split, two sides"
+        )
 
 
 def presets() -> list[str]:

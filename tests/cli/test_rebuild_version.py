@@ -19,6 +19,7 @@ OVERRIDES = (
     "evaluator.patch_size_px=16 evaluator.text_width=16 evaluator.text_layers=1 "
     "evaluator.head_width=8 evaluator.embed_dim=16 evaluator.vocab_size=300 "
     "evaluator.num_clip_steps=2 evaluator.num_pac_steps=2 evaluator.batch_size=8 "
+    "judge.num_pac_steps=2 judge.batch_size=8 "
     "captioner.width=16 captioner.num_encoder_layers=1 captioner.num_decoder_layers=1 "
     "captioner.num_heads=2 captioner.ffn_width=32 decoding.num_beams=3 xe.num_steps=3 "
     "xe.batch_size=10 xe.micro_batch_size=10 xe.num_validation_images=4 finetune.num_steps=2 "
