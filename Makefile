@@ -2,6 +2,8 @@
 # make test    the tests
 # make reliability  what is promised against deaths, faults and hostile files, into docs/
 # make fuzz    the parsers, for ARGS="--seconds 60" each
+# make site    the documentation as a site, with strict links, into build/site/
+# make test-docs  every command of every page, the long ones too
 # make lint    format, lint, types, direction of imports
 # make image   the container image
 # make test-image  the image, and the whole pipeline with every step in a container of its own
@@ -14,7 +16,7 @@ ARGS ?=
 export IMAGE ?= $(shell sed -n 's/^IMAGE = "\(.*\)"/\1/p' components/image.py)
 NUM_WORKERS ?= 2
 
-.PHONY: run test reliability fuzz lint format compile image test-image lock sbom sbom-image clean
+.PHONY: run test site test-docs reliability fuzz lint format compile image test-image lock sbom sbom-image clean
 
 run: $(VENV)/.run
 	$(BIN)/dico run pipelines/dico.yaml $(ARGS)
@@ -27,6 +29,13 @@ fuzz: $(VENV)/.dev
 
 reliability: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability --write docs/reliability.md $(ARGS)
+
+site: $(VENV)/.site
+	$(BIN)/python scripts/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -f mkdocs.yml
+
+test-docs: $(VENV)/.dev
+	DICO_TEST_DOCS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/docs $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -75,11 +84,17 @@ $(VENV)/.run: pyproject.toml constraints.txt scripts/install-torch scripts/mend-
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dico needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	scripts/install-torch $(BIN)/python constraints.txt
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all]'
+	@echo "installing dico and what it needs into $(VENV): about 1.9 GB, some minutes"
+	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[all]' | grep -v 'already satisfied'
 	scripts/mend-torchvision $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[all,dev]'
+	@echo "installing dico, what it needs and its tests into $(VENV): about 2.2 GB, some minutes"
+	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[all,dev]' | grep -v 'already satisfied'
 	scripts/mend-torchvision $(BIN)/python
+	@touch $@
+
+$(VENV)/.site: $(VENV)/.dev
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
 	@touch $@
