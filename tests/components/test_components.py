@@ -105,7 +105,7 @@ def keywords_of(name, call):
         elif isinstance(keyword.value, ast.Name):
             yield from assigned[keyword.value.id]
         else:  # the fields of what another step gave
-            (other,) = [step for step, one in calls_of(name) if one is not call]
+            (other,) = [step for step, one in calls_of(name) if one.lineno != call.lineno]
             yield from inspect.signature(other).return_annotation._fields
 
 
