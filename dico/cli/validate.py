@@ -94,6 +94,9 @@ def validate(
     result = run(dataset, images, config, output / "manifest.parquet", output)
     for line in lines(result.fidelity):
         print(line)
+    if result.warnings:
+        flags = (f"{count} {code}" for code, count in result.warnings.items())
+        print(f"flagged      {'; '.join(flags)}")
     print(f"fingerprint  {result.fingerprint}")
     print(f"manifest     {output / 'manifest.parquet'}")
     print(f"report       {output / 'report.html'}")

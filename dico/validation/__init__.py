@@ -52,6 +52,8 @@ class ValidationResult:
     """Why the dataset is refused, one line each; empty when it is ok."""
     fidelity: dict[str, Any]
     """What was read against what is kept; see `dico.validation.fidelity`."""
+    warnings: dict[str, int]
+    """Findings that stay as flags, by their code."""
 
 
 def validate(
@@ -110,6 +112,11 @@ def validate(
         num_images=int(summary["numbers"]["num_usable"]),
         reasons=summary["reasons"],
         fidelity=summary["fidelity"],
+        warnings={
+            code: found["num_findings"]
+            for code, found in summary["findings"].items()
+            if found["severity"] == "warning"
+        },
     )
 
 
