@@ -133,3 +133,13 @@ def test_frozen_weights_in_bfloat16_and_adapters_in_float32(folder, tmp_path):
     assert sum(float(p.grad.abs().sum()) for p in trained.values()) > 0
     with pytest.raises(ConfigError, match=r"dtype: needs captioner\.lora_rank above 0"):
         HuggingFaceConfig(dtype="bfloat16")
+
+
+def test_a_server_that_cuts_pictures_first_sees_the_same(folder):
+    preprocess = opened(folder, image_px=48).preprocess
+    frames = [preprocess.frame.cut(picture) for picture in pictures()]
+    assert max(max(frame.size) for frame in frames) == 48
+    for one, picture in zip(preprocess.of_frames(frames), pictures(), strict=True):
+        expected = preprocess(picture)
+        assert one.keys() == expected.keys()
+        assert all(torch.equal(one[name], expected[name]) for name in one)

@@ -16,6 +16,7 @@ from dico.training.distributed import World
 from dico.training.finetune import finetune
 from dico.training.pictures import picture_bank
 from dico.training.xe import pretrain
+from tests.policy.chat_models import write_qwen, write_smolvlm
 from tests.policy.families import FAMILIES, PROMPT, PROMPTED, blip, write_checkpoint
 from tests.training import tiny
 
@@ -135,6 +136,31 @@ def test_both_stages_captions_and_export(world, start, tmp_path, make, rank):
     tuned.save(tmp_path / "dico-model")
     assert_alike(captions(world, load_policy(tmp_path / "dico-model")), found)
     assert any(caption.text for caption in found)
+
+
+@pytest.mark.parametrize(
+    ("write", "settings"),
+    [
+        (write_smolvlm, {"image_px": 32}),
+        (write_qwen, {"lora_rank": 4, "dtype": "bfloat16", "instruction": "What is it?"}),
+    ],
+)
+def test_chat_models_learn_in_both_stages(world, tmp_path, write, settings):
+    captioned = [text for record in tiny.records(world, "train") for text in record.captions]
+    folder = write(tmp_path / "model", captioned)
+    policy = HuggingFacePolicy(
+        open_checkpoint(HuggingFaceConfig(checkpoint=str(folder), **settings))
+    )
+    losses = [row["loss"] for row in train_xe(world, policy, tmp_path).history.rows]
+    assert losses[1] < losses[0]
+    policy.save(tmp_path / "xe-model")
+    tuned = load_policy(tmp_path / "xe-model")
+    rows = [row for row in train_dico(world, tuned, tmp_path).history.rows if "loss" in row]
+    assert rows[0]["kl"] == pytest.approx(0, abs=1e-9)  # rounding, where all weights are trained
+    assert rows[0]["loss"] == pytest.approx(0.6931472, abs=1e-5)
+    assert rows[0]["gradient_norm"] > 1e-4
+    assert rows[1]["kl"] > 1e-9
+    assert len(captions(world, tuned)) > 0
 
 
 @pytest.mark.parametrize(

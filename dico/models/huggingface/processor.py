@@ -161,10 +161,12 @@ def _bound(processor: Any, image_px: int) -> None:
     images = getattr(processor, "image_processor", processor)
     size: Any = getattr(images, "size", None)
     size = size if hasattr(size, "get") else {}
-    longest = size.get("longest_edge")
-    if longest and longest > 100 * image_px:  # a number of pixels, as Qwen's
-        images.size = size | {"longest_edge": image_px**2}
-    elif longest and longest > image_px:
+    longest = size.get("longest_edge") or 0
+    if hasattr(images, "merge_size"):  # its edges are numbers of pixels, as Qwen's
+        most = min(longest, image_px**2)
+        least = min(size.get("shortest_edge") or 0, most)
+        images.size = {"shortest_edge": least, "longest_edge": most}
+    elif longest > image_px:
         images.size = {"longest_edge": image_px}
     if hasattr(images, "do_image_splitting"):
         tile = (getattr(images, "max_image_size", None) or {}).get("longest_edge", 0)
