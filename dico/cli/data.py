@@ -1,5 +1,6 @@
 """``dico data``: datasets and manifests converted, sharded, split and counted."""
 
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -25,8 +26,10 @@ def convert(
     from dico.data.convert import convert as run
     from dico.data.convert import read_records
 
-    count = run(read_records(dataset, images, format_name), output, to)
+    left_out: Counter[str] = Counter()
+    count = run(read_records(dataset, images, format_name, left_out), output, to)
     print(f"{output}: {count} pictures as {to}")
+    _say(left_out)
 
 
 @app.command()
@@ -74,7 +77,9 @@ def stats(
 
     from dico.data.convert import read_records, statistics
 
-    numbers = statistics(read_records(dataset, images, format_name))
+    left_out: Counter[str] = Counter()
+    numbers = statistics(read_records(dataset, images, format_name, left_out))
+    numbers["left_out"] = dict(left_out)
     if as_json:
         print(json.dumps(numbers, ensure_ascii=False, indent=1))
         return
@@ -86,3 +91,9 @@ def stats(
         elif isinstance(value, list):
             value = " ".join(map(str, value))
         print(f"{name.replace('_', ' '):<22}{value}")
+
+
+def _say(left_out: "Counter[str]") -> None:
+    """Prints which captions were left out, where any was."""
+    if left_out:
+        print("left out: " + ", ".join(f"{count} {code}" for code, count in left_out.items()))

@@ -21,8 +21,12 @@ from dico.storage import atomic_write
 _DATASET_SPLITS = {"train": "train", "validation": "val", "test": "test", "": ""}
 
 
-def read_records(dataset: str, images: str = "", format_name: str = "") -> Iterator[Record]:
+def read_records(
+    dataset: str, images: str = "", format_name: str = "", left_out: Counter[str] | None = None
+) -> Iterator[Record]:
     """Records of a manifest, or of a dataset in any format without its pictures being opened.
+
+    ``left_out`` gets the captions that the dataset itself says not to use, or says twice.
 
     Raises:
         DataError: a row of the dataset is broken; validation lists all of them.
@@ -31,7 +35,10 @@ def read_records(dataset: str, images: str = "", format_name: str = "") -> Itera
         yield from iter_manifest(dataset)
         return
     for entry in read_entries(detect(dataset, images, format_name)):
-        yield _record(entry)
+        if left_out is not None:
+            left_out.update(code for code, _ in entry.left_out)
+        if entry.captions or not entry.left_out:
+            yield _record(entry)
 
 
 def is_manifest(path: str) -> bool:
@@ -125,7 +132,7 @@ def _quantile(counts: Counter[int], share: float) -> int:
 
 
 def _record(entry: Entry) -> Record:
-    broken = [detail for _, detail in entry.findings]
+    broken = [detail for code, detail in entry.findings if code != "row_repaired"]
     captions = [c for c in entry.captions if isinstance(c, str) and not _unreadable(c)]
     if broken or not entry.uri or len(captions) < len(entry.captions):
         detail = (

@@ -184,3 +184,16 @@ def test_a_header_that_is_no_csv_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text('image,captionpng,"two, of ,them"eval\n')
     (entry,) = read_entries(detect(str(tmp_path / "d.csv")))
     assert [code for code, _ in entry.findings] == ["file_malformed"]
+
+
+def test_what_conversion_leaves_out_is_counted(tmp_path: Path) -> None:
+    from collections import Counter
+
+    rows = [{"image": "a.jpg", "caption": "a dog"},
+            {"image": "a.jpg", "caption": "no idea", "is_rejected": True},
+            {"image": "b.jpg", "caption": "no idea", "is_rejected": True}]  # fmt: skip
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    left_out: Counter[str] = Counter()
+    records = list(read_records(str(tmp_path / "d.jsonl"), left_out=left_out))
+    assert [record.captions for record in records] == [("a dog",)]
+    assert left_out == {"caption_rejected": 2}
