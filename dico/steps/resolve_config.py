@@ -7,6 +7,7 @@ depends on it.
 from typing import NamedTuple
 
 from dico.config_schema import to_json
+from dico.models.huggingface_files import check_files
 from dico.presets.config import resolve
 
 
@@ -31,9 +32,13 @@ def resolve_config(preset: str, overrides: str) -> ResolvedConfig:
     """Resolves ``preset`` with ``overrides`` such as ``xe.num_steps=200 finetune.beta=0.1``.
 
     Raises:
-        ConfigError: unknown preset, section or setting, wrong type or value out of range.
+        ConfigError: unknown preset, section or setting, wrong type or value out of range; or a
+            captioner's folder that is here cannot be what the settings say.
+        DataError: such a folder is not a model's.
     """
     config = resolve(preset, overrides)
+    if config.captioner.architecture == "huggingface":
+        check_files(config.captioner)
     return ResolvedConfig(
         *(to_json(getattr(config, section)) for section in ResolvedConfig._fields)
     )
