@@ -289,7 +289,8 @@ def test_captions_that_are_less_true_are_told_where_facts_are_known():
     first = {"validation_facts_precision": 0.8, "validation_wholly_true": 0.5}
     assert not less_true(first, first)
     assert less_true(first, first | {"validation_facts_precision": 0.79})
-    assert less_true(first, first | {"validation_wholly_true": 0.49})
+    assert not less_true(first, first | {"validation_wholly_true": 0.48})
+    assert less_true(first, first | {"validation_wholly_true": 0.46})
     assert not less_true({}, {})
 
 
