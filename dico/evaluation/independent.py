@@ -78,11 +78,11 @@ class IndependentJudge:
     def _likelihood(
         self, generative: GenerativeEvaluator, captions: Sequence[str], rows: Sequence[int]
     ) -> Floats:
-        """Nats (B,) of each caption, its own picture seen."""
+        """Nats (B,) that each caption's own picture adds: what it says, not how short it is."""
         scores = []
         for i in range(0, len(captions), _BATCH):
             batch = captions[i : i + _BATCH]
             tokens = generative.tokenizer.encode_batch(batch, generative.max_tokens)
             own = self._tokens[rows[i : i + _BATCH]]
-            scores.append(generative.score(own, tokens[:, None])[:, 0].cpu())
+            scores.append(generative.score(own, tokens[:, None], 1.0)[:, 0].cpu())
         return torch.cat(scores).double().numpy()

@@ -63,7 +63,7 @@ def test_scores_are_the_cosine_the_rank_and_the_likelihood(world):
     np.testing.assert_array_equal(scores["judge_recall_at_1"], first.numpy())
     generative = GenerativeEvaluator.load(world / "judge" / FOLDER)
     ids = generative.tokenizer.encode_batch(captions, generative.max_tokens)
-    nats = generative.score(tokens, ids[:, None])[:, 0].numpy()
+    nats = generative.score(tokens, ids[:, None], 1.0)[:, 0].numpy()
     np.testing.assert_allclose(scores["judge_likelihood"], nats, rtol=1e-5)
 
 
