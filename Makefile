@@ -9,6 +9,8 @@
 # make test-image  the image, and the whole pipeline with every step in a container of its own
 # make lock    every dependency by version and hash, into requirements/
 # make sbom    what is installed here, as CycloneDX; make sbom-image what is in the image
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -85,13 +87,13 @@ $(VENV)/.run: pyproject.toml constraints.txt scripts/install-torch scripts/mend-
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	scripts/install-torch $(BIN)/python constraints.txt
 	@echo "installing dico and what it needs into $(VENV): about 1.9 GB, some minutes"
-	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[all]' | grep -v 'already satisfied'
+	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[all]' | (grep -v 'already satisfied' || true)
 	scripts/mend-torchvision $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "installing dico, what it needs and its tests into $(VENV): about 2.2 GB, some minutes"
-	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[all,dev]' | grep -v 'already satisfied'
+	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[all,dev]' | (grep -v 'already satisfied' || true)
 	scripts/mend-torchvision $(BIN)/python
 	@touch $@
 
