@@ -11,6 +11,7 @@ from typing import Any
 
 from kfp import dsl, kubernetes
 
+from dico_pipelines.call_stacks import skip_source
 from dico_pipelines.variables import (
     CPU_REQUEST,
     MEMORY_REQUEST,
@@ -20,6 +21,8 @@ from dico_pipelines.variables import (
     WORK,
     WORK_VARIABLE,
 )
+
+skip_source()
 
 USER = 65532
 HOUR = 3600
