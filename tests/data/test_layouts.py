@@ -461,6 +461,19 @@ def test_what_save_to_disk_writes(tmp_path, form):
     ]
 
 
+def test_an_arrow_file_whose_rows_indices_choose_is_refused(tmp_path):
+    """`Dataset.select(...).save_to_disk` of old versions keeps all rows and a list of indices."""
+    state = {"_data_files": [{"filename": "d.arrow"}]}
+    state["_indices_data_files"] = [{"filename": "indices.arrow"}]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    table = pa.Table.from_pylist(hf_rows())
+    with pa.ipc.new_stream(str(tmp_path / "d.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    reading = list(read_entries(detect(str(tmp_path / "d.arrow")), pixels=True))
+    assert [(e.findings[0][0], e.captions) for e in reading] == [("file_malformed", [])]
+    assert "flatten_indices()" in reading[0].findings[0][1]
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
 def test_pictures_in_base64_within_lines(tmp_path, wrapped, prefix):

@@ -5,7 +5,9 @@ They stay where they are: in Arrow files, which are not compressed, by offset; i
 Indices that ``datasets`` keeps beside an Arrow file choose other rows, so such a folder is refused.
 """
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from dico.data.formats.columns import IMAGE_KEYS, normal_key
@@ -62,6 +64,10 @@ def read_arrow(path: str, reading: Reading) -> Iterator[Row]:
     import pyarrow as pa
 
     index = 0
+    if _has_indices(path):
+        detail = "rows are chosen by indices beside it; save it again after flatten_indices()"
+        yield path, None, [("file_malformed", detail)]
+        return
     try:
         with pa.memory_map(path) as source:
             base = _address(source)
@@ -195,3 +201,12 @@ def _address(source: Any) -> tuple[int, int]:
     buffer = source.read_buffer(1)
     source.seek(0)
     return buffer.address, source.size()
+
+
+def _has_indices(path: str) -> bool:
+    """Whether ``datasets`` keeps indices beside this Arrow file, which choose other rows."""
+    try:
+        state = json.loads((Path(path).parent / "state.json").read_text(encoding="utf-8"))
+        return bool(state.get("_indices_data_files") or state.get("_indices_files"))
+    except (OSError, ValueError, AttributeError):
+        return False
