@@ -102,14 +102,15 @@ def _toml(found: "Sequence[Setting]", preset: str) -> Iterator[str]:
     from dico.presets.own_file import write_value
 
     yield f"extends = {write_value(preset)}"
-    section = ""
-    for one in found:
-        own, _, name = one.name.rpartition(".")
-        if own != section:
-            section = own
-            yield f"\n[{section}]"
-        unset = "# " if one.value is None else ""
-        yield f"{unset}{name} = {write_value(one.value)}  # {one.takes}; {one.text}"
+    sections: dict[str, list[Setting]] = {}
+    for one in found:  # a table may be opened once, also where another lies among its settings
+        sections.setdefault(one.name.rpartition(".")[0], []).append(one)
+    for section, own in sections.items():
+        yield f"\n[{section}]"
+        for one in own:
+            unset = "# " if one.value is None else ""
+            name = one.name.rpartition(".")[2]
+            yield f"{unset}{name} = {write_value(one.value)}  # {one.takes}; {one.text}"
 
 
 def _markdown(found: "Sequence[Setting]") -> Iterator[str]:

@@ -234,7 +234,7 @@ class FinetuneConfig(Ranged):
     rises with the reward; ``cider`` and ``cider_and_facts`` do not. The latter adds the harmonic mean
     of the facts' precision and recall, each as a ratio to its start, and passes over weights whose
     captions are less often true than at the start."""
-    patience: int = 0
+    patience: NonNegativeInt = 0
     """Validations in a row without a better one that end the run; 0 runs all steps."""
     num_validation_images: PositiveInt = 500
     """Validation pictures captioned each time."""

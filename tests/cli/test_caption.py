@@ -91,14 +91,18 @@ def test_captioning_loads_no_trainer(world):
     assert not loaded & (heavy | {"sympy", "torch._dynamo"})
 
 
-def test_captioning_takes_under_three_seconds_of_work(world):
-    """CPU seconds, which other work on the machine does not change."""
-    before = os.times()
-    dico_caption(world, str(world / "0.png"))
-    after = os.times()
-    spent = after.children_user + after.children_system
-    spent -= before.children_user + before.children_system
-    assert spent < 3.0
+def test_captioning_takes_little_more_work_than_to_import_torch(world):
+    """CPU seconds of both by turns: how fast the machine is does not matter."""
+
+    def work(run):
+        before = os.times()
+        run()
+        after = os.times()
+        spent = after.children_user + after.children_system
+        return spent - before.children_user - before.children_system
+
+    torch = work(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True))
+    assert work(lambda: dico_caption(world, str(world / "0.png"))) < 2 * torch
 
 
 def test_what_is_no_picture_is_bad_data(world, tmp_path):

@@ -44,7 +44,7 @@ def test_every_verb_has_help(verb, capsys):
     ("arguments", "code", "line"),
     [
         (["nothing"], 2, "error: No such command 'nothing'; see dico --help"),
-        (["caption"], 2, "error: Missing argument 'pictures'; see dico caption --help"),
+        (["caption"], 2, "error: caption: name picture files, or --manifest, --captioner and"),
         (["toy", "--output", "x", "--seed", "no"], 2, "error: Invalid value for '--seed'"),
         (["caption", "missing.jpg"], 65, "error: missing.jpg: no such picture"),
         (["run", "missing.yaml"], 2, "error: missing.yaml: no such pipeline"),

@@ -64,7 +64,7 @@ def test_markdown_has_a_row_for_each(capsys):
     [
         (["toi"], "error: preset: 'toi' is unknown; presets are"),
         (["toy", "xee"], "error: no setting 'xee'; sections are toy, validation"),
-        (["toy", "--overrides", "xe.num_steps=0"], "error: xe.num_steps: must be at least 1"),
+        (["toy", "--overrides", "xe.num_steps=-1"], "error: xe.num_steps: must be at least 0"),
         (["./absent.toml"], "error: preset: absent.toml: no such file"),
     ],
 )

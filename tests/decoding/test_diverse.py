@@ -125,15 +125,26 @@ def test_without_a_penalty_all_groups_find_the_same(captioner, memory):
     assert (found[:, 0] != found[:, 2]).any(dim=-1).all()
 
 
-@pytest.mark.parametrize("num_groups", [-5, 0, 2, 10])
-def test_groups_must_divide_the_beams(num_groups):
-    told = rf"^num_groups: must divide num_beams \(5\), got {num_groups}$"
+@pytest.mark.parametrize(
+    ("num_groups", "why"),
+    [
+        (-5, "must be at least 1"),
+        (0, "must be at least 1"),
+        (2, r"must divide num_beams \(5\)"),
+        (10, r"must divide num_beams \(5\)"),
+    ],
+)
+def test_groups_must_divide_the_beams(num_groups, why):
+    told = rf"^num_groups: {why}, got {num_groups}$"
     with pytest.raises(ConfigError, match=told):
         DecodingConfig(num_beams=5, num_groups=num_groups)
 
 
-@pytest.mark.parametrize("penalty", [-0.1, math.inf, math.nan])
-def test_the_penalty_is_a_price(penalty):
-    told = f"^diversity_penalty: must be finite and not negative, got {penalty}$"
+@pytest.mark.parametrize(
+    ("penalty", "why"),
+    [(-0.1, "at least 0"), (math.inf, "finite"), (math.nan, "at least 0")],
+)
+def test_the_penalty_is_a_price(penalty, why):
+    told = f"^diversity_penalty: must be {why}, got {penalty}$"
     with pytest.raises(ConfigError, match=told):
         DecodingConfig(diversity_penalty=penalty)

@@ -8,6 +8,7 @@ from dico.errors import ConfigError, DataError
 from dico.policy import policy_of
 from tests.models.tiny import random_captioner
 from tests.policy.families import blip, llava
+from tests.policy.families import images as images_for
 from tests.policy.families import random_captioner as random_huggingface_captioner
 
 PIXELS = torch.zeros(1, 3, 32, 32)
@@ -18,7 +19,7 @@ PIXELS = torch.zeros(1, 3, 32, 32)
     [
         (random_captioner(num_text_positions=12), torch.zeros(1, 4, 12)),
         (random_huggingface_captioner(blip), PIXELS),
-        (random_huggingface_captioner(llava), PIXELS),
+        (random_huggingface_captioner(llava), images_for(llava, 1)),
     ],
 )
 @torch.no_grad()

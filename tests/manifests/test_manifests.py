@@ -62,9 +62,11 @@ def test_all_overlays_are_there():
 def test_an_overlay_renders_into_one_namespace(render, name):
     objects = render(f"overlays/{name}")
     assert len({item["metadata"]["namespace"] for item in objects}) == 1
-    labels = [item["metadata"].get("labels", {}) for item in objects]
+    # The pipelines of GitOps are Kubeflow's own objects, without our labels.
+    ours = [item for item in objects if not item["kind"].startswith("Pipeline")]
+    labels = [item["metadata"].get("labels", {}) for item in ours]
     parts = [label.get("app.kubernetes.io/part-of") for label in labels]
-    assert parts.count("dico") >= len(objects) - 10  # the pipelines of GitOps and the job have none
+    assert parts.count("dico") >= len(ours) - 2
 
 
 @pytest.mark.parametrize("name", ["standalone", "profile"])
@@ -132,7 +134,7 @@ def test_schemas_by_kubernetes_validate(with_everything):
 
 def test_every_pod_of_the_manifests_is_restricted(everything):
     pods = [pod for item in everything for pod in pods_of(item)]
-    assert len(pods) >= 6
+    assert len(pods) >= 5
     for pod in pods:
         assert findings(pod) == []
 

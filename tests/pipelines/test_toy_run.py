@@ -55,7 +55,7 @@ def first(runs):
 def test_the_run_folder_holds_everything(first):
     steps = steps_of(first)
     places = [place for (step, _), place in PLACES.items() if step in steps]
-    assert len(places) == 17
+    assert len(places) == 20
     for place in places:
         assert (first / place).exists(), place
     metrics = json.loads((first / "evaluation" / "metrics.json").read_text())

@@ -17,6 +17,7 @@ BY_OTHERS = {
     "aiohttp",  # of model-registry
     "ftfy",  # of open_clip_torch
     "google",  # protobuf, of kfp
+    "huggingface_hub",  # of transformers
     "kfp_server_api",  # of kfp
     "kubernetes",  # of kfp
     "mr_openapi",  # of model-registry

@@ -44,7 +44,8 @@ def check(full: bool) -> list[Result]:
 def _manifests(overlays: dict[str, list[dict[str, Any]]]) -> list[Result]:
     pods = [pod for objects in overlays.values() for item in objects for pod in pods_of(item)]
     containers = [container for pod in pods for container in pod["spec"]["containers"]]
-    spaces = [objects for name, objects in overlays.items() if name != "serving"]
+    open_by_intent = {"serving", "standalone", "profile"}  # namespaces that others share
+    spaces = [objects for name, objects in overlays.items() if name not in open_by_intent]
     return [
         count("D6", "pods of manifests that are restricted", (not findings(pod) for pod in pods)),
         count("D6", "containers with limits, a tag and a root to read", map(_bounded, containers)),

@@ -102,6 +102,7 @@ def save_open_clip(folder, data, preprocess=None):
     ).eval()
     with torch.no_grad():
         for value in model.parameters():
+            value.nan_to_num_(0.0, 0.0, 0.0).clamp_(-2.0, 2.0)  # CoCa leaves one as memory had it
             value.add_(0.05 * torch.randn_like(value))
     tensors = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
     save_file(tensors, folder / "open_clip_model.safetensors")
@@ -178,6 +179,7 @@ def save_transformers(folder, config, kind="CLIP"):
     model = transformers.AutoModel.from_config(config).eval()
     with torch.no_grad():
         for value in model.parameters():
+            value.nan_to_num_(0.0, 0.0, 0.0).clamp_(-2.0, 2.0)  # CoCa leaves one as memory had it
             value.add_(0.05 * torch.randn_like(value))
     model.save_pretrained(folder)
     words.save(folder, words.SIZE)

@@ -84,7 +84,7 @@ def _text_format(uri: str, name: str, text: str, columns: Columns) -> str:
 def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:
     """Tells JSON kinds by the keys at the head of the file."""
     if start.startswith("["):
-        return "json"
+        return "jsonl" if _is_a_broken_first_line(start) else "json"
     rows = _first_lines(start)
     if rows is not None and (len(rows) > 1 or name.endswith(LINES_SUFFIXES)):
         _check_rows(uri, rows, columns)
@@ -92,6 +92,12 @@ def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:
     if name.endswith(LINES_SUFFIXES):
         return "jsonl"
     return _object_format(uri, start, rows, columns)
+
+
+def _is_a_broken_first_line(start: str) -> bool:
+    """Whether a list ends within its line and objects follow: JSON lines whose first is wrong."""
+    first, _, rest = start.partition("\n")
+    return first.rstrip().endswith("]") and rest.lstrip().startswith("{")
 
 
 def _object_format(
