@@ -88,7 +88,7 @@ def score_pairs(
     scores = _score(judge, [items[k].key for k in own], rows)
     false = np.flatnonzero([pair.purpose == "false" for pair in pairs])
     steps = rng.integers(1, len(items), (config.num_other_images, len(false)))
-    stranger = np.array([pairs[k].stranger for k in false])
+    stranger = np.array([pairs[int(k)].stranger for k in false])
     shown = np.where(stranger < 0, (own[false] + steps) % len(items), stranger)
     asked = [rows[k] for k in false]
     tables = [_score(judge, [items[k].key for k in places], asked) for places in shown]
