@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.reliability import result
 from tests.reliability.result import CONTROL, Result
 
 MODULES = (
@@ -111,6 +112,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.getLogger("dico").setLevel(logging.CRITICAL)  # faults are provoked by the hundred
+    result.timed = True
     full, begun = not arguments.quick, time.monotonic()
     only = frozenset(name for name in arguments.only.upper().split(",") if name)
     rows = []

@@ -17,7 +17,7 @@ from typing import Any
 from dico.config_schema import from_json
 from dico.errors import ConfigError
 from dico.presets.config import Config, resolve
-from tests.reliability.result import CONTROL, Result, count
+from tests.reliability.result import CONTROL, Result, count, in_time
 
 IDS = ("D3",)
 SECONDS = 1.0
@@ -91,7 +91,7 @@ def _one_line(read: Any, named: str) -> bool:
         read()
     except ConfigError as error:
         text = str(error)
-        quick = time.process_time() - begun < SECONDS
+        quick = in_time(time.process_time() - begun, SECONDS)
         if quick and named in text and "\n" not in text and len(text) < 1000:
             return True
         print(f"D3: {named}: {text[:200]!r}, {time.process_time() - begun:.2f} s")
@@ -196,7 +196,8 @@ def _command(arguments: list[str], named: str) -> bool:
     after = os.times()
     seconds = after.children_user - before.children_user
     lines = done.stderr.strip().splitlines()
-    if done.returncode == 2 and len(lines) == 1 and named in lines[0] and seconds < SECONDS:
+    one_line = len(lines) == 1 and named in lines[0]
+    if done.returncode == 2 and one_line and in_time(seconds, SECONDS):
         return True
     print(f"D3: {arguments}: {done.returncode}, {seconds:.1f} s, {done.stderr[-300:]!r}")
     return False

@@ -9,7 +9,7 @@ from pathlib import Path
 from dico.errors import AccessError, DataError, DicoError
 from dico.storage import s3
 from dico.storage.s3 import S3Store
-from tests.reliability.result import CONTROL, Result, count
+from tests.reliability.result import CONTROL, Result, count, in_time
 from tests.storage.conftest import KEYS
 from tests.storage.faulty_proxy import FaultyProxy
 
@@ -84,7 +84,7 @@ def _refused(calls: dict[str, Callable[[], object]]) -> Iterator[bool]:
                 proxy.refuse(code, status)
                 begun = time.process_time()  # of a busy machine, the time that is ours
                 text = _error(call, kind, name == "fetch")
-                quick = time.process_time() - begun < 10 and proxy.counts["requests"] <= 2
+                quick = in_time(time.process_time() - begun, 10) and proxy.counts["requests"] <= 2
                 secret = SECRET in text or TOKEN in text or "\n" in text
                 yield "s3://dico-tests/p/k" in text and quick and not secret
 

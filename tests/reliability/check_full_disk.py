@@ -13,7 +13,7 @@ from pathlib import Path
 from dico.features.store import FeatureStore
 from dico.storage import sha256_file
 from tests.reliability import disk_writer
-from tests.reliability.result import CONTROL, Result, count
+from tests.reliability.result import CONTROL, Result, count, in_time
 
 IDS = ("B5",)
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def _no_space(kind: str) -> bool:
         (folder / "filler").write_bytes(b"x" * max(0, free - 200_000))
         seconds, code = _run(kind, folder)
         (folder / "filler").unlink()
-        return code == 74 and seconds < MAX_SECONDS and _content(folder) == before
+        return code == 74 and in_time(seconds, MAX_SECONDS) and _content(folder) == before
 
 
 def _io_error(kind: str) -> bool:
@@ -79,7 +79,7 @@ def _read_only(kind: str) -> bool:
         before = _content(folder)
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True, capture_output=True)
         seconds, code = _run(kind, folder)
-        return code == 74 and seconds < MAX_SECONDS and _content(folder) == before
+        return code == 74 and in_time(seconds, MAX_SECONDS) and _content(folder) == before
 
 
 def _no_permission(kind: str) -> bool:
@@ -94,7 +94,7 @@ def _no_permission(kind: str) -> bool:
             seconds, code = _run(kind, folder)
         finally:
             subprocess.run(["chattr", "-i", *parts], check=True, capture_output=True)
-        return code == 77 and seconds < MAX_SECONDS and _content(folder) == before
+        return code == 77 and in_time(seconds, MAX_SECONDS) and _content(folder) == before
 
 
 def _preflight(kind: str) -> bool:

@@ -18,7 +18,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.reliability import result
 from tests.reliability.fuzz_targets import TARGETS, politely, seeds
+from tests.reliability.result import in_time
 
 ROOT = Path(__file__).parents[2]
 _SLOW = 5.0
@@ -67,7 +69,7 @@ def by_hypothesis(name: str, max_examples: int) -> int:
         started = time.monotonic()
         politely(name, data)
         tried += 1
-        assert time.monotonic() - started < _SLOW, f"{name} hangs"
+        assert in_time(time.monotonic() - started, _SLOW), f"{name} hangs"
 
     run()
     return tried
@@ -109,6 +111,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="for each target and engine")
     parser.add_argument("--targets", default=",".join(TARGETS))
     arguments = parser.parse_args()
+    result.timed = True
     logging.disable(logging.CRITICAL)
     engines = {"hypothesis": lambda name: by_hypothesis_for(name, arguments.seconds)}
     if importlib.util.find_spec("atheris"):

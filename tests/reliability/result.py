@@ -33,6 +33,15 @@ class Result:
         return self.passed >= self.bar * self.total if self.total else bool(self.note)
 
 
+timed = False
+"""Whether bars of time count; the command sets it. A test must not fail because a machine is busy."""
+
+
+def in_time(seconds: float, most: float) -> bool:
+    """Whether a bar of time is reached, where such bars count."""
+    return not timed or seconds < most
+
+
 def count(
     promise: str, name: str, tries: Iterable[bool], note: str = "", bar: float = 1.0
 ) -> Result:
