@@ -66,7 +66,7 @@ def paper_captioner(full_length: bool = False) -> Captioner:
 
 
 def random_memory(captioner: Captioner, batch: int) -> torch.Tensor:
-    """Encoder states of noise, shifted a little from picture to picture so that lengths differ."""
+    """Encoder states of noise, shifted a little from image to image so that lengths differ."""
     torch.manual_seed(1)
     with torch.no_grad():
         memory = captioner.encode(torch.randn(batch, NUM_IMAGE_TOKENS, SIZES.feature_width))

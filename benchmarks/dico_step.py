@@ -3,8 +3,8 @@
     python benchmarks/dico_step.py [--batch 8] [--rounds 2] [--precision bfloat16]
 
 Each rival works in a process of its own, so that each has its own peak of memory; they take turns,
-on the same weights and pictures, and must find the same candidates, rewards and loss. Dropout is
-off in both. Ours is measured with the frozen reference model's view of each picture kept from an
+on the same weights and images, and must find the same candidates, rewards and loss. Dropout is
+off in both. Ours is measured with the frozen reference model's view of each image kept from an
 earlier epoch, and computed anew. The reference runs in float32, whatever ours runs in.
 """
 
@@ -75,13 +75,13 @@ class Ours:
         self.policy, self.start = PaperPolicy(captioner), PaperPolicy(start).reference_model()
         self.reward = reward_model()
         del self.reward.visual
-        self.data = load_file(folder / "pictures.safetensors")
+        self.data = load_file(folder / "images.safetensors")
         self.kept = self.start.encode(self.data["features"])
         self.optimiser = torch.optim.Adam(captioner.parameters(), lr=0.0, fused=True)
         self.bfloat16 = precision == "bfloat16"
 
     def step(self, clock: Clock, keep: bool) -> dict[str, Any]:
-        """``keep``: whether the reference model's memory of each picture was kept."""
+        """``keep``: whether the reference model's memory of each image was kept."""
         policy, start, features = self.policy, self.start, self.data["features"]
         self.optimiser.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
@@ -103,7 +103,7 @@ class Reference:
     def __init__(self, folder: Path, precision: str) -> None:  # noqa: ARG002
         self.policy, self.start = captioners()
         self.tower, self.reward = tower_model(), reward_model()
-        self.pixels = load_file(folder / "pictures.safetensors")["pixels"]
+        self.pixels = load_file(folder / "images.safetensors")["pixels"]
         self.optimiser = torch.optim.Adam(self.policy.parameters(), lr=0.0)
 
     def step(self, clock: Clock) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def reward_model() -> ClipModel:
 
 
 def prepare(folder: Path, batch: int) -> None:
-    """Pictures of noise, with their stored features and embeddings."""
+    """Images of noise, with their stored features and embeddings."""
     torch.manual_seed(2)
     pixels = torch.randn(batch, 3, 224, 224)
     with torch.no_grad():
@@ -183,7 +183,7 @@ def prepare(folder: Path, batch: int) -> None:
             "features": tower_model().encode_image_tokens(pixels),
             "embeddings": reward_model().encode_image(pixels),
         }
-    save_file(data, folder / "pictures.safetensors")
+    save_file(data, folder / "images.safetensors")
 
 
 def work(

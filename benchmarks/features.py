@@ -1,9 +1,9 @@
 """Reading stored features: a random row, one after another, from a disk and from an object store.
 
-Run: python benchmarks/features.py [--pictures 400] [--folder DIR] [--s3 s3://bucket/prefix]
+Run: python benchmarks/features.py [--images 400] [--folder DIR] [--s3 s3://bucket/prefix]
 
 Rows are those of a ViT-L/14 tower (257 x 1024, float16, 526 kB). Compared is a safetensors file per
-picture. Cold figures are taken after asking the kernel to drop the files' pages. With ``--s3`` (and
+image. Cold figures are taken after asking the kernel to drop the files' pages. With ``--s3`` (and
 the usual AWS variables) the store is also read from there: first with an empty local copy, of which
 a part is read and only that is fetched, then with the copy; by one process and by several.
 """
@@ -36,22 +36,22 @@ SPEC = FeatureSpec("benchmark", {"tokens": (SHAPE, "float16")})
 def main() -> None:
     """Writes a store, reads it in several ways, prints JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=400, help="pictures in the store")
+    parser.add_argument("--images", type=int, default=400, help="images in the store")
     parser.add_argument("--folder", default="", help="where to write; a temporary folder")
     parser.add_argument("--s3", default="", help="s3:// prefix to measure an object store with")
     parser.add_argument("--workers", type=int, default=4, help="processes that read at once")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder or None) as folder:
-        result = measure(Path(folder), arguments.pictures, arguments.workers)
+        result = measure(Path(folder), arguments.images, arguments.workers)
         if arguments.s3:
             remote = Path(folder) / "remote"
-            result |= measure_remote(remote, arguments.s3, arguments.pictures, arguments.workers)
+            result |= measure_remote(remote, arguments.s3, arguments.images, arguments.workers)
         print(json.dumps(result, indent=1))
 
 
-def measure(folder: Path, num_pictures: int, num_workers: int) -> dict[str, object]:
+def measure(folder: Path, num_images: int, num_workers: int) -> dict[str, object]:
     """All figures of a disk."""
-    keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(num_pictures)]
+    keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(num_images)]
     spec = SPEC
     generator = np.random.default_rng(0)
     rows = generator.standard_normal((16, *SHAPE)).astype(np.float16)
@@ -68,7 +68,7 @@ def measure(folder: Path, num_pictures: int, num_workers: int) -> dict[str, obje
     verify_seconds = time.perf_counter() - start
     batches = [list(generator.choice(keys, BATCH)) for _ in range(100)]
     one = [[key] for key in generator.choice(keys, 200)]
-    gigabytes = spec.num_bytes(num_pictures) / 1e9
+    gigabytes = spec.num_bytes(num_images) / 1e9
 
     def by_file(batch: list[str]) -> None:
         np.stack([load_file(folder / "files" / key)["tokens"] for key in batch])
@@ -81,7 +81,7 @@ def measure(folder: Path, num_pictures: int, num_workers: int) -> dict[str, obje
 
     def in_order() -> None:
         cold_store = FeatureStore.open(folder / "store", verify=False)
-        for low in range(0, num_pictures, BATCH):
+        for low in range(0, num_images, BATCH):
             cold_store.read(keys[low : low + BATCH], "tokens")
 
     # A virtual disk is cached by its host too: a first round, not counted, makes both sides equal.
@@ -95,17 +95,17 @@ def measure(folder: Path, num_pictures: int, num_workers: int) -> dict[str, obje
     return {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "load_average": os.getloadavg()[0],
-        "num_pictures": num_pictures,
+        "num_images": num_images,
         "gigabytes": round(gigabytes, 3),
         "write_gigabytes_per_second": round(gigabytes / write_seconds, 3),
         "verify_gigabytes_per_second": round(gigabytes / verify_seconds, 3),
         "one_random_row_ms": _spread([_timed(store.read, b) for b in one]),
         "random_batch_of_8_ms": _spread([_timed(store.read, b) for b in batches]),
-        "warm_pictures_per_second": round(_rate(store, batches)),
-        f"warm_pictures_per_second_{num_workers}_processes": _rate_of_several(
+        "warm_images_per_second": round(_rate(store, batches)),
+        f"warm_images_per_second_{num_workers}_processes": _rate_of_several(
             store, batches, num_workers
         ),
-        "file_per_picture_batch_of_8_ms": _spread([_timed_plain(by_file, b) for b in batches]),
+        "file_per_image_batch_of_8_ms": _spread([_timed_plain(by_file, b) for b in batches]),
         "cold_sequential_gigabytes_per_second": round(cold, 3),
         "disk_sequential_gigabytes_per_second": round(disk, 3),
         "share_of_disk": round(statistics.median(shares), 3),
@@ -113,13 +113,11 @@ def measure(folder: Path, num_pictures: int, num_workers: int) -> dict[str, obje
     }
 
 
-def measure_remote(
-    folder: Path, uri: str, num_pictures: int, num_workers: int
-) -> dict[str, object]:
-    """All figures of an object store; half of its pictures are never asked for."""
+def measure_remote(folder: Path, uri: str, num_images: int, num_workers: int) -> dict[str, object]:
+    """All figures of an object store; half of its images are never asked for."""
     name = uuid.uuid4().hex[:8]
     prefix = f"{uri.rstrip('/')}/{name}"
-    keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(num_pictures)]
+    keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(num_images)]
     generator = np.random.default_rng(0)
     rows = generator.standard_normal((16, *SHAPE)).astype(np.float16)
     os.environ["DICO_CACHE"] = str(folder / "writer")
@@ -128,12 +126,10 @@ def measure_remote(
         for index, key in enumerate(keys):
             writer.add(key, tokens=rows[index % 16])
     write_seconds = time.perf_counter() - start
-    wanted = list(generator.permutation(keys[: num_pictures // 2]))
+    wanted = list(generator.permutation(keys[: num_images // 2]))
     batches = [wanted[low : low + BATCH] for low in range(0, len(wanted), BATCH)]
     figures: dict[str, object] = {
-        "s3_write_gigabytes_per_second": round(
-            SPEC.num_bytes(num_pictures) / 1e9 / write_seconds, 3
-        )
+        "s3_write_gigabytes_per_second": round(SPEC.num_bytes(num_images) / 1e9 / write_seconds, 3)
     }
     for processes in (1, num_workers):
         os.environ["DICO_CACHE"] = str(folder / f"reader-{processes}")
@@ -142,15 +138,15 @@ def measure_remote(
         figures["s3_open_seconds"] = round(time.perf_counter() - start, 3)
         for state in ("first", "copied"):
             rate = _rate_of_several(store, batches, processes)
-            figures[f"s3_{state}_pictures_per_second_{processes}_processes"] = rate
+            figures[f"s3_{state}_images_per_second_{processes}_processes"] = rate
         copied = sum(512 * path.stat().st_blocks for path in Path(store.folder).iterdir())
-        figures["s3_share_of_the_store_copied"] = round(copied / SPEC.num_bytes(num_pictures), 3)
+        figures["s3_share_of_the_store_copied"] = round(copied / SPEC.num_bytes(num_images), 3)
     open_store(uri).delete(name)
     return figures
 
 
 def _rate(store: FeatureStore, batches: list[list[str]]) -> float:
-    """Pictures a second of all batches."""
+    """Images a second of all batches."""
     start = time.perf_counter()
     for batch in batches:
         store.read(batch, "tokens")
@@ -158,7 +154,7 @@ def _rate(store: FeatureStore, batches: list[list[str]]) -> float:
 
 
 def _rate_of_several(store: FeatureStore, batches: list[list[str]], num_processes: int) -> int:
-    """Pictures a second of all batches, dealt to forked processes."""
+    """Images a second of all batches, dealt to forked processes."""
     if num_processes == 1:
         return round(_rate(store, batches))
     start = time.perf_counter()

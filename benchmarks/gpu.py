@@ -64,7 +64,7 @@ def dico_step(device: str, batch: int) -> Callable[[], Any]:
 
 
 def xe_step(device: str, batch: int) -> Callable[[], Any]:
-    """One step on five captions of each picture, from stored features, Adam included."""
+    """One step on five captions of each image, from stored features, Adam included."""
     captioner = paper_captioner().train().to(device)
     features = torch.randn(batch, NUM_IMAGE_TOKENS, SIZES.feature_width, device=device)
     tokens = captions(captioner, batch * CAPTIONS_PER_IMAGE).to(device)
@@ -181,7 +181,7 @@ def measure(device: str, name: str, batches: list[int], rounds: int) -> None:
         "steps": steps,
         "beam_search": searches,
     }
-    header = ["step", "batch", "ms", "pictures or captions per s", "of GEMM peak"]
+    header = ["step", "batch", "ms", "images or captions per s", "of GEMM peak"]
     write("gpu", result, table(header, rows))
 
 

@@ -1,10 +1,10 @@
-"""Data-parallel training: pictures per second of two ranks on two cores over one rank on one core.
+"""Data-parallel training: images per second of two ranks on two cores over one rank on one core.
 
     python benchmarks/ranks.py [--images 4] [--rounds 3]
 
 Each rank has one thread and is bound to a core of its own; gradients are summed by gloo, as in
 training. The step is the paper's whole DiCO step from stored features and embeddings, ``--images``
-pictures a rank: candidates, reference model, reward, policy, the sum of gradients and Adam. The
+images a rank: candidates, reference model, reward, policy, the sum of gradients and Adam. The
 ratio is of wall time, so the machine must be quiet; CPU seconds a step show what ranks cost alone.
 """
 
@@ -92,7 +92,7 @@ def seconds(size: int, images: int, rounds: int) -> list[tuple[float, float]]:
 def main() -> None:
     """Runs the comparison and writes results/ranks.json and .md."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--images", type=int, default=4, help="pictures a rank (default 4)")
+    parser.add_argument("--images", type=int, default=4, help="images a rank (default 4)")
     parser.add_argument("--rounds", type=int, default=3, help="measured steps a turn (default 3)")
     options = parser.parse_args()
     if len(os.sched_getaffinity(0)) < 2:
@@ -121,7 +121,7 @@ def main() -> None:
         ]
         for size, done in took.items()
     ]
-    lines = table(["ranks", "pictures per s", "s a step", "CPU s a step"], rows)
+    lines = table(["ranks", "images per s", "s a step", "CPU s a step"], rows)
     write("ranks", result, f"{lines}\n{result['speed_up']:.2f} times with two ranks\n")
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving [--registry runs/registry | --model FOLDER] [--quick]
 
-The server is a process of its own. Each client keeps one connection and sends its next picture when
+The server is a process of its own. Each client keeps one connection and sends its next image when
 the answer to the last has come. Requests are POST /caption with PNG files of rendered scenes.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.measure import write
 from dico.data.toy import ToyConfig, write_toy_dataset
 
-NUM_PICTURES = 64
+NUM_IMAGES = 64
 
 
 def main() -> None:
@@ -36,13 +36,13 @@ def main() -> None:
     num_requests = {1: 1_000, 8: 3_000, 64: 6_000}
     if options.quick:
         num_requests = {clients: max(number // 100, 64) for clients, number in num_requests.items()}
-    pictures = make_pictures()
+    images = make_images()
     process, port = start(options.model, options.registry)
     try:
         asyncio.run(wait_ready(port))
-        asyncio.run(load(port, pictures, 8, 64))
+        asyncio.run(load(port, images, 8, 64))
         rows = {
-            str(clients): asyncio.run(load(port, pictures, clients, number))
+            str(clients): asyncio.run(load(port, images, clients, number))
             for clients, number in num_requests.items()
         }
         memory_mb = resident_mb(process.pid)
@@ -64,12 +64,12 @@ def main() -> None:
     sys.exit(bool(failed or code))
 
 
-def make_pictures() -> list[bytes]:
+def make_images() -> list[bytes]:
     """Files of rendered scenes."""
-    config = ToyConfig(num_train=NUM_PICTURES, num_validation=1, num_test=1)
+    config = ToyConfig(num_train=NUM_IMAGES, num_validation=1, num_test=1)
     with tempfile.TemporaryDirectory() as folder:
         write_toy_dataset(Path(folder), config, seed=7)
-        paths = sorted(Path(folder).rglob("train-*.png"))[:NUM_PICTURES]
+        paths = sorted(Path(folder).rglob("train-*.png"))[:NUM_IMAGES]
         return [path.read_bytes() for path in paths]
 
 
@@ -102,9 +102,9 @@ async def wait_ready(port: int) -> None:
     raise TimeoutError("the server is not ready after a minute")
 
 
-async def load(port: int, pictures: list[bytes], num_clients: int, number: int) -> dict[str, float]:
+async def load(port: int, images: list[bytes], num_clients: int, number: int) -> dict[str, float]:
     """Sends ``number`` requests by ``num_clients`` clients; latencies in milliseconds."""
-    turns = itertools.cycle(pictures)
+    turns = itertools.cycle(images)
     left = iter(range(number))
     seconds: list[float] = []
     failed = 0

@@ -1,6 +1,6 @@
 """DiCO beside SCST: which training stays whole when it is pushed?
 
-From one pre-trained captioner, with one evaluator as the reward, on the same pictures in the same
+From one pre-trained captioner, with one evaluator as the reward, on the same images in the same
 order: DiCO, DiCO anchored on the winner's own log-probability, and SCST (mean baseline over beam
 candidates, mean and greedy baseline over samples) at several learning rates. Reports PAC-S, CIDEr,
 how true captions are where the dataset brings facts, repeated bigrams, bad endings and length on the
@@ -109,7 +109,7 @@ def table(results: list[dict[str, object]]) -> str:
     runs: list[list[Row]] = [rows for result in results for rows in result["runs"]]  # type: ignore[attr-defined]
     shown = {key: name for key, name in SHOWN.items() if key in runs[0][0]}
     lines = [
-        f"| training | learning rate | {' | '.join(shown.values())} | the first test picture |",
+        f"| training | learning rate | {' | '.join(shown.values())} | the first test image |",
         "|---|---|" + "---:|" * len(shown) + "---|",
     ]
     starts = [rows[0] for rows in results[0]["runs"]]  # type: ignore[attr-defined]
@@ -216,7 +216,7 @@ def main() -> None:
     facts = {"made": date, "torch": torch.__version__, "steps": arguments.steps, "results": results}
     (arguments.output / "stability.json").write_text(json.dumps(facts, indent=1) + "\n")
     text = (
-        f"{arguments.steps} steps of 16 pictures, 5 candidates each; {len(stores)} seeds, the mean "
+        f"{arguments.steps} steps of 16 images, 5 candidates each; {len(stores)} seeds, the mean "
         f"[lowest, highest]; {date}.\n\n{table(results)}\n"
     )
     (arguments.output / "stability.md").write_text(text)

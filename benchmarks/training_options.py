@@ -4,7 +4,7 @@
                                           [--options plain,compile_blocks]
 
 Each option works in a process of its own, so that each has its own peak of memory, on the same
-weights and pictures. Its gradients are compared with those of the plain step. Compiling takes
+weights and images. Its gradients are compared with those of the plain step. Compiling takes
 minutes on a CPU, before anything is measured.
 """
 

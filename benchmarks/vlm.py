@@ -2,11 +2,11 @@
 
     python -m benchmarks.vlm [--rounds 5] [--comparison NAME] [--output FILE.json]
 
-A LLaVA-shaped model of random weights (width 256, 6 layers, 4 heads, 32,064 words), 2 pictures of
+A LLaVA-shaped model of random weights (width 256, 6 layers, 4 heads, 32,064 words), 2 images of
 576 places in prompts of 584 tokens, 5 captions each of 15 tokens, one core. Rivals, over the same
 weights and inputs, all of whose log-probabilities are compared with ours in the same run:
 
-- ``before``: dico's own LLaVA class of the version before this way (the picture's states embedded
+- ``before``: dico's own LLaVA class of the version before this way (the image's states embedded
   once and repeated; logits at every place of the prompt), operation for operation;
 - ``trl``: the log-probability path of trl 1.16's trainers (``_get_per_token_logps_and_entropies``:
   pixels, prompt and completion through the model for each completion; logits of the completion
@@ -32,7 +32,7 @@ from torch import Tensor
 from dico.losses import token_logps, xe_loss
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
-WORDS, PLACES, PICTURES, CAPTIONS, TOKENS, IMAGE = 32_064, 576, 2, 5, 15, 32_000
+WORDS, PLACES, IMAGES, CAPTIONS, TOKENS, IMAGE = 32_064, 576, 2, 5, 15, 32_000
 PROMPT = [1, 13, 14, 15, *[IMAGE] * PLACES, 16, 17, 18, 19]
 
 
@@ -61,8 +61,8 @@ def model() -> Any:
 def inputs() -> tuple[Tensor, Tensor]:
     """Pixels (B, 3, H, W) and captions (B, K, T), BOS first and EOS last."""
     generator = torch.Generator().manual_seed(1)
-    pixels = torch.randn(PICTURES, 3, 336, 336, generator=generator)
-    shape = (PICTURES, CAPTIONS, TOKENS)
+    pixels = torch.randn(IMAGES, 3, 336, 336, generator=generator)
+    shape = (IMAGES, CAPTIONS, TOKENS)
     tokens = torch.randint(100, 31_000, shape, generator=generator)
     tokens[..., 0], tokens[..., -1] = 1, 2
     return pixels, tokens
@@ -105,7 +105,7 @@ def trl(policy: Any, pixels: Tensor, tokens: Tensor) -> Tensor:
 
 
 def shared_xe(policy: Any, pixels: Tensor, tokens: Tensor) -> Tensor:
-    """Ours: the cross-entropy of five captions a picture."""
+    """Ours: the cross-entropy of five captions an image."""
     logits, targets = policy.caption_logits(_encoded(policy, pixels), tokens.flatten(0, 1))
     return xe_loss(logits, targets, policy.pad_id)
 
@@ -162,7 +162,7 @@ def _encoded(policy: Any, pixels: Tensor) -> Any:
 
 
 def _logits_before(model: Any, pixels: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and targets of captions (N, T), each behind its picture's embedded prompt."""
+    """Logits and targets of captions (N, T), each behind its image's embedded prompt."""
     found = model.model.get_image_features(pixel_values=pixels)
     states = torch.stack(list(found.pooler_output))
     states = states.repeat_interleave(len(flat) // len(states), dim=0)

@@ -2,10 +2,10 @@
 
     python benchmarks/xe.py [--images 4] [--rounds 2]
 
-Without: each caption's picture goes through the frozen ViT-L/14 and the encoder, captions padded to
+Without: each caption's image goes through the frozen ViT-L/14 and the encoder, captions padded to
 the limit and full logits, as the reference trains. With: stored features, one caption of each
-picture, and five of each picture that share its encoder pass. One step each, Adam included, in
-turn; with one caption of each picture the losses must agree.
+image, and five of each image that share its encoder pass. One step each, Adam included, in
+turn; with one caption of each image the losses must agree.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def stepper(captioner: Captioner, loss_of: Callable[[Captioner], Tensor]) -> Cal
 def main() -> None:
     """Runs the comparison and writes results/xe.json and .md."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--images", type=int, default=4, help="pictures a step (default 4)")
+    parser.add_argument("--images", type=int, default=4, help="images a step (default 4)")
     parser.add_argument("--rounds", type=int, default=2, help="measured turns (default 2)")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -89,8 +89,8 @@ def main() -> None:
 
     steps = {
         "without features": stepper(copy.deepcopy(captioner), without),
-        "with, 1 caption a picture": stepper(captioner, lambda m: ours(m, stored, one)),
-        "with, 5 captions a picture": stepper(captioner, lambda m: ours(m, stored, many)),
+        "with, 1 caption an image": stepper(captioner, lambda m: ours(m, stored, one)),
+        "with, 5 captions an image": stepper(captioner, lambda m: ours(m, stored, many)),
     }
     losses: dict[str, float] = {}
     turns = {name: lambda n=name: losses.update({n: steps[n]()}) for name in steps}
@@ -106,7 +106,7 @@ def report(images: int, times: dict[str, dict[str, float]], losses: dict[str, fl
         rates[name] = [count / seconds for seconds in (took["cpu_seconds"], low, high)]
     rival = "without features"
     base = rates[rival][0]
-    gap = abs(losses["with, 1 caption a picture"] - losses[rival]) / losses[rival]
+    gap = abs(losses["with, 1 caption an image"] - losses[rival]) / losses[rival]
     rows = [
         [name, f"{rate:.2f}", f"{low:.2f} to {high:.2f}", f"{rate / base:.1f}"]
         for name, (rate, low, high) in rates.items()

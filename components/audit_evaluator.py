@@ -29,7 +29,7 @@ def audit_evaluator(
         second_evaluator: Another evaluator, for agreement; may be none.
 
     Returns:
-        audit: The verdict with its numbers, JSON, and a page with pictures.
+        audit: The verdict with its numbers, JSON, and a page with images.
         verdict: fit, weak or unfit.
     """
     from dico.steps.audit_evaluator import audit_evaluator as run

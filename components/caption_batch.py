@@ -10,7 +10,7 @@ from dico_components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def caption_batch(
-    pictures: str,
+    inputs: str,
     images: str,
     registry: str,
     model_name: str,
@@ -20,29 +20,29 @@ def caption_batch(
     store: str,
     captions: Output[Dataset],
 ) -> NamedTuple("Outputs", [("num_captions", int), ("num_failed", int)]):
-    """Captions all pictures, part by part: asked for again, it does only what is not done.
+    """Captions all images, part by part: asked for again, it does only what is not done.
 
     Args:
-        pictures: Folder or s3:// prefix of pictures, or a dataset of any known format.
-        images: Folder of a dataset's pictures; empty where its annotations know.
+        inputs: Folder or s3:// prefix of images, or a dataset of any known format.
+        images: Folder of a dataset's images; empty where its annotations know.
         registry: Folder or s3:// prefix of the registry.
         model_name: Name of the registered model.
         version: Number of the version.
         destination: Folder or s3:// prefix that finished parts are kept below; empty for the store.
-        part_size: Pictures of a part.
+        part_size: Images of a part.
         store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
-        captions: One line per picture: a caption, or the reason why there is none.
-        num_captions: Pictures that have a caption.
-        num_failed: Pictures that could not be read.
+        captions: One line per image: a caption, or the reason why there is none.
+        num_captions: Images that have a caption.
+        num_failed: Images that could not be read.
     """
     from dico.steps.caption_batch import caption_batch as run
     from dico.steps.step import step
 
     with step("caption_batch", store) as facts:
         outputs = run(
-            pictures=pictures,
+            inputs=inputs,
             images=images,
             registry=registry,
             model_name=model_name,

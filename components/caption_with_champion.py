@@ -1,4 +1,4 @@
-"""The reigning champion's captions, for comparison on the same pictures."""
+"""The reigning champion's captions, for comparison on the same images."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output
@@ -16,7 +16,7 @@ def caption_with_champion(
     store: str,
     captions: Output[Dataset],
 ):
-    """Captions every picture of a split with the champion; none where there is no champion.
+    """Captions every image of a split with the champion; none where there is no champion.
 
     Args:
         manifest: Manifest of the dataset.
@@ -27,7 +27,7 @@ def caption_with_champion(
         store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
-        captions: One caption per picture, JSON lines.
+        captions: One caption per image, JSON lines.
     """
     from dico.steps.caption_with_champion import caption_with_champion as run
     from dico.steps.step import step

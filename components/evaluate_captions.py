@@ -1,4 +1,4 @@
-"""The candidate's captions, and all metrics of all systems on the same pictures, with intervals."""
+"""The candidate's captions, and all metrics of all systems on the same images, with intervals."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
@@ -29,7 +29,7 @@ def evaluate_captions(
         manifest: Manifest of the dataset.
         features: Pointer to the features.
         captioner: The candidate.
-        evaluator: Judges captions against pictures.
+        evaluator: Judges captions against images.
         judge: The independent evaluator, or a note that there is none.
         split: Split to caption.
         decoding: Settings of beam search, JSON.
@@ -40,7 +40,7 @@ def evaluate_captions(
 
     Returns:
         captions: The candidate's captions, JSON lines.
-        evaluation: Metrics with intervals, and scores per picture.
+        evaluation: Metrics with intervals, and scores per image.
         metrics: The candidate's metrics.
     """
     from dico.report import headline

@@ -1,4 +1,4 @@
-"""Features of the frozen vision tower, each picture once."""
+"""Features of the frozen vision tower, each image once."""
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
@@ -14,7 +14,7 @@ def extract_features(
     store: str,
     features: Output[Artifact],
 ):
-    """Computes features of the pictures that the store does not have yet.
+    """Computes features of the images that the store does not have yet.
 
     Args:
         manifest: Manifest of the dataset.

@@ -16,7 +16,7 @@ def generate_captions(
     store: str,
     captions: Output[Dataset],
 ):
-    """Captions every picture of a split.
+    """Captions every image of a split.
 
     Args:
         manifest: Manifest of the dataset.
@@ -27,7 +27,7 @@ def generate_captions(
         store: Folder or s3:// prefix that the step's note is left in.
 
     Returns:
-        captions: One caption per picture, JSON lines.
+        captions: One caption per image, JSON lines.
     """
     from dico.steps.generate_captions import generate_captions as run
     from dico.steps.step import step

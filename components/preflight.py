@@ -65,7 +65,7 @@ def preflight(
         node_selector: Labels of the nodes that may train.
         tolerations: Taints that training tolerates.
         dataset: Path or s3:// URI of the annotations; empty for the small world.
-        images: Folder of the pictures; empty where the annotations know.
+        images: Folder of the images; empty where the annotations know.
         overrides: Settings to change.
         seed: Seed of the small world.
         version: Number of the version to work with; empty for the champion.
@@ -82,8 +82,8 @@ def preflight(
         memory: Memory limit of a pod that computes, as text.
         pod: What each of several nodes gets, JSON.
         dataset: Where the annotations are.
-        images: Where the pictures are.
-        dataset_version: Changes when the annotations or pictures change.
+        images: Where the images are.
+        dataset_version: Changes when the annotations or images change.
         model_name: Name of the registered model.
         champion: Number of the champion's version; empty where there is none.
         version: Number of the version to work with; empty where there is none.

@@ -42,7 +42,7 @@ def register_model(
         judge: The independent evaluator, or a note that there is none.
         xe_captioner: The captioner after cross-entropy.
         captioner: The captioner after fine-tuning.
-        evaluation: Metrics with intervals, and scores per picture.
+        evaluation: Metrics with intervals, and scores per image.
         audit: What the evaluator can tell, with its verdict.
         gate: Limits of the quality gate, JSON.
         registry: Folder or s3:// prefix of the registry.
@@ -50,7 +50,7 @@ def register_model(
         champion: Number of the version that the gate compared with; empty for none. Where another
             reigns by now, the version is registered and not promoted.
         dataset: Where the annotations are.
-        fingerprint: SHA-256 over pictures, captions and splits.
+        fingerprint: SHA-256 over images, captions and splits.
         preset: Name of the preset.
         overrides: Settings that were changed.
         seed: Seed of the run.

@@ -16,7 +16,7 @@ def train_judge(
     weights: str,
     judge: Output[Model],
 ):
-    """Trains an evaluator on pictures that the first one does not see, where settings want one.
+    """Trains an evaluator on images that the first one does not see, where settings want one.
 
     Args:
         manifest: Manifest of the dataset.

@@ -1,4 +1,4 @@
-"""Every picture and caption checked; what passes becomes the manifest that later steps read."""
+"""Every image and caption checked; what passes becomes the manifest that later steps read."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ def validate_dataset(
 
     Args:
         dataset: Path or s3:// URI of the annotations.
-        images: Folder of the pictures; empty where the annotations know.
+        images: Folder of the images; empty where the annotations know.
         version: Changes with the dataset, so that an old result is not used for it.
         config: Settings of the checks, JSON.
         baseline: URI of the manifest that drift is measured from; empty for none.
@@ -33,10 +33,10 @@ def validate_dataset(
         store: Folder or s3:// prefix that keeps the manifest, or the report of a refused dataset.
 
     Returns:
-        manifest: Parquet with one row per accepted picture.
+        manifest: Parquet with one row per accepted image.
         report: What was checked and found.
         summary: The findings as JSON.
-        fingerprint: SHA-256 over pictures, captions and splits.
+        fingerprint: SHA-256 over images, captions and splits.
         new: "true", or "false" where the dataset is the known one.
     """
     from dico.steps.accept_dataset import accept_dataset

@@ -3,7 +3,7 @@
 DicoError                70  something inside dico went wrong
  +- UsageError            2  a command was called wrongly
  |   +- ConfigError       2  a setting is unknown, of the wrong type or out of range
- +- DataError            65  a dataset, picture, caption or stored file is not what it should be
+ +- DataError            65  a dataset, image, caption or stored file is not what it should be
  |   +- DigestError      65  stored bytes are not the bytes that were written
  +- NonFiniteError       70  a loss or gradient became NaN or infinite
  +- StorageError         74  reading or writing failed, or there is no space
@@ -36,7 +36,7 @@ class ConfigError(UsageError):
 
 
 class DataError(DicoError):
-    """A dataset, picture, caption or stored file is not what it should be."""
+    """A dataset, image, caption or stored file is not what it should be."""
 
     exit_code = 65
 

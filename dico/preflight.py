@@ -142,7 +142,7 @@ def check_dataset(dataset: str, images: str = "") -> Finding:
 
     Args:
         dataset: annotations, a path or s3:// URI; empty for the small world.
-        images: folder of the pictures; empty where the annotations know.
+        images: folder of the images; empty where the annotations know.
     """
     if not dataset:
         return Finding("dataset", "the small world, rendered by the run", required=True)

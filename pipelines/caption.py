@@ -13,7 +13,7 @@ from dico_pipelines.tasks import WEEK
     description="Caption a folder, a bucket or a dataset by a registered version.",
 )
 def caption(
-    pictures: str,
+    inputs: str,
     images: str = "",
     preset: str = "toy",
     store: str = "",
@@ -33,18 +33,18 @@ def caption(
     node_selector: dict = {},
     tolerations: list = [],
 ):
-    """Captions all pictures, part by part; started again, it does only what is not done.
+    """Captions all images, part by part; started again, it does only what is not done.
 
     Args:
-        pictures: Data. Folder or s3:// prefix of pictures, or a dataset of any known format.
-        images: Data. Folder of the pictures; empty where the annotations know.
+        inputs: Data. Folder or s3:// prefix of images, or a dataset of any known format.
+        images: Data. Folder of the images; empty where the annotations know.
         preset: Settings. Name of a preset, such as toy or photos.
         store: Places. Folder or s3:// prefix for features and checkpoints; empty for the work volume.
         registry: Places. Folder or s3:// prefix of the model registry; empty for the work volume.
         destination: Places. Folder or s3:// prefix of the captions; empty for one in the store.
         model_name: Model. Name that it is registered under; empty for the preset's name.
         version: Model. Number of the version; empty for the champion.
-        part_size: Settings. Pictures of a part; a job that is started again goes on after the last part.
+        part_size: Settings. Images of a part; a job that is started again goes on after the last part.
         image: Pods. Image of every step; by digest, so that a cached step is never of another image.
         secret: Pods. Secret with the credentials of the object store and the signing keys.
         volume: Pods. Claim on the work volume, mounted at /data.
@@ -59,7 +59,7 @@ def caption(
     with begin_run("dico-caption", "caption", locals()) as run:
         run.pods.on_one_gpu(
             caption_batch(
-                pictures=pictures,
+                inputs=inputs,
                 images=images,
                 registry=run.ready["registry"],
                 model_name=run.ready["model_name"],

@@ -42,7 +42,7 @@ def evaluate(
 
     Args:
         dataset: Data. Path or s3:// URI of the annotations; empty for the built-in small world.
-        images: Data. Folder of the pictures; empty where the annotations know.
+        images: Data. Folder of the images; empty where the annotations know.
         preset: Settings. Name of a preset, such as toy or photos.
         overrides: Settings. Values to change, such as "xe.num_steps=200 finetune.beta=0.1".
         seed: Settings. Seed of everything random.

@@ -1,7 +1,7 @@
 """The retraining pipeline: the champion goes on learning from a dataset that has grown.
 
 It ends early where nothing is new, and refuses data that drifted too far from the champion's.
-Only new pictures cost time: the evaluator stays, so stored features stay valid.
+Only new images cost time: the evaluator stays, so stored features stay valid.
 """
 
 from kfp import dsl
@@ -49,7 +49,7 @@ def retrain(
 
     Args:
         dataset: Data. Path or s3:// URI of the annotations; empty for the built-in small world.
-        images: Data. Folder of the pictures; empty where the annotations know.
+        images: Data. Folder of the images; empty where the annotations know.
         preset: Settings. Name of a preset, such as toy or photos.
         overrides: Settings. Values to change, such as "xe.num_steps=200 finetune.beta=0.1".
         seed: Settings. Seed of everything random.

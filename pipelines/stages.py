@@ -124,7 +124,7 @@ def check_training_pod(run: Run) -> dsl.PipelineTask:
 
 
 def store_features(run: Run, manifest: Any, evaluator: Any) -> Any:
-    """Features of all pictures, by the evaluator's tower."""
+    """Features of all images, by the evaluator's tower."""
     return run.pods.on_one_gpu(
         extract_features(
             manifest=manifest, evaluator=evaluator, config=run.config["features"], store=run.store

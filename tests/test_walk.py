@@ -86,7 +86,7 @@ def test_wrong_arguments_cost_one_line_and_leave_nothing(tmp_path, arguments, co
 
 
 def write_dataset(folder, **bad):
-    """Six good pictures in all splits, of which the second has what ``bad`` says."""
+    """Six good images in all splits, of which the second has what ``bad`` says."""
     lines = []
     for number, split in enumerate(["train", "train", "train", "train", "val", "test"]):
         Image.new("RGB", (40, 40), (40 * number, 10, 90)).save(folder / f"{number}.png")
@@ -97,8 +97,8 @@ def write_dataset(folder, **bad):
     (folder / "set.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_a_picture_that_does_not_decode_stops_the_run_before_anything_is_trained(tmp_path):
-    write_dataset(tmp_path, bytes=b"not a picture")
+def test_an_image_that_does_not_decode_stops_the_run_before_anything_is_trained(tmp_path):
+    write_dataset(tmp_path, bytes=b"not an image")
     done = dico_run(tmp_path, "dataset=set.jsonl", "overrides=validation.near_duplicates=false")
     assert_refused(done)
     runs = tmp_path / "runs"

@@ -36,7 +36,7 @@ def audit(
         Split, typer.Option(help="Whose images; not those that it was trained on.")
     ] = Split.validation,
     output: Annotated[
-        Path, typer.Option(help="Folder for audit.json and index.html, the page with pictures.")
+        Path, typer.Option(help="Folder for audit.json and index.html, the page with images.")
     ] = Path("audit"),
     num_images: Annotated[
         int, typer.Option(min=2, help="At most so many, spread evenly over the split.")

@@ -1,4 +1,4 @@
-"""``dico caption``: captions of pictures by a registered model, without loading a trainer."""
+"""``dico caption``: captions of images by a registered model, without loading a trainer."""
 
 import dataclasses
 import json
@@ -19,8 +19,8 @@ REGISTRY_VARIABLE = "DICO_REGISTRY"
 
 
 def caption(
-    pictures: Annotated[
-        list[Path] | None, typer.Argument(help="Picture files.", show_default=False)
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Image files.", show_default=False)
     ] = None,
     model: Annotated[
         str, typer.Option(help="Registered model; the one with the newest champion if left out.")
@@ -33,7 +33,7 @@ def caption(
         typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
     ] = "runs/registry",
     num_captions: Annotated[
-        int, typer.Option(min=1, help="Captions per picture, the likeliest first.")
+        int, typer.Option(min=1, help="Captions per image, the likeliest first.")
     ] = 1,
     num_beams: Annotated[
         int, typer.Option(min=0, help="Width of the beam search; 0 for the version's own.")
@@ -54,26 +54,26 @@ def caption(
         "captions.jsonl"
     ),
 ) -> None:
-    """Caption pictures with a registered model, by default the champion; or a dataset's split."""
+    """Caption images with a registered model, by default the champion; or a dataset's split."""
     if manifest is not None:
         _caption_split(manifest, split, captioner, features, output)
         return
     from dico.registry import cache_folder, open_registry
 
-    pictures = pictures or []
-    if not pictures:
-        raise UsageError("caption: name picture files, or --manifest, --captioner and --features")
-    missing = next((path for path in pictures if not path.is_file()), None)
+    images = images or []
+    if not images:
+        raise UsageError("caption: name image files, or --manifest, --captioner and --features")
+    missing = next((path for path in images if not path.is_file()), None)
     if missing:
-        raise DataError(f"{missing}: no such picture")
+        raise DataError(f"{missing}: no such image")
     opened = open_registry(registry)
     chosen = choose_version(opened, model, version)
     folder = opened.fetch(chosen, cache_folder())
     for path, captions in zip(
-        pictures, _captions(folder, pictures, num_captions, num_beams), strict=True
+        images, _captions(folder, images, num_captions, num_beams), strict=True
     ):
         for text in captions:
-            print(f"{path}\t{text}" if len(pictures) * num_captions > 1 else text)
+            print(f"{path}\t{text}" if len(images) * num_captions > 1 else text)
 
 
 def choose_version(registry: "Registry", model: str, number: int) -> "Version":
@@ -139,7 +139,7 @@ def _caption_split(
 
 
 def _captions(
-    folder: Path, pictures: list[Path], num_captions: int, num_beams: int
+    folder: Path, images: list[Path], num_captions: int, num_beams: int
 ) -> list[list[str]]:
     import torch
 
@@ -157,7 +157,7 @@ def _captions(
         )
     captions = []
     with torch.inference_mode():
-        for path in pictures:
+        for path in images:
             seen = look(policy, tower, [load_image(str(path))])
             found = policy.search(policy.encode(seen), config)
             captions.append(policy.tokenizer.decode_batch(found.tokens[0, :num_captions]))

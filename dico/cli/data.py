@@ -9,7 +9,7 @@ app = typer.Typer(no_args_is_help=True, help="Convert, shard, split and count da
 
 Dataset = Annotated[str, typer.Argument(help="Manifest, or dataset in any format.")]
 Images = Annotated[
-    str, typer.Option(help="Folder or prefix of the pictures; empty: beside the dataset.")
+    str, typer.Option(help="Folder or prefix of the images; empty: beside the dataset.")
 ]
 Format = Annotated[str, typer.Option("--format", help="The dataset's format; empty: by content.")]
 
@@ -22,13 +22,13 @@ def convert(
     images: Images = "",
     format_name: Format = "",
 ) -> None:
-    """Write a dataset in another format; pictures stay where they are."""
+    """Write a dataset in another format; images stay where they are."""
     from dico.data.convert import convert as run
     from dico.data.convert import read_records
 
     left_out: Counter[str] = Counter()
     count = run(read_records(dataset, images, format_name, left_out), output, to)
-    print(f"{output}: {count} pictures as {to}")
+    print(f"{output}: {count} images as {to}")
     _say(left_out)
 
 
@@ -37,11 +37,11 @@ def shard(
     manifest: Annotated[str, typer.Argument(help="Manifest written by dico validate.")],
     output: Annotated[str, typer.Argument(help="Folder or s3:// prefix for the tars.")],
     form: Annotated[
-        str, typer.Option(help="json: one sample a picture. txt: one sample a caption.")
+        str, typer.Option(help="json: one sample an image. txt: one sample a caption.")
     ] = "json",
     shard_megabytes: Annotated[int, typer.Option(min=1, help="Size of a tar, megabytes.")] = 1000,
 ) -> None:
-    """Write pictures and captions as WebDataset tars, one series per split."""
+    """Write images and captions as WebDataset tars, one series per split."""
     from dico.data.shards import write_shards
 
     for name in write_shards(manifest, output, form, shard_megabytes * 1_000_000):
@@ -55,7 +55,7 @@ def split(
     validation: Annotated[float, typer.Option(min=0, max=1, help="Share for validation.")] = 0.1,
     test: Annotated[float, typer.Option(min=0, max=1, help="Share for test.")] = 0.1,
 ) -> None:
-    """Split a manifest anew by the pictures' content, the same way every time."""
+    """Split a manifest anew by the images' content, the same way every time."""
     from dico.data.convert import split_manifest
     from dico.errors import UsageError
 
@@ -72,7 +72,7 @@ def stats(
     format_name: Format = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Count pictures, captions and words."""
+    """Count images, captions and words."""
     import json
 
     from dico.data.convert import read_records, statistics
@@ -85,7 +85,7 @@ def stats(
         return
     for name, value in numbers.items():
         if value in (None, {}):
-            continue  # pictures that were not opened have no known size
+            continue  # images that were not opened have no known size
         if isinstance(value, dict):
             value = ", ".join(f"{k}: {v}" for k, v in value.items())
         elif isinstance(value, list):

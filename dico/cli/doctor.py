@@ -38,7 +38,7 @@ def doctor(
         str, typer.Option(help="Registry to try, a folder or s3:// prefix; empty for none.")
     ] = "",
     dataset: Annotated[str, typer.Option(help="Annotations to try; empty for none.")] = "",
-    images: Annotated[str, typer.Option(help="Folder of the dataset's pictures.")] = "",
+    images: Annotated[str, typer.Option(help="Folder of the dataset's images.")] = "",
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that must work here.")] = 0,
     endpoint: Annotated[
         str, typer.Option(help="Address of Kubeflow Pipelines; KFP_ENDPOINT by default.")

@@ -38,7 +38,7 @@ def evaluate(
         Path, typer.Option(help="{id: [captions]}, COCO or Karpathy JSON, or JSON lines.")
     ],
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures, for CLIP-S, PAC-S and the page.")
+        Path | None, typer.Option(help="Folder of the images, for CLIP-S, PAC-S and the page.")
     ] = None,
     evaluator: Annotated[
         Path | None,
@@ -66,7 +66,7 @@ def evaluate(
     spice: Annotated[bool, typer.Option(help="SPICE, where Java and its models are.")] = False,
     objects: Annotated[
         Path | None,
-        typer.Option(help="Objects in the pictures, for CHAIR: {id: [names]} or COCO instances."),
+        typer.Option(help="Objects in the images, for CHAIR: {id: [names]} or COCO instances."),
     ] = None,
     synonyms: Annotated[
         Path | None,
@@ -77,7 +77,7 @@ def evaluate(
     ] = ChairChoice.lemma,
     facts: Annotated[
         Path | None,
-        typer.Option(help="What the pictures show, JSON lines: how true the captions are."),
+        typer.Option(help="What the images show, JSON lines: how true the captions are."),
     ] = None,
     candidates: Annotated[
         Path | None,
@@ -134,14 +134,14 @@ def evaluate(
     )
     scored = common_ids(systems, truth, partial, [])
     bad: dict[str, str] = {}
-    pictures = _pictures(images, scored, references, partial, bad) if images is not None else {}
+    files = _images(images, scored, references, partial, bad) if images is not None else {}
     scorers, embeddings = (
-        embed_pictures(evaluator, pictures, bad if partial else None)
-        if evaluator and pictures
+        embed_images(evaluator, files, bad if partial else None)
+        if evaluator and files
         else ({}, {})
     )
     if bad:
-        notes.append(f"left out: no usable picture for {name_some(list(bad))}")
+        notes.append(f"left out: no usable image for {name_some(list(bad))}")
         notes += sorted(set(bad.values()))[:3]
         truth = {i: texts for i, texts in truth.items() if i not in bad}
         systems = {n: {i: c for i, c in own.items() if i not in bad} for n, own in systems.items()}
@@ -164,7 +164,7 @@ def evaluate(
         from dico.report.evaluation_page import write_page
 
         evaluation.save(output)
-        write_page(evaluation, output / "index.html", pictures)
+        write_page(evaluation, output / "index.html", files)
     print(evaluation.table())
     if not scorers:
         print("CLIP-S, PAC-S and retrieval not computed: they need --images and --evaluator")
@@ -190,7 +190,7 @@ def _refuse_unused(
 
     named = evaluator is not None and str(evaluator) != os.environ.get("DICO_EVALUATOR")
     if named and images is None:
-        raise UsageError("--evaluator scores pictures: give --images too")
+        raise UsageError("--evaluator scores images: give --images too")
     if bert_layer and bert_model is None:
         raise UsageError("--bert-layer is of --bert-model: give it too")
 
@@ -210,28 +210,28 @@ def _leave_out_rejected(told: "References", systems: dict[str, dict[str, str]]) 
     return notes
 
 
-def _pictures(
+def _images(
     folder: Path, image_ids: list[str], references: Path, partial: bool, bad: dict[str, str]
 ) -> dict[str, Path]:
-    """The pictures; with ``partial`` those that are missing go into ``bad``."""
-    from dico.evaluation.pictures import find_pictures, look_for_pictures
+    """The images; with ``partial`` those that are missing go into ``bad``."""
+    from dico.evaluation.images import find_images, locate_images
 
     if not partial:
-        return find_pictures(folder, image_ids, references)
-    found, missing = look_for_pictures(folder, image_ids, references)
-    bad.update(dict.fromkeys(missing, f"{folder}: pictures are missing"))
+        return find_images(folder, image_ids, references)
+    found, missing = locate_images(folder, image_ids, references)
+    bad.update(dict.fromkeys(missing, f"{folder}: images are missing"))
     return found
 
 
-def embed_pictures(
-    folder: Path, pictures: dict[str, Path], bad: dict[str, str] | None = None
+def embed_images(
+    folder: Path, files: dict[str, Path], bad: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The evaluator with its base and its tuned weights, and the pictures' embeddings by both.
+    """The evaluator with its base and its tuned weights, and the images' embeddings by both.
 
     Args:
         folder: the evaluator's.
-        pictures: {image id: picture}.
-        bad: gets the pictures that cannot be used, with the reason; without it they are an error.
+        files: {image id: image}.
+        bad: gets the images that cannot be used, with the reason; without it they are an error.
     """
     import torch
 
@@ -242,7 +242,7 @@ def embed_pictures(
 
     def load(image_id: str) -> "Image.Image | None":
         try:
-            return load_image(str(pictures[image_id]))
+            return load_image(str(files[image_id]))
         except ImageError as error:
             if bad is None:
                 raise
@@ -252,13 +252,13 @@ def embed_pictures(
     device = computing_device()
     scorers = {kind: Evaluator.load(folder, kind, device) for kind in ("clip", "pac")}
     embeddings: dict[str, dict[str, Any]] = {kind: {} for kind in scorers}
-    ids = list(pictures)
-    with progress("embedding pictures", total=len(ids), unit="picture") as bar:
+    ids = list(files)
+    with progress("embedding images", total=len(ids), unit="image") as bar:
         for start in range(0, len(ids), _IMAGE_BATCH):
             batch = ids[start : start + _IMAGE_BATCH]
             loaded = {i: image for i in batch if (image := load(i)) is not None}
             for kind, scorer in scorers.items() if loaded else ():
-                pixels = torch.stack([scorer.preprocess(picture) for picture in loaded.values()])
+                pixels = torch.stack([scorer.preprocess(image) for image in loaded.values()])
                 rows = scorer.embed_images(pixels).cpu().numpy()
                 embeddings[kind].update(zip(loaded, rows, strict=True))
             bar.advance(len(batch))

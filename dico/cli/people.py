@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dico.cli.evaluate import embed_pictures, names_of
+from dico.cli.evaluate import embed_images, names_of
 
 if TYPE_CHECKING:
     from dico.people.judgements import Judgement
@@ -18,10 +18,10 @@ def rate(
         list[Path], typer.Argument(help="Captions of two or more systems, a file each.")
     ],
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures, named by the images' ids.")
+        Path | None, typer.Option(help="Folder of the images, named by the images' ids.")
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="Manifest that knows the pictures, in place of --images.")
+        Path | None, typer.Option(help="Manifest that knows the images, in place of --images.")
     ] = None,
     output: Annotated[
         Path, typer.Option(help="File that judgements are added to; the same file goes on.")
@@ -40,7 +40,7 @@ def rate(
     from dico.people.rating import Session
 
     if (images is None) == (manifest is None):
-        raise UsageError("rating needs the pictures: --images or --manifest, one of them")
+        raise UsageError("rating needs the images: --images or --manifest, one of them")
     systems = {name: read_captions(path) for name, path in names_of(captions)}
     first = dict(islice(next(iter(systems.values())).items(), limit))
     session = Session({**systems, next(iter(systems)): first}, output, seed)
@@ -51,9 +51,9 @@ def rate(
         uris = {image_id: known[image_id] for image_id in session.image_ids}
     else:
         assert images is not None
-        from dico.evaluation.pictures import find_pictures
+        from dico.evaluation.images import find_images
 
-        found = find_pictures(images, session.image_ids)
+        found = find_images(images, session.image_ids)
         uris = {image_id: str(path) for image_id, path in found.items()}
 
     from dico.serving.rating import serve_ratings
@@ -86,7 +86,7 @@ def agree(
         bool,
         typer.Option("--keep-own", help="Keep pairs of Flickr8k with the image's own caption."),
     ] = False,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     evaluator: Annotated[
         Path | None,
         typer.Option(envvar="DICO_EVALUATOR", help="Folder of the evaluator that scores --images."),
@@ -113,10 +113,10 @@ def agree(
     if (images is None) != (evaluator is None):
         raise DataError("scores by an evaluator need both --images and --evaluator")
     if images is not None and evaluator is not None:
-        from dico.evaluation.pictures import find_pictures
+        from dico.evaluation.images import find_images
 
-        pictures = find_pictures(images, list(dict.fromkeys(r.image_id for r in ratings.rated)))
-        scorers, embeddings = embed_pictures(evaluator, pictures)
+        files = find_images(images, list(dict.fromkeys(r.image_id for r in ratings.rated)))
+        scorers, embeddings = embed_images(evaluator, files)
         for kind, scorer in scorers.items():
             scores |= evaluator_scores(ratings.rated, kind, scorer, embeddings[kind])
     result = {

@@ -19,9 +19,7 @@ def rebuild(
         typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
     ] = "runs/registry",
     dataset: Annotated[str, typer.Option(help="Where the annotations are, if they moved.")] = "",
-    images: Annotated[
-        str, typer.Option(help="Folder of the pictures, if annotations lack it.")
-    ] = "",
+    images: Annotated[str, typer.Option(help="Folder of the images, if annotations lack it.")] = "",
     any_code: Annotated[bool, typer.Option(help="Compare though the code is another.")] = False,
 ) -> None:
     """Train a registered version again from its lineage; the weights must be the same."""

@@ -48,7 +48,7 @@ def rebuild_version(
         version: folder of the registered version; it is checked by its digests.
         work: folder for the data, the checkpoints and the models; the same folder resumes.
         dataset: where the annotations are now; empty for where they were.
-        images: folder of the pictures, where the annotations do not know.
+        images: folder of the images, where the annotations do not know.
         any_code: go on though this code is not the one that trained the version.
 
     Raises:

@@ -30,7 +30,7 @@ def serve(
         str, typer.Option(help='Limits to change, such as "max_batch=32 max_wait_ms=2".')
     ] = "",
 ) -> None:
-    """Caption pictures over HTTP with a registered model, by default the champion.
+    """Caption images over HTTP with a registered model, by default the champion.
 
     A signature is asked for where DICO_VERIFY_KEY names the trusted public keys.
     """

@@ -8,9 +8,9 @@ import typer
 
 def toy(
     output: Annotated[Path, typer.Option(help="Folder to write; must not exist yet.")],
-    num_train: Annotated[int, typer.Option(min=1, help="Training pictures.")] = 4000,
-    num_validation: Annotated[int, typer.Option(min=1, help="Validation pictures.")] = 200,
-    num_test: Annotated[int, typer.Option(min=1, help="Test pictures.")] = 400,
+    num_train: Annotated[int, typer.Option(min=1, help="Training images.")] = 4000,
+    num_validation: Annotated[int, typer.Option(min=1, help="Validation images.")] = 200,
+    num_test: Annotated[int, typer.Option(min=1, help="Test images.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and captions.")] = 0,
 ) -> None:
     """Write the small world: rendered scenes with human-like, incomplete captions.

@@ -12,7 +12,7 @@ def validate(
         typer.Argument(help="File, folder or s3:// prefix; several with commas, as train=A,val=B."),
     ],
     images: Annotated[
-        str, typer.Option(help="Folder or prefix of the pictures; empty: beside the dataset.")
+        str, typer.Option(help="Folder or prefix of the images; empty: beside the dataset.")
     ] = "",
     output: Annotated[
         Path, typer.Option(help="Folder for manifest.parquet, report.html, summary.json.")
@@ -21,7 +21,7 @@ def validate(
         str, typer.Option(help="Name of the format, see docs/data.md; empty: by content.")
     ] = "",
     image_column: Annotated[
-        str, typer.Option(help="Column or key of the picture, as image.path; empty: known names.")
+        str, typer.Option(help="Column or key of the image, as image.path; empty: known names.")
     ] = "",
     caption_column: Annotated[
         str, typer.Option(help="Column or key of the captions, several with commas.")
@@ -33,7 +33,7 @@ def validate(
         str, typer.Option(help="fail: any error fails. quarantine: set aside up to the budget.")
     ] = "fail",
     budget: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest share of pictures set aside, 0 to 1.")
+        float, typer.Option(min=0, max=1, help="Largest share of images set aside, 0 to 1.")
     ] = 0.02,
     thresholds: Annotated[
         str, typer.Option(help="JSON file with allowed shares and own expectations.")
@@ -41,9 +41,11 @@ def validate(
     baseline: Annotated[
         str, typer.Option(help="Manifest of the data trained on before, to measure drift.")
     ] = "",
-    pictures: Annotated[str, typer.Option(help="decode, or skip to check tables only.")] = "decode",
+    image_check: Annotated[
+        str, typer.Option(help="decode, or skip to check tables only.")
+    ] = "decode",
     cache: Annotated[
-        str, typer.Option(help="Folder that remembers pictures between runs; empty: the output.")
+        str, typer.Option(help="Folder that remembers images between runs; empty: the output.")
     ] = "",
     workers: Annotated[int, typer.Option(min=0, help="Decoding processes; 0: one per core.")] = 0,
     min_captions: Annotated[int, typer.Option(min=0, help="Fewest usable captions.")] = 1,
@@ -54,11 +56,9 @@ def validate(
     max_caption_words: Annotated[
         int, typer.Option(min=1, help="Words above which a caption is flagged as cut in training.")
     ] = 38,
-    near_duplicates: Annotated[
-        bool, typer.Option(help="Look for nearly identical pictures.")
-    ] = True,
+    near_duplicates: Annotated[bool, typer.Option(help="Look for nearly identical images.")] = True,
 ) -> None:
-    """Check a dataset and write its manifest and a report with pictures.
+    """Check a dataset and write its manifest and a report with images.
 
     Ends with status 0 when the dataset may be trained on, with 65 and the reasons when not.
     """
@@ -74,7 +74,7 @@ def validate(
         "quarantine_budget": budget,
         "thresholds": thresholds,
         "baseline": baseline,
-        "pictures": pictures,
+        "image_check": image_check,
         "cache": cache,
         "num_workers": workers,
         "near_duplicates": near_duplicates,

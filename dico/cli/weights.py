@@ -97,17 +97,17 @@ def evaluator(
     clip_gelu: Annotated[bool, typer.Option("--clip-gelu", help="A file of OpenCLIP: plain GELU.")] = False,
     clip_mean: Annotated[Numbers | None, typer.Option(help="Mean of a file's pixels.")] = None,
     clip_std: Annotated[Numbers | None, typer.Option(help="Deviation of its pixels.")] = None,
-    clip_interpolation: Annotated[str, typer.Option(help="How its pictures are resized.")] = "",
+    clip_interpolation: Annotated[str, typer.Option(help="How its images are resized.")] = "",
     pac_sha256: Annotated[str, typer.Option(help="Digest that the file must have.")] = "",
     pac_gelu: Annotated[bool, typer.Option("--pac-gelu", help="A file of OpenCLIP: plain GELU.")] = False,
     pac_mean: Annotated[Numbers | None, typer.Option(help="Mean of a file's pixels.")] = None,
     pac_std: Annotated[Numbers | None, typer.Option(help="Deviation of its pixels.")] = None,
-    pac_interpolation: Annotated[str, typer.Option(help="How its pictures are resized.")] = "",
+    pac_interpolation: Annotated[str, typer.Option(help="How its images are resized.")] = "",
     tower_sha256: Annotated[str, typer.Option(help="Digest that the file must have.")] = "",
     tower_gelu: Annotated[bool, typer.Option("--tower-gelu", help="A file of OpenCLIP: plain GELU.")] = False,
     tower_mean: Annotated[Numbers | None, typer.Option(help="Mean of a file's pixels.")] = None,
     tower_std: Annotated[Numbers | None, typer.Option(help="Deviation of its pixels.")] = None,
-    tower_interpolation: Annotated[str, typer.Option(help="How its pictures are resized.")] = "",
+    tower_interpolation: Annotated[str, typer.Option(help="How its images are resized.")] = "",
 ) -> None:  # fmt: skip
     """Make an evaluator's folder of published weights.
 

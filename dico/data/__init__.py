@@ -1,1 +1,1 @@
-"""Datasets: formats, the manifest, validation, pictures and the feature store."""
+"""Datasets: formats, the manifest, validation, images and the feature store."""

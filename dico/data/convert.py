@@ -1,4 +1,4 @@
-"""Datasets and manifests written in another format, pictures left where they are."""
+"""Datasets and manifests written in another format, images left where they are."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ _DATASET_SPLITS = {"train": "train", "validation": "val", "test": "test", "": ""
 def read_records(
     dataset: str, images: str = "", format_name: str = "", left_out: Counter[str] | None = None
 ) -> Iterator[Record]:
-    """Records of a manifest, or of a dataset in any format without its pictures being opened.
+    """Records of a manifest, or of a dataset in any format without its images being opened.
 
     ``left_out`` gets the captions that the dataset itself says not to use, or says twice.
 
@@ -76,9 +76,9 @@ def convert(records: Iterable[Record], output: str | Path, format_name: str) -> 
 def split_manifest(
     manifest: str | Path, output: str | Path, validation_share: float, test_share: float
 ) -> dict[str, int]:
-    """Gives every record a split by its picture's content; returns the counts.
+    """Gives every record a split by its image's content; returns the counts.
 
-    The same picture always falls into the same split, whatever else the manifest holds.
+    The same image always falls into the same split, whatever else the manifest holds.
     """
     counts: Counter[str] = Counter()
 
@@ -98,22 +98,22 @@ def statistics(records: Iterable[Record]) -> dict[str, object]:
     flags: Counter[str] = Counter()
     words: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
-    captions_per_picture: Counter[int] = Counter()
+    captions_per_image: Counter[int] = Counter()
     num_bytes = 0
     for record in records:
         splits[record.split or "(none)"] += 1
         flags.update(record.flags)
         num_bytes += record.num_bytes
-        captions_per_picture[len(record.captions)] += 1
+        captions_per_image[len(record.captions)] += 1
         for caption in record.captions:
             tokens = caption.lower().split()
             lengths[len(tokens)] += 1
             words.update(tokens)
     return {
-        "num_pictures": sum(splits.values()),
+        "num_images": sum(splits.values()),
         "splits": dict(sorted(splits.items())),
         "num_captions": sum(lengths.values()),
-        "captions_per_picture": dict(sorted(captions_per_picture.items())),
+        "captions_per_image": dict(sorted(captions_per_image.items())),
         "words_per_caption": {f"{q:.0%}": _quantile(lengths, q) for q in (0.05, 0.5, 0.95, 1.0)},
         "num_different_words": len(words),
         "most_frequent_words": [word for word, _ in words.most_common(20)],
@@ -135,9 +135,7 @@ def _record(entry: Entry) -> Record:
     broken = [detail for code, detail in entry.findings if code != "row_repaired"]
     captions = [c for c in entry.captions if isinstance(c, str) and not _unreadable(c)]
     if broken or not entry.uri or len(captions) < len(entry.captions):
-        detail = (
-            broken[0] if broken else "a caption that is not text" if entry.uri else "no picture"
-        )
+        detail = broken[0] if broken else "a caption that is not text" if entry.uri else "no image"
         raise DataError(f"{entry.where}: {detail}; run `dico validate` to see all that is wrong")
     return Record(
         image_id=entry.image_id,

@@ -1,4 +1,4 @@
-"""What a dataset's format says about one picture, before anything is checked."""
+"""What a dataset's format says about one image, before anything is checked."""
 
 import re
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Any
 
 @dataclass(slots=True)
 class Entry:
-    """One picture as its dataset names it; captions may still be anything."""
+    """One image as its dataset names it; captions may still be anything."""
 
     image_id: str
-    """Name of the picture; empty when the dataset gives none."""
+    """Name of the image; empty when the dataset gives none."""
     uri: str
-    """Where the picture is: path, s3:// or ``shard.tar#member``; empty when the entry is broken."""
+    """Where the image is: path, s3:// or ``shard.tar#member``; empty when the entry is broken."""
     captions: list[Any]
     """Captions as found; checks tell which are text."""
     split: str
@@ -26,9 +26,9 @@ class Entry:
     positive_captions: list[Any] = field(default_factory=list)
     """Paraphrases of the captions."""
     image_bytes: bytes | None = None
-    """The picture itself where the format carries it (tars read in one pass)."""
+    """The image itself where the format carries it (tars read in one pass)."""
     names: dict[str, str] = field(default_factory=dict)
-    """Other names of the picture by what the dataset calls them, such as ``cocoid``."""
+    """Other names of the image by what the dataset calls them, such as ``cocoid``."""
     num_rows: int = 1
     """Rows of the dataset's file that this entry stands for."""
     left_out: list[tuple[str, Any]] = field(default_factory=list)

@@ -1,7 +1,7 @@
-"""Finds the pictures that a dataset names, and refuses a name that means two files.
+"""Finds the images that a dataset names, and refuses a name that means two files.
 
 A name is looked for in the roots in their order: beside the dataset's own file first. Only where no
-root has it do the folders of pictures just below them count, and there a name must be the only one
+root has it do the folders of images just below them count, and there a name must be the only one
 of its kind, or lie in the folder of the row's split.
 """
 
@@ -17,9 +17,9 @@ from urllib.parse import unquote
 from dico.data.entries import split_in_name
 from dico.errors import AccessError
 from dico.storage.uris import (
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     is_address,
-    is_picture_name,
+    is_image_name,
     is_remote,
     join,
     list_files,
@@ -31,8 +31,8 @@ _SPLIT_FOLDER = re.compile(r"(?:images?[_-]?)?[a-z]+[_-]?\d*(?:[_-]?images?)?", 
 _MAX_FOLDERS = 10_000
 
 
-class PictureFinder:
-    """Turns the names that a dataset gives its pictures into URIs."""
+class ImageFinder:
+    """Turns the names that a dataset gives its images into URIs."""
 
     def __init__(
         self, roots: Sequence[str], look: bool = True, strict: bool = False, deep: bool = False
@@ -41,7 +41,7 @@ class PictureFinder:
 
         Args:
             roots: where to look, in this order.
-            look: whether to look; otherwise the first root is taken, as when no picture is opened.
+            look: whether to look; otherwise the first root is taken, as when no image is opened.
             strict: whether the roots are equals, so that a name in two of them is ambiguous.
             deep: whether all folders below the roots count, not those just below alone.
         """
@@ -51,14 +51,14 @@ class PictureFinder:
     def find(
         self, names: Sequence[str], findings: Findings, split: str = "", image_id: str = ""
     ) -> str:
-        """The URI of a picture.
+        """The URI of an image.
 
         Args:
             names: what the row calls it, the most telling first, such as ``folder/name`` before
                 ``name``.
             findings: gets what is wrong with the name.
             split: the row's split, which chooses between folders that are named like splits.
-            image_id: the row's id, by which a picture may be called that its name does not find.
+            image_id: the row's id, by which an image may be called that its name does not find.
         """
         first = names[0]
         if is_address(first):
@@ -78,12 +78,12 @@ class PictureFinder:
             found = self._in_roots(name, "") or self._below(name)
             if found:
                 return self._only(found, first, split, findings)
-        image_id = image_id if is_picture_name(first) else first
+        image_id = image_id if is_image_name(first) else first
         found_id = self.find_id(image_id, findings, split) if image_id else ""
         return found_id or join(self.roots[0], first)
 
     def find_id(self, image_id: str, findings: Findings, split: str = "") -> str:
-        """The picture whose file is called as the id is: ``ID.jpg``, or ``..._000000000ID.jpg``.
+        """The image whose file is called as the id is: ``ID.jpg``, or ``..._000000000ID.jpg``.
 
         Empty where there is none.
         """
@@ -166,14 +166,14 @@ class PictureFinder:
 
     @cached_property
     def _folders(self) -> list[str]:
-        """Folders just below the roots, such as COCO's train2017, that hold pictures."""
+        """Folders just below the roots, such as COCO's train2017, that hold images."""
         found = (folder for root in self.roots for folder in self._folders_of(root))
         return [folder for folder in dict.fromkeys(found) if folder not in self.roots]
 
     def _folders_of(self, root: str) -> Iterator[str]:
         if is_remote(root):
             below = sorted(self._listing(root) or ())
-            names = {uri.removeprefix(f"{root}/") for uri in below if is_picture_name(uri)}
+            names = {uri.removeprefix(f"{root}/") for uri in below if is_image_name(uri)}
             folders = {name.partition("/")[0] for name in names if "/" in name}
             yield from (join(root, folder) for folder in sorted(folders))
         elif self.deep:
@@ -181,25 +181,25 @@ class PictureFinder:
         elif os.path.isdir(root):
             for name in sorted(os.listdir(root))[:_MAX_FOLDERS]:
                 folder = os.path.join(root, name)
-                if os.path.isdir(folder) and _has_picture(folder):
+                if os.path.isdir(folder) and _has_image(folder):
                     yield folder
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:
-        """Name to the pictures below the roots that have it."""
+        """Name to the images below the roots that have it."""
         found: dict[str, list[str]] = defaultdict(list)
         for folder in self._folders:
-            for name in self._pictures_of(folder):
+            for name in self._images_of(folder):
                 found[name].append(join(folder, name))
         return dict(found)
 
     @cached_property
     def _stems(self) -> dict[str, list[str]]:
-        """Name without suffix to pictures: of the first root that has it, else of the folders."""
+        """Name without suffix to images: of the first root that has it, else of the folders."""
         found: dict[str, list[str]] = {}
         for root in self.roots:
             own: dict[str, list[str]] = defaultdict(list)
-            for name in self._pictures_of(root):
+            for name in self._images_of(root):
                 own[name.rpartition(".")[0]].append(join(root, name))
             found = {**own, **found}
         below: dict[str, list[str]] = defaultdict(list)
@@ -209,7 +209,7 @@ class PictureFinder:
 
     @cached_property
     def _numbers(self) -> dict[str, list[str]]:
-        """Number at the end of a name, without zeros before it, to pictures."""
+        """Number at the end of a name, without zeros before it, to images."""
         found: dict[str, list[str]] = defaultdict(list)
         for stem, uris in self._stems.items():
             number = stem.rpartition("_")[2]
@@ -217,18 +217,18 @@ class PictureFinder:
                 found[number.lstrip("0")] += uris
         return dict(found)
 
-    def _pictures_of(self, folder: str) -> list[str]:
+    def _images_of(self, folder: str) -> list[str]:
         if is_remote(folder):
             below = (uri.removeprefix(f"{folder}/") for uri in self._listing(folder) or ())
-            return sorted(name for name in below if "/" not in name and is_picture_name(name))
+            return sorted(name for name in below if "/" not in name and is_image_name(name))
         if not os.path.isdir(folder):
             return []
         with os.scandir(folder) as listing:
-            return sorted(item.name for item in listing if is_picture_name(item.name))
+            return sorted(item.name for item in listing if is_image_name(item.name))
 
 
 def _split_of_folder(uri: str) -> str:
-    """The split that the name of a picture's folder is: ``train2017``, ``test_images``, ``val``."""
+    """The split that the name of an image's folder is: ``train2017``, ``test_images``, ``val``."""
     name = parent(uri).rpartition("/")[2]
     return split_in_name(name) if _SPLIT_FOLDER.fullmatch(name) else ""
 
@@ -251,9 +251,9 @@ def _spellings(name: str) -> list[str]:
     return [one for one in dict.fromkeys(options) if one and one != name]
 
 
-def _has_picture(folder: str) -> bool:
+def _has_image(folder: str) -> bool:
     with os.scandir(folder) as listing:
         for _, item in zip(range(20), listing, strict=False):
-            if PurePosixPath(item.name).suffix.lower() in PICTURE_SUFFIXES:
+            if PurePosixPath(item.name).suffix.lower() in IMAGE_SUFFIXES:
                 return True
     return False

@@ -1,4 +1,4 @@
-"""Joins captions to their pictures on disk, so that ten million rows need no memory."""
+"""Joins captions to their images on disk, so that ten million rows need no memory."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ class Joined:
     key: str
     """The key."""
     images: list[dict[str, Any]] = field(default_factory=list)
-    """Rows that describe the picture; more than one when the dataset repeats it."""
+    """Rows that describe the image; more than one when the dataset repeats it."""
     captions: list[Any] = field(default_factory=list)
     """Captions in their order."""
     findings: list[tuple[str, str]] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Joined:
 
 
 class Grouping:
-    """A temporary table of pictures and captions, gone with its block."""
+    """A temporary table of images and captions, gone with its block."""
 
     def __enter__(self) -> "Grouping":
         handle, self._path = tempfile.mkstemp(prefix="dico-", suffix=".sqlite")
@@ -48,11 +48,11 @@ class Grouping:
         os.unlink(self._path)
 
     def add_image(self, key: str, image: dict[str, Any], findings: list[tuple[str, str]]) -> None:
-        """Adds a row that describes the picture of ``key``."""
+        """Adds a row that describes the image of ``key``."""
         self._add(key, ["image", image, findings])
 
     def add_caption(self, key: str, caption: Any, findings: list[tuple[str, str]]) -> None:
-        """Adds one caption to the picture of ``key``."""
+        """Adds one caption to the image of ``key``."""
         self._add(key, ["caption", caption, findings])
 
     def joined(self) -> Iterator[Joined]:

@@ -1,4 +1,4 @@
-"""Tells whether a dataset is still the one that was checked, without reading its pictures."""
+"""Tells whether a dataset is still the one that was checked, without reading its images."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from dico.storage.uris import is_remote, list_files
 
 
 def dataset_version(dataset: str, images: str = "", columns: Columns = KNOWN_NAMES) -> str:
-    """A digest over the sizes and modification times of a dataset's files and pictures.
+    """A digest over the sizes and modification times of a dataset's files and images.
 
     It decides only whether a dataset must be checked again; the manifest's fingerprint says what is
     in it. Files in an object store have no trustworthy times, so their version is always new.

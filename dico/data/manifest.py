@@ -1,4 +1,4 @@
-"""The manifest: one Parquet row per picture, the only form of a dataset that the steps read."""
+"""The manifest: one Parquet row per image, the only form of a dataset that the steps read."""
 
 import hashlib
 import json
@@ -47,22 +47,22 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One picture with its captions."""
+    """One image with its captions."""
 
     image_id: str
-    """Unique name of the picture in its dataset."""
+    """Unique name of the image in its dataset."""
     uri: str
-    """Where the picture is: absolute path, s3://bucket/key, or shard.tar#member."""
+    """Where the image is: absolute path, s3://bucket/key, or shard.tar#member."""
     sha256: str
-    """Hex SHA-256 of the picture's file; its identity. Empty where pictures were skipped."""
+    """Hex SHA-256 of the image's file; its identity. Empty where images were skipped."""
     num_bytes: int
-    """Size of the picture's file in bytes."""
+    """Size of the image's file in bytes."""
     width_px: int
     """Width after EXIF orientation, in pixels."""
     height_px: int
     """Height after EXIF orientation, in pixels."""
     captions: tuple[str, ...]
-    """Human captions, the references of this picture."""
+    """Human captions, the references of this image."""
     split: str
     """train, validation or test."""
     flags: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Record:
     positive_captions: tuple[str, ...] = ()
     """Paraphrases of the captions, for training an evaluator."""
     facts: str = ""
-    """What the picture shows, as JSON (see `dico.facts`); empty where nothing is known."""
+    """What the image shows, as JSON (see `dico.facts`); empty where nothing is known."""
 
 
 def read_manifest(path: str | Path, split: str | None = None) -> list[Record]:
@@ -174,9 +174,9 @@ def write_manifest(
 
 
 def fingerprint(path: str | Path) -> str:
-    """SHA-256 over pictures' identities, captions and splits; the order of rows does not matter.
+    """SHA-256 over images' identities, captions and splits; the order of rows does not matter.
 
-    Where a picture lies, its flags and its size in pixels do not matter either.
+    Where an image lies, its flags and its size in pixels do not matter either.
     """
     return combine_digests(record_digest(record) for record in iter_manifest(path))
 

@@ -1,4 +1,4 @@
-"""Writes a manifest's pictures and captions as WebDataset tars, the same bytes every time.
+"""Writes a manifest's images and captions as WebDataset tars, the same bytes every time.
 
 Form ``json`` writes ``ID.jpg`` and ``ID.json`` (a list of captions is under ``captions``), for
 evaluation and fine-tuning. Form ``txt`` writes one sample per caption, ``ID__0.jpg`` and
@@ -46,7 +46,7 @@ def write_shards(
 
     Raises:
         ConfigError: an unknown form.
-        DataError: a picture is not the one that was validated.
+        DataError: an image is not the one that was validated.
     """
     if form not in FORMS:
         raise ConfigError(f"form: expected one of {', '.join(FORMS)}, got {form!r}")
@@ -63,7 +63,7 @@ def _write_split(
     store = open_store(output)
     names: list[str] = []
     current = next(records, None)
-    with progress(f"shards of {split}", unit="picture") as bar:
+    with progress(f"shards of {split}", unit="image") as bar:
         while current is not None:
             name = f"{split}-{len(names):06d}.tar"
             with tempfile.NamedTemporaryFile(suffix=".tar") as file:
@@ -80,7 +80,7 @@ def _write_split(
 
 
 def _members(record: Record, form: str) -> Iterator[tuple[str, bytes]]:
-    """The members (name, bytes) of all samples of one picture; they stay in one shard."""
+    """The members (name, bytes) of all samples of one image; they stay in one shard."""
     data = read_image(record.uri, record.sha256)
     key, suffix = _key(record.image_id), _suffix(data)
     if form == "json":

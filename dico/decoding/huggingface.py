@@ -1,7 +1,7 @@
 """Searches of Hugging Face captioners, by the searches of all captioners.
 
 Log-probabilities are those of a pass over whole captions: the sums of a search word by word are
-rounded otherwise, by much in bfloat16. Pictures whose prompts are equally long are searched
+rounded otherwise, by much in bfloat16. Images whose prompts are equally long are searched
 together, from what the prompt's one pass left.
 
 B images, K candidates per image, T tokens.
@@ -87,7 +87,7 @@ def _roll_out(
 def _by_group(
     captioner: HuggingFaceCaptioner, memory: Memory, find: Callable[[Any], Candidates]
 ) -> Candidates:
-    """What ``find`` finds in each group of pictures that go through the model together."""
+    """What ``find`` finds in each group of images that go through the model together."""
     ready = captioner.read_prompts(memory)
     if isinstance(ready, torch.Tensor):
         return find(ready)

@@ -1,4 +1,4 @@
-"""Captions on disk: one JSON line per picture, written before anything is scored."""
+"""Captions on disk: one JSON line per image, written before anything is scored."""
 
 import json
 from collections.abc import Iterable

@@ -89,7 +89,7 @@ class EvaluationConfig(Ranged):
     """Procedure by which CHAIR finds objects in captions; singular is that of 2018."""
 
     retrieval: Literal["clip", "pac"] = "clip"
-    """Whose embeddings find a caption's picture; where only one evaluator is given, that one."""
+    """Whose embeddings find a caption's image; where only one evaluator is given, that one."""
 
     human: bool = True
     """Whether each image's first reference is scored against its others, as the system "human"."""
@@ -218,10 +218,10 @@ def evaluate(
         evaluators: {"clip" or "pac": embedder of captions}: CLIP-S, PAC-S and retrieval.
         config: what to compute.
         training_captions: raw captions of the training split, for novelty and unseen bigrams.
-        objects: {image id: names of what its picture shows}, for CHAIR.
+        objects: {image id: names of what the image shows}, for CHAIR.
         synonyms: names of objects, for CHAIR.
         candidates: {system: {image id: several captions}}, for self-BLEU and Div-n.
-        scenes: {image id: what its picture shows}, for how true captions are.
+        scenes: {image id: what the image shows}, for how true captions are.
         vocabulary: of the scenes.
         judge: scores that nothing was tuned on, of captions in the order of ``references``.
 
@@ -255,7 +255,7 @@ def evaluate(
             add_bert_score(system, config.bert_model, config.bert_layer)
     if objects is not None:
         if synonyms is None:
-            raise UsageError("CHAIR needs a list of synonyms beside the objects of the pictures")
+            raise UsageError("CHAIR needs a list of synonyms beside the objects of the images")
         shown = _of_each(objects, image_ids, "objects")
         for system in scored.values():
             add_chair(system, shown, synonyms, config.chair)

@@ -109,7 +109,7 @@ def read_training_captions(path: str | Path) -> list[str]:
 
 
 def read_objects(path: str | Path, wanted: Collection[str] = ()) -> dict[str, list[str]]:
-    """{image id: names of the objects in its picture}.
+    """{image id: names of the objects in the image}.
 
     Args:
         path: {id: [names]}, or COCO instances JSON.
@@ -159,8 +159,8 @@ def _names(entry: Entry) -> dict[str, str]:
     return names
 
 
-def read_with_pictures(path: str | Path, images: str | Path) -> list[Entry]:
-    """The entries of a file with their pictures, looked for in ``images`` and all folders below."""
+def read_with_images(path: str | Path, images: str | Path) -> list[Entry]:
+    """The entries of a file with their images, looked for in ``images`` and all folders below."""
     return _read(path, str(images))[1]
 
 

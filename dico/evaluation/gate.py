@@ -2,8 +2,8 @@
 
 What decides is not what was optimised. A captioner that was tuned on an evaluator's score raises that
 score whatever becomes of its captions (Gao et al. 2023, arXiv 2210.10760, measure how far), so the
-gate listens to others: an independent evaluator that had other training pictures, another seed and
-another architecture, the references (CIDEr), and the facts of the pictures where they are known.
+gate listens to others: an independent evaluator that had other training images, another seed and
+another architecture, the references (CIDEr), and the facts of the images where they are known.
 Where there is no independent evaluator the reasons say so, and the optimised score is all there is.
 
 Judged on differences over the same test images, with intervals from the paired bootstrap (Efron
@@ -13,7 +13,7 @@ its own cross-entropy start and against the reigning champion, a candidate is re
 - reward-hacked: the reward rose, but an independent score fell beyond chance, or CIDEr fell,
   repetition rose, endings broke or captions grew beyond a limit;
 - worse: the same without a risen reward;
-- collapsed: the evaluation warns of one caption for many pictures, repeated words, broken endings,
+- collapsed: the evaluation warns of one caption for many images, repeated words, broken endings,
   captions that are empty or far too long.
 
 To take the champion's place it must also be better than the champion, beyond chance.

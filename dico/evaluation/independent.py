@@ -1,6 +1,6 @@
 """What an independent evaluator makes of systems' captions: numbers that nothing was tuned on.
 
-Its cosine, how often a caption finds its own picture by it (R@1), and where it has a generative
+Its cosine, how often a caption finds its own image by it (R@1), and where it has a generative
 evaluator the likelihood of captions (see `dico.models.generative`).
 
 B images, P image tokens, F their width, E embedding.
@@ -25,16 +25,16 @@ Floats = NDArray[np.float64]
 
 
 class IndependentJudge:
-    """An evaluator's folder as a `dico.evaluation.scores.Judge` of given pictures."""
+    """An evaluator's folder as a `dico.evaluation.scores.Judge` of given images."""
 
     def __init__(
         self, folder: str | Path, uris: Mapping[str, str], device: str | torch.device = "cpu"
     ) -> None:
-        """Looks at each picture once.
+        """Looks at each image once.
 
         Args:
             folder: an evaluator's, perhaps with ``generative/``.
-            uris: {image id: where its picture is}.
+            uris: {image id: where the image is}.
             device: where to compute.
         """
         self._evaluator = Evaluator.load(folder, "pac", device)
@@ -67,18 +67,18 @@ class IndependentJudge:
 
     def _look(self, uris: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Image tokens (B, P, F) and embeddings (B, E)."""
-        pictures = [load_validated(uri) for uri in uris]
-        pixels = torch.stack([self._evaluator.preprocess(picture) for picture in pictures])
+        images = [load_validated(uri) for uri in uris]
+        pixels = torch.stack([self._evaluator.preprocess(image) for image in images])
         tokens, embeddings = self._evaluator.image_tokens(pixels)
         if self._tower is not self._evaluator:
-            pixels = torch.stack([self._tower.preprocess(picture) for picture in pictures])
+            pixels = torch.stack([self._tower.preprocess(image) for image in images])
             tokens, _ = self._tower.image_tokens(pixels)
         return tokens, embeddings
 
     def _likelihood(
         self, generative: GenerativeEvaluator, captions: Sequence[str], rows: Sequence[int]
     ) -> Floats:
-        """Nats (B,) that each caption's own picture adds: what it says, not how short it is."""
+        """Nats (B,) that each caption's own image adds: what it says, not how short it is."""
         scores = []
         for i in range(0, len(captions), _BATCH):
             batch = captions[i : i + _BATCH]

@@ -57,10 +57,10 @@ class TextEmbedder(Protocol):
 
 
 class Judge(Protocol):
-    """Whatever scores captions of pictures: `dico.evaluation.independent` has one."""
+    """Whatever scores captions of images: `dico.evaluation.independent` has one."""
 
     def __call__(self, captions: Sequence[str], image_ids: Sequence[str]) -> dict[str, Floats]:
-        """(B,) scores by metric, of one caption a picture."""
+        """(B,) scores by metric, of one caption an image."""
 
 
 class Counts(NamedTuple):

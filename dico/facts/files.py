@@ -69,7 +69,7 @@ def facts_of_objects(
     """Facts of annotated objects, as CHAIR has them.
 
     Args:
-        objects: {image id: names of what its image shows}.
+        objects: {image id: names of what the image shows}.
         names: name to object, `dico.metrics.Synonyms.objects`.
     """
     synonyms: dict[str, tuple[str, ...]] = {}

@@ -121,7 +121,7 @@ class RemoteRows:
         """Fetches those of ``rows`` that are not here, neighbours in one request.
 
         Raises:
-            DigestError: the bytes stayed wrong; the picture is named.
+            DigestError: the bytes stayed wrong; the image is named.
         """
         wanted = np.unique(rows[self._present[shard][rows] != 1])
         if len(wanted):
@@ -150,7 +150,7 @@ class RemoteRows:
                 break
         else:
             key = self._keys[shard][bad].tobytes().hex()
-            raise DigestError(f"{self.uri}: features of picture {key} are not those that were "
+            raise DigestError(f"{self.uri}: features of image {key} are not those that were "
                               "written; extract them again")  # fmt: skip
         for name, array in fetched.items():
             path = self.folder / self.shards[shard].file(name)

@@ -1,7 +1,7 @@
-"""Features of pictures by a frozen tower: image tokens for the captioner, embeddings for rewards.
+"""Features of images by a frozen tower: image tokens for the captioner, embeddings for rewards.
 
 Moratelli et al. 2024 (arXiv 2408.14547), section 4: the tokens after the tower's last block, before
-its final norm. Each picture is seen once; pictures that the store has already are passed over.
+its final norm. Each image is seen once; images that the store has already are passed over.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class FeaturesConfig(Ranged):
     dtype: Literal["float16", "float32"] = "float16"
     """Stored type of the image tokens."""
     batch_size: PositiveInt = 128
-    """Pictures in one pass of the tower."""
-    pictures: Literal["exact", "fast"] = "exact"
+    """Images in one pass of the tower."""
+    preprocessing: Literal["exact", "fast"] = "exact"
     """exact: as Pillow decodes and resizes. fast: JPEGs by simplejpeg, three times faster, a byte in
     300 one step off; such features have a store of their own."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Towers:
-    """The models of an evaluator's folder that look at pictures."""
+    """The models of an evaluator's folder that look at images."""
 
     tower: Evaluator
     """Gives the captioner its image tokens."""
@@ -69,7 +69,7 @@ def feature_spec(towers: Towers, config: FeaturesConfig) -> FeatureSpec:
     vision = towers.tower.config.clip
     digests = (towers.tower.digest, towers.clip.digest, towers.pac.digest)
     return FeatureSpec(
-        tower_digest=" ".join(digests) + (" fast" if config.pictures == "fast" else ""),
+        tower_digest=" ".join(digests) + (" fast" if config.preprocessing == "fast" else ""),
         arrays={
             "tokens": ((vision.num_tokens, vision.token_width), config.dtype),
             "clip_embedding": ((towers.clip.config.clip.embed_dim,), "float32"),
@@ -81,14 +81,16 @@ def feature_spec(towers: Towers, config: FeaturesConfig) -> FeatureSpec:
 def extract(
     records: Sequence[Record], towers: Towers, writer: FeatureWriter, config: FeaturesConfig
 ) -> int:
-    """Adds the features of all pictures that ``writer`` lacks; returns how many were added."""
+    """Adds the features of all images that ``writer`` lacks; returns how many were added."""
     uris = {record.sha256: record.uri for record in records}
     missing = writer.missing(list(uris))
     writer.require_space(len(missing))
-    with progress("features", total=len(missing), unit="picture") as bar:
+    with progress("features", total=len(missing), unit="image") as bar:
         for start in range(0, len(missing), config.batch_size):
             keys = missing[start : start + config.batch_size]
-            rows = _features({key: uris[key] for key in keys}, towers, config.pictures == "fast")
+            rows = _features(
+                {key: uris[key] for key in keys}, towers, config.preprocessing == "fast"
+            )
             for key, (tokens, clip_embedding, pac_embedding) in zip(keys, rows, strict=True):
                 writer.add(
                     key,
@@ -103,21 +105,21 @@ def extract(
 def _features(
     uris: Mapping[str, str], towers: Towers, fast: bool
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Tokens (P, F) and both embeddings (E,) of each picture, in one pass of each tower.
+    """Tokens (P, F) and both embeddings (E,) of each image, in one pass of each tower.
 
-    A picture is named by its digest, so that another one is never taken for it.
+    An image is named by its digest, so that another one is never taken for it.
     """
     import torch
 
     if fast:
         files = {uri: read_image(uri, key) for key, uri in uris.items()}
     else:
-        pictures = [load_validated(uri, sha256=key) for key, uri in uris.items()]
+        images = [load_validated(uri, sha256=key) for key, uri in uris.items()]
 
     def pixels(model: Evaluator) -> Tensor:
         if fast:
             return torch.stack([_fast_pixels(data, uri, model) for uri, data in files.items()])
-        return torch.stack([model.preprocess(picture) for picture in pictures])
+        return torch.stack([model.preprocess(image) for image in images])
 
     tokens, own = towers.tower.image_tokens(pixels(towers.tower))
     clip, pac = (

@@ -7,7 +7,7 @@ row digests. ``index.json`` names the shards; each state of it is also kept as
 when more were added since.
 
 A row's digest covers its key and its bytes: a flipped bit, rows out of order and a key of another
-picture are all found before use. bfloat16 rows are kept as uint16 bits.
+image are all found before use. bfloat16 rows are kept as uint16 bits.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ class FeatureSpec:
         return self.row_bytes(name) >= LARGE_ROW_BYTES
 
     def num_bytes(self, num_rows: int) -> int:
-        """Size of a store of ``num_rows`` pictures, in bytes."""
+        """Size of a store of ``num_rows`` images, in bytes."""
         return num_rows * (sum(map(self.row_bytes, self.arrays)) + KEY_BYTES + DIGEST_BYTES)
 
     def to_json(self) -> dict[str, Any]:
@@ -213,5 +213,5 @@ def key_bytes(key: str) -> bytes:
     except (ValueError, TypeError):
         binary = b""
     if len(binary) != KEY_BYTES:
-        raise DataError(f"{key!r}: not a feature key; keys are the SHA-256 of a picture's file")
+        raise DataError(f"{key!r}: not a feature key; keys are the SHA-256 of an image's file")
     return binary

@@ -1,4 +1,4 @@
-"""Reading a feature store: frozen-tower features, once per picture, by memory mapping.
+"""Reading a feature store: frozen-tower features, once per image, by memory mapping.
 
 Its files are those of `dico.features.format`. Only numpy is needed. bfloat16 rows are returned
 as uint16 bits.
@@ -89,7 +89,7 @@ class FeatureStore:
         return FeatureStore.open, (self.uri, False, self.digest)
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self._keys)
 
     def keys(self) -> list[str]:
@@ -97,7 +97,7 @@ class FeatureStore:
         return [key.tobytes().hex() for key in self._key_bytes()]
 
     def __contains__(self, key: str) -> bool:
-        """Whether the store has the picture."""
+        """Whether the store has the image."""
         return bool(self._find([key], strict=False)[0] >= 0)
 
     @activity(DATA)
@@ -177,7 +177,7 @@ class FeatureStore:
                     self._remote.forget(shard, row)
                     continue
                 raise DigestError(
-                    f"{self.folder}: features of picture {key.hex()} changed since they were "
+                    f"{self.folder}: features of image {key.hex()} changed since they were "
                     "written; delete the store and extract them again"
                 )
 
@@ -191,7 +191,7 @@ class FeatureStore:
             found = self._sorted[at] == wanted
         if strict and not found.all():
             missing = keys[int(np.argmin(found))]
-            raise DataError(f"{self.folder}: no features of picture {missing}; extract them first")
+            raise DataError(f"{self.folder}: no features of image {missing}; extract them first")
         rows = self._order[at] if len(self._sorted) else at
         return np.where(found, rows, -1).astype(np.int64)
 

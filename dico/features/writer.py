@@ -72,10 +72,10 @@ class FeatureWriter:
         require_space(self.folder, int(self.spec.num_bytes(num_rows) * 1.02))
 
     def add(self, key: str, **arrays: Array) -> None:
-        """Adds the arrays of one picture; nothing happens when the store has it.
+        """Adds the arrays of one image; nothing happens when the store has it.
 
         Args:
-            key: SHA-256 of the picture's file.
+            key: SHA-256 of the image's file.
             arrays: each array of the spec, of its shape and dtype.
 
         Raises:
@@ -194,7 +194,7 @@ class _OpenShard:
 
 
 def _checked(spec: FeatureSpec, key: str, name: str, arrays: Mapping[str, Array]) -> Array:
-    """The array ``name`` of one picture, of the right kind, finite and not zero."""
+    """The array ``name`` of one image, of the right kind, finite and not zero."""
     shape, dtype = spec.arrays[name]
     where = f"features of {key}: {name}"
     if name not in arrays:

@@ -1,4 +1,4 @@
-"""Pictures inside other files: tars, Arrow and Parquet tables, base64 in lines of text.
+"""Images inside other files: tars, Arrow and Parquet tables, base64 in lines of text.
 
 ``FILE#OFFSET+BYTES:NAME`` names one by its place, and a ranged read fetches it; in text files the
 bytes are base64. Parquet compresses its columns, so there ``FILE.parquet#GROUP+ROW:COLUMN`` names
@@ -24,31 +24,31 @@ _DATA_URI = re.compile(r"data:[\w.+/-]*(?:;[\w=.+-]+)*;base64,", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+=*\s*")
 _BEGINNINGS = ("/9j/", "_9j_", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkqA", "TU0AK")
 LEAST_CHARS = 60
-"""Shorter texts are names; nothing that short is a picture."""
+"""Shorter texts are names; nothing that short is an image."""
 _NOT_BASE64 = re.compile(rb"\\[nrt]|\\/|\s")
 
 
 def is_embedded_uri(uri: str) -> bool:
-    """Whether a URI names a picture inside of another file."""
+    """Whether a URI names an image inside of another file."""
     return "#" in uri and _URI.fullmatch(uri) is not None
 
 
 def embedded_uri(file: str, first: int, second: int, name: str) -> str:
-    """The URI of a picture by its offset and size, or in Parquet by its row group and row."""
+    """The URI of an image by its offset and size, or in Parquet by its row group and row."""
     return f"{file}#{first}+{second}:{name}"
 
 
 def container_of(uri: str) -> tuple[str, str]:
-    """The file around an embedded picture, and its place in there."""
+    """The file around an embedded image, and its place in there."""
     match = _URI.fullmatch(uri)
     return (uri, "") if match is None else (match["file"], uri.removeprefix(f"{match['file']}#"))
 
 
 def read_embedded(uri: str) -> bytes:
-    """The bytes of an embedded picture's file, by one ranged read where that is possible.
+    """The bytes of an embedded image's file, by one ranged read where that is possible.
 
     Raises:
-        ImageError: not such a URI, no picture there, or the file is shorter than it says.
+        ImageError: not such a URI, no image there, or the file is shorter than it says.
     """
     match = _URI.fullmatch(uri)
     if match is None:
@@ -60,7 +60,7 @@ def read_embedded(uri: str) -> bytes:
         return read_cell(match["file"], first, second, match["name"] or "image.bytes")
     data = _read_range(match["file"], first, second)
     if len(data) != second:
-        raise ImageError("image_truncated", f"{uri}: the file ends before the picture does")
+        raise ImageError("image_truncated", f"{uri}: the file ends before the image does")
     return data if match["kind"] in _AS_THEY_ARE else from_base64(data, uri)
 
 
@@ -71,7 +71,7 @@ def strip_data_uri(text: str) -> str:
 
 
 def looks_embedded(text: str) -> bool:
-    """Whether a text is a picture in base64 and not a name: by its first bytes, or long."""
+    """Whether a text is an image in base64 and not a name: by its first bytes, or long."""
     if _DATA_URI.match(text):
         return True
     if len(text) < (LEAST_CHARS if text.startswith(_BEGINNINGS) else 200):
@@ -81,7 +81,7 @@ def looks_embedded(text: str) -> bool:
 
 
 def from_base64(data: bytes, where: str) -> bytes:
-    """The picture in base64, in either alphabet, wrapped or not, with or without padding.
+    """The image in base64, in either alphabet, wrapped or not, with or without padding.
 
     Raises:
         ImageError: it is not base64.
@@ -91,7 +91,7 @@ def from_base64(data: bytes, where: str) -> bytes:
     try:
         return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ImageError("image_damaged", f"{where[:200]}: not a picture in base64") from None
+        raise ImageError("image_damaged", f"{where[:200]}: not an image in base64") from None
 
 
 def _read_range(file: str, offset: int, num_bytes: int) -> bytes:

@@ -1,7 +1,7 @@
-"""What was seen in pictures before, by where they are and when they changed.
+"""What was seen in images before, by where they are and when they changed.
 
 A file that was not touched is not opened again: a killed validation resumes where it was, and the
-next one looks only at new pictures. The cache is one SQLite file that may be deleted at any time.
+next one looks only at new images. The cache is one SQLite file that may be deleted at any time.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dico.errors import DicoError
 from dico.images.embedded import container_of
-from dico.images.inspection import PictureFacts
+from dico.images.inspection import ImageFacts
 from dico.images.sandbox import Limits
 from dico.storage import open_store, split_uri
 
@@ -20,7 +20,7 @@ _BATCH = 500
 _VERSION = 3
 
 
-class PictureCache:
+class FactsCache:
     """A table of facts by URI and stamp; read by many threads, written by one."""
 
     def __init__(self, path: Path, limits: Limits) -> None:
@@ -28,7 +28,7 @@ class PictureCache:
         self._lock = threading.Lock()
         self._pending: list[tuple[bytes, str, str, bytes]] = []
 
-    def __enter__(self) -> "PictureCache":
+    def __enter__(self) -> "FactsCache":
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._database = self._open()
         return self
@@ -38,7 +38,7 @@ class PictureCache:
         self._database.close()
 
     def stamp(self, uri: str) -> str:
-        """What changes whenever the picture may have changed; empty when it cannot be told."""
+        """What changes whenever the image may have changed; empty when it cannot be told."""
         path, member = container_of(uri)
         store, key = split_uri(path)
         try:
@@ -48,19 +48,19 @@ class PictureCache:
         limits = f"{self.limits.max_pixels}/{self.limits.max_bytes}/v{_VERSION}"
         return f"{etag}/{member}/{limits}" if etag else ""
 
-    def get(self, uri: str, stamp: str) -> PictureFacts | None:
+    def get(self, uri: str, stamp: str) -> ImageFacts | None:
         """The facts, when this very file was looked at before."""
         if not stamp:
             return None
-        query = "SELECT facts, thumb FROM pictures WHERE uri = ? AND stamp = ?"
+        query = "SELECT facts, thumb FROM images WHERE uri = ? AND stamp = ?"
         with self._lock:
             row = self._database.execute(query, (os.fsencode(uri), stamp)).fetchone()
         if row is None:
             return None
         facts = json.loads(row[0])
-        return PictureFacts(**{**facts, "flags": tuple(facts["flags"]), "thumbnail": row[1]})
+        return ImageFacts(**{**facts, "flags": tuple(facts["flags"]), "thumbnail": row[1]})
 
-    def put(self, uri: str, stamp: str, facts: PictureFacts) -> None:
+    def put(self, uri: str, stamp: str, facts: ImageFacts) -> None:
         """Keeps facts; a deadline that passed is not kept, it may have been the machine's fault."""
         if facts.code == "image_timeout":
             return
@@ -79,7 +79,7 @@ class PictureCache:
 
     def _write(self) -> None:
         with self._lock:
-            insert = "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?)"
+            insert = "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)"
             self._database.executemany(insert, self._pending)
             self._database.commit()
         self._pending.clear()
@@ -95,7 +95,7 @@ class PictureCache:
         database = sqlite3.connect(self.path, check_same_thread=False)
         database.execute("PRAGMA synchronous=NORMAL")
         database.execute(
-            "CREATE TABLE IF NOT EXISTS pictures "
+            "CREATE TABLE IF NOT EXISTS images "
             "(uri BLOB PRIMARY KEY, stamp TEXT, facts TEXT, thumb BLOB)"
         )
         return database

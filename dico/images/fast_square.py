@@ -18,13 +18,13 @@ def fast_square(data: bytes, where: str, size_px: int, interpolation: str) -> Te
     """The centre square (H, W, 3), uint8, of a JPEG; None where only the exact way is right.
 
     Args:
-        data: bytes of a picture's file.
+        data: bytes of an image's file.
         where: names it in errors.
         size_px: side of the square.
         interpolation: bicubic or bilinear.
 
     Raises:
-        ImageError: too large, a strip, truncated or no picture; see `dico.images.load`.
+        ImageError: too large, a strip, truncated or no image; see `dico.images.load`.
         UsageError: simplejpeg is not installed.
     """
     try:

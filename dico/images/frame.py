@@ -1,4 +1,4 @@
-"""The part of a picture that a model sees, cut by Pillow alone, without torch."""
+"""The part of an image that a model sees, cut by Pillow alone, without torch."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Frame:
-    """How a picture is resized, and what is cut from its middle."""
+    """How an image is resized, and what is cut from its middle."""
 
     resample: int
     """PIL's number of the filter that resizes."""
     size: tuple[int, int] | None = None
-    """Height and width to resize to, whatever the picture's proportions."""
+    """Height and width to resize to, whatever the image's proportions."""
     shortest_px: int | None = None
     """Shorter side to resize to instead, keeping proportions; the long side is truncated."""
     longest_px: int | None = None
-    """Longer side that is reduced to instead, keeping proportions; smaller pictures stay."""
+    """Longer side that is reduced to instead, keeping proportions; smaller images stay."""
     crop: tuple[int, int] | None = None
     """Height and width cut from the middle afterwards."""
     rounds: bool = False
@@ -24,22 +24,22 @@ class Frame:
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        """Height and width of every frame; None where they follow the picture's."""
+        """Height and width of every frame; None where they follow the image's."""
         return self.crop or self.size
 
-    def cut(self, picture: Image.Image) -> Image.Image:
-        """The RGB frame of a picture of any mode and size."""
-        picture = picture.convert("RGB")
-        picture = picture.resize(self._resized(picture.size), Image.Resampling(self.resample))
+    def cut(self, image: Image.Image) -> Image.Image:
+        """The RGB frame of an image of any mode and size."""
+        image = image.convert("RGB")
+        image = image.resize(self._resized(image.size), Image.Resampling(self.resample))
         if self.crop is None:
-            return picture
+            return image
         height, width = self.crop
-        left = self._corner(picture.width - width)
-        top = self._corner(picture.height - height)
-        return picture.crop((left, top, left + width, top + height))
+        left = self._corner(image.width - width)
+        top = self._corner(image.height - height)
+        return image.crop((left, top, left + width, top + height))
 
     def _resized(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Width and height, of a picture's."""
+        """Width and height, of an image's."""
         if self.longest_px is not None and max(size) > self.longest_px:
             width, height = (max(1, round(self.longest_px * side / max(size))) for side in size)
         elif self.shortest_px is not None:

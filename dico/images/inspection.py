@@ -9,7 +9,7 @@ from dico.images.near_duplicates import thumbnail
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFacts:
+class ImageFacts:
     """What was found in one image; ``code`` is empty when it is usable."""
 
     code: str
@@ -25,7 +25,7 @@ class PictureFacts:
 def inspect_image(
     data: bytes, where: str, max_pixels: int, max_bytes: int = MAX_BYTES
 ) -> tuple[dict[str, Any], bytes]:
-    """Facts of an image's bytes, by the names of `PictureFacts`, and its thumbnail.
+    """Facts of an image's bytes, by the names of `ImageFacts`, and its thumbnail.
 
     Raises:
         ImageError: the bytes are no usable image; its code says why.

@@ -1,4 +1,4 @@
-"""Pictures to 8-bit RGB, as a person would see them, or a DataError with a reason code.
+"""Images to 8-bit RGB, as a person would see them, or a DataError with a reason code.
 
 EXIF orientation is applied; 16-bit grey keeps its range (Pillow alone turns 300 of 65,535 into 255);
 CMYK, palettes and grey become RGB; transparency lies on white. Refused, never guessed: float and
@@ -26,14 +26,14 @@ MAX_BYTES = 200_000_000
 MAX_ASPECT_RATIO = 30.0
 NUM_FETCHES = 4
 NO_LIMIT = 1 << 62
-"""For pictures that validation accepted by the limits of its settings."""
+"""For images that validation accepted by the limits of its settings."""
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 class ImageError(DataError):
-    """A picture that cannot be used; ``code`` is the finding's name."""
+    """An image that cannot be used; ``code`` is the finding's name."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -42,10 +42,10 @@ class ImageError(DataError):
 
 @activity(DATA)
 def load_image(uri: str, max_pixels: int = MAX_PIXELS, sha256: str = "") -> Image.Image:
-    """The picture at a path, ``s3://`` URI or inside of another file, upright and in RGB.
+    """The image at a path, ``s3://`` URI or inside of another file, upright and in RGB.
 
     Raises:
-        ImageError: missing, not a file, not a picture, damaged, too large, of an unclear range, or
+        ImageError: missing, not a file, not an image, damaged, too large, of an unclear range, or
             not the file that has the digest ``sha256``.
     """
     return load_image_bytes(read_image(uri, sha256), uri, max_pixels)
@@ -53,7 +53,7 @@ def load_image(uri: str, max_pixels: int = MAX_PIXELS, sha256: str = "") -> Imag
 
 @activity(DATA)
 def load_validated(uri: str, sha256: str = "") -> Image.Image:
-    """A picture that validation accepted: its limits are those of validation, not a second set.
+    """An image that validation accepted: its limits are those of validation, not a second set.
 
     Raises:
         ImageError: see `load_image`.
@@ -63,7 +63,7 @@ def load_validated(uri: str, sha256: str = "") -> Image.Image:
 
 @activity(DATA)
 def read_image(uri: str, sha256: str = "", max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a picture's file; remote ones that have another digest are fetched again.
+    """The bytes of an image's file; remote ones that have another digest are fetched again.
 
     Raises:
         ImageError: see `load_image`.
@@ -99,7 +99,7 @@ def read_file(path: str | Path, max_bytes: int = MAX_BYTES) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError("image_missing", f"{path}: no such picture") from None
+        raise ImageError("image_missing", f"{path}: no such image") from None
     except (OSError, ValueError) as error:
         raise ImageError("image_unreadable", f"{path}: cannot be opened ({error})") from None
     try:
@@ -128,7 +128,7 @@ def check_num_bytes(num_bytes: int, where: str, max_bytes: int = MAX_BYTES) -> N
 def load_image_bytes(
     data: bytes, where: str, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
 ) -> Image.Image:
-    """A picture's bytes as an upright 8-bit RGB picture; ``where`` names it in errors.
+    """An image's bytes as an upright 8-bit RGB image; ``where`` names it in errors.
 
     Raises:
         ImageError: see `load_image`.
@@ -150,7 +150,7 @@ def load_image_bytes(
 def open_image(
     data: bytes, where: str, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
 ) -> Image.Image:
-    """Reads a picture's header only, and checks its format and size before any pixel is decoded."""
+    """Reads an image's header only, and checks its format and size before any pixel is decoded."""
     check_num_bytes(len(data), where, max_bytes)
     Image.MAX_IMAGE_PIXELS = None  # the limit below is ours, and an error instead of a warning
     try:
@@ -159,7 +159,7 @@ def open_image(
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(*_not_a_picture(data, where)) from None
+        raise ImageError(*_not_an_image(data, where)) from None
     except Exception as error:
         raise ImageError("image_damaged", f"{where}: {_reason(error)}") from None
     width_px, height_px = image.size
@@ -178,7 +178,7 @@ def has_jpeg_end(data: bytes) -> bool:
     """Whether a JPEG's own end marker is there, whatever follows it, such as a phone's video.
 
     Segments are walked by their lengths, so that the markers of an embedded preview, and of what is
-    appended, are not taken for the picture's.
+    appended, are not taken for the image's.
     """
     at, scanned = 2, False
     while True:
@@ -209,7 +209,7 @@ def _is_heif(data: bytes, where: str) -> bool:
 
 
 def to_rgb(image: Image.Image, where: str) -> Image.Image:
-    """A decoded picture of any mode as an upright RGB picture."""
+    """A decoded image of any mode as an upright RGB image."""
     image = ImageOps.exif_transpose(image)
     if image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PNG"):
         return _from_sixteen_bit(image)
@@ -231,18 +231,18 @@ def _from_sixteen_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey).convert("RGB")
 
 
-def _not_a_picture(data: bytes, where: str) -> tuple[str, str]:
+def _not_an_image(data: bytes, where: str) -> tuple[str, str]:
     head = data[:512].lstrip().lower()
     if b"<svg" in head:
         return "image_format", f"{where}: an SVG drawing; export it as PNG"
     if head.startswith((b"<!doctype html", b"<html")):
         return (
             "image_format",
-            f"{where}: a web page saved under a picture's name; download it again",
+            f"{where}: a web page saved under an image's name; download it again",
         )
     if head.startswith((b"%pdf", b"%!ps")):
         return "image_format", f"{where}: a PDF or PostScript document; export it as PNG"
-    return "image_format", f"{where}: not a picture of a known format ({', '.join(FORMATS)})"
+    return "image_format", f"{where}: not an image of a known format ({', '.join(FORMATS)})"
 
 
 def _reason(error: Exception) -> str:

@@ -1,12 +1,12 @@
-"""Near-duplicate pictures: a small grey thumbnail of each, compared by the correlation of structure.
+"""Near-duplicate images: a small grey thumbnail of each, compared by the correlation of structure.
 
 A thumbnail survives another encoding, size and brightness; its mirror image and its central crops
 find mirrored and cropped copies. Correlated is local structure (each value less the mean of its
 neighbourhood), because two different sunsets agree in their coarse layout and not in their detail:
 between different photographs it stays below .6, between copies it is mostly above .9.
 
-Up to `EXACT_ROWS` pictures all pairs are compared. Above, random hyperplanes hash the structure into
-tables, and only pictures that share a table's entry are compared; copies are then found with a
+Up to `EXACT_ROWS` images all pairs are compared. Above, random hyperplanes hash the structure into
+tables, and only images that share a table's entry are compared; copies are then found with a
 probability of about .99 at a correlation of .95 and .9 at .9. Crops away from the centre are not found.
 """
 
@@ -36,12 +36,12 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two pictures that look alike."""
+    """Two images that look alike."""
 
     first: int
-    """Row of the first picture."""
+    """Row of the first image."""
     second: int
-    """Row of the second picture."""
+    """Row of the second image."""
     kind: str
     """same, mirrored or cropped."""
     likeness: float
@@ -49,7 +49,7 @@ class Pair:
 
 
 def thumbnail(image: Image.Image) -> bytes:
-    """The grey thumbnail of an upright picture, 64 x 64 bytes."""
+    """The grey thumbnail of an upright image, 64 x 64 bytes."""
     return image.convert("L").resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX).tobytes()
 
 
@@ -59,7 +59,7 @@ def find_pairs(
     contents: npt.NDArray[np.uint64],
     min_likeness: float,
 ) -> list[Pair]:
-    """Pairs of usable pictures of different content that look alike, the most alike first.
+    """Pairs of usable images of different content that look alike, the most alike first.
 
     Args:
         thumbs: thumbnails, (N, 64, 64).

@@ -1,6 +1,6 @@
-"""Pictures in the columns of Parquet files, by row group and row.
+"""Images in the columns of Parquet files, by row group and row.
 
-A row group whose pictures fit into memory is decoded once and kept; of a larger one the rows are
+A row group whose images fit into memory is decoded once and kept; of a larger one the rows are
 decoded in their order, so that reading forwards costs no row twice.
 """
 
@@ -18,7 +18,7 @@ from dico.storage import open_store, split_uri
 from dico.storage.uris import is_remote
 
 KEPT_BYTES = 128 << 20
-"""Pictures of one file that are kept decoded, bytes."""
+"""Images of one file that are kept decoded, bytes."""
 _NUM_FILES = 4
 _BATCH_ROWS = 16
 
@@ -42,7 +42,7 @@ _LOCK = threading.Lock()
 
 
 def read_cell(path: str, group: int, row: int, column: str) -> bytes:
-    """The bytes of one picture.
+    """The bytes of one image.
 
     Args:
         path: local path or s3:// URI of the file.
@@ -51,7 +51,7 @@ def read_cell(path: str, group: int, row: int, column: str) -> bytes:
         column: path of the column of bytes, such as ``image.bytes``.
 
     Raises:
-        ImageError: there is no such row, or no picture in it.
+        ImageError: there is no such row, or no image in it.
     """
     import pyarrow as pa
 
@@ -65,7 +65,7 @@ def read_cell(path: str, group: int, row: int, column: str) -> bytes:
         reason = " ".join(str(error).split())[:200]
         raise ImageError("image_missing", f"{path}, group {group}, row {row}: {reason}") from None
     if data is None:
-        raise ImageError("image_missing", f"{path}, group {group}, row {row}: no picture")
+        raise ImageError("image_missing", f"{path}, group {group}, row {row}: no image")
     return data
 
 

@@ -1,6 +1,6 @@
-"""A picture to the pixels that a model sees: cut to a frame of bytes, then normalised.
+"""An image to the pixels that a model sees: cut to a frame of bytes, then normalised.
 
-B pictures, H x W pixels of a frame.
+B images, H x W pixels of a frame.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ INTERPOLATIONS = ("bicubic", "bilinear", "lanczos")
 
 
 class Preprocessing(Protocol):
-    """What is done to a picture."""
+    """What is done to an image."""
 
     @property
     def frame(self) -> Frame:
@@ -42,14 +42,14 @@ class Preprocessing(Protocol):
 
 @dataclass(frozen=True)
 class ClipPixels(Ranged):
-    """How a picture becomes a CLIP's pixels, the size apart; the defaults are OpenAI's."""
+    """How an image becomes a CLIP's pixels, the size apart; the defaults are OpenAI's."""
 
     image_mean: tuple[float, ...] = CLIP_MEAN
     """Mean of the three channels, on the 0..1 scale."""
     image_std: tuple[float, ...] = CLIP_STD
     """Standard deviation of the three channels, on the 0..1 scale."""
     interpolation: str = "bicubic"
-    """How a picture is resized: bicubic, bilinear or lanczos."""
+    """How an image is resized: bicubic, bilinear or lanczos."""
     resize: str = "shortest"
     """``shortest``: its short side, keeping proportions, and the middle is cut out; ``squash``: both
     sides, as SigLIP does."""
@@ -59,7 +59,7 @@ class ClipPixels(Ranged):
     """Whether the cut's corner is rounded, as by torchvision, or truncated, as by transformers."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what a picture has three of."""
+        """Checks ranges, and what an image has three of."""
         super().__post_init__()
         for name in ("image_mean", "image_std"):
             value = getattr(self, name)
@@ -70,16 +70,16 @@ class ClipPixels(Ranged):
         check(self.resize in RESIZES, "resize", self.resize, f"one of {RESIZES}")
 
     def square(self, size_px: int) -> Frame:
-        """The square of ``size_px`` that is seen of a picture."""
+        """The square of ``size_px`` that is seen of an image."""
         if self.resize == "squash":
             filter_number = int(Image.Resampling[self.interpolation.upper()])
             return Frame(filter_number, size=(size_px, size_px))
         return centre_square(size_px, self.interpolation, self.shortest_px, self.rounds)
 
 
-def preprocess(picture: Image.Image, config: Preprocessing) -> Tensor:
-    """Pixels (3, H, W), float32, of a picture."""
-    return normalise(torch.from_numpy(np.array(config.frame.cut(picture))), config)
+def preprocess(image: Image.Image, config: Preprocessing) -> Tensor:
+    """Pixels (3, H, W), float32, of an image."""
+    return normalise(torch.from_numpy(np.array(config.frame.cut(image))), config)
 
 
 def normalise(frames: Tensor, config: Preprocessing) -> Tensor:

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from dico.images.decoder import Job
-from dico.images.inspection import PictureFacts
+from dico.images.inspection import ImageFacts
 from dico.images.load import MAX_BYTES, MAX_PIXELS, ImageError
 
 T = TypeVar("T")
@@ -158,14 +158,14 @@ class Inspector:
         """Process id of the child; None before it starts."""
         return self._process.pid
 
-    def inspect(self, uri: str, data: bytes | None = None) -> PictureFacts:
+    def inspect(self, uri: str, data: bytes | None = None) -> ImageFacts:
         """Facts of the local file ``uri``, or of ``data`` that came from ``uri``."""
         try:
             facts, thumbnail = self._process.ask(uri, data)
         except ImageError as error:
-            return PictureFacts(error.code, str(error))
+            return ImageFacts(error.code, str(error))
         flags = tuple(map(str, facts.pop("flags")))
-        return PictureFacts(flags=flags, thumbnail=thumbnail, **facts)
+        return ImageFacts(flags=flags, thumbnail=thumbnail, **facts)
 
     def close(self) -> None:
         """Ends the child."""
@@ -189,7 +189,7 @@ class Inspectors:
         for inspector in self._all:
             inspector.close()
 
-    def inspect(self, uri: str, data: bytes | None = None) -> PictureFacts:
+    def inspect(self, uri: str, data: bytes | None = None) -> ImageFacts:
         """`Inspector.inspect` by this thread's own child."""
         inspector = getattr(self._local, "inspector", None)
         if inspector is None:

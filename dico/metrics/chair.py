@@ -1,4 +1,4 @@
-"""CHAIR, objects that a caption names and the picture does not show: Rohrbach et al., EMNLP 2018.
+"""CHAIR, objects that a caption names and the image does not show: Rohrbach et al., EMNLP 2018.
 
 Words are brought to their singular, two-word names are joined, and names are mapped to the 80 COCO
 objects by the published synonym list, which the caller brings. Two procedures are published:
@@ -39,12 +39,12 @@ class Chair(NamedTuple):
     Attributes:
         chair_s: share of captions with at least one hallucinated object, lower is better.
         chair_i: hallucinated mentions over all mentions, lower is better.
-        recall: objects of the pictures that are mentioned, over all, higher is better.
+        recall: objects of the images that are mentioned, over all, higher is better.
         per_image: (B,) chair_i of each caption; 0 where it mentions nothing.
-        counts: (B, 4) of each caption: mentions, wrong ones, objects of the picture, those of them
+        counts: (B, 4) of each caption: mentions, wrong ones, objects of the image, those of them
             that are mentioned; their sums give chair_i and recall, see `chair_from_sums`.
         mentioned: objects that each caption mentions, in order, each mention.
-        hallucinated: those that are not in the picture.
+        hallucinated: those that are not in the image.
     """
 
     chair_s: float
@@ -104,7 +104,7 @@ def chair(
 
     Args:
         captions: raw text, or lists of words that are reduced already.
-        truth: the objects in each picture.
+        truth: the objects in each image.
         synonyms: the published list.
         procedure: ``singular`` or ``lemma``, see the module.
 

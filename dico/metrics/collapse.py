@@ -30,7 +30,7 @@ def collapse_warnings(
         warnings.append(f"{system}: {empty} of {len(captions)} captions are empty.")
     caption, share = commonest(captions)
     if share > MAX_SAME_SHARE and len(captions) >= MIN_CAPTIONS:
-        warnings.append(f'{system}: {share:.0%} of the pictures get one caption, "{caption}".')
+        warnings.append(f'{system}: {share:.0%} of the images get one caption, "{caption}".')
     repeats = rep_n_share(captions, 1).per_image >= _REPEATED_WORDS
     if repeats.mean() > MAX_REPEATING_SHARE:
         example = captions[int(np.argmax(repeats))]

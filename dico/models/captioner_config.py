@@ -52,14 +52,14 @@ class HuggingFaceConfig(Ranged):
     """Local folder of the model in transformers' layout, with safetensors, tokenizer and image
     processor."""
     instruction: str = ""
-    """What a model with a chat template is asked about the picture; ``Describe the image in one
+    """What a model with a chat template is asked about the image; ``Describe the image in one
     sentence.`` if empty."""
     prompt: str = ""
     """Text before the caption as it is, in place of the instruction and its template: with the
     image's place where the model's processor wants it spelt out, such as
-    ``USER: <image> Describe the picture. ASSISTANT:``."""
+    ``USER: <image> Describe the image. ASSISTANT:``."""
     image_px: NonNegativeInt = 0
-    """Longest side, pixels, that a model of tiles or of dynamic resolution sees of a picture; 0 is as
+    """Longest side, pixels, that a model of tiles or of dynamic resolution sees of an image; 0 is as
     much as its processor lets through. BLIP, GIT and encoder-decoders see their fixed square."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Weights that are not trained: ``bfloat16`` halves their memory, where adapters alone are
@@ -96,7 +96,7 @@ class CaptionerSettings(HuggingFaceConfig, CaptionerConfig):
 
     architecture: Literal["paper", "huggingface"] = "paper"
     """``paper`` starts from random weights and reads stored features; ``huggingface`` starts from
-    ``checkpoint`` and sees the pictures' pixels."""
+    ``checkpoint`` and sees the images' pixels."""
 
     def __post_init__(self) -> None:
         """Checks ranges, and what relates settings."""

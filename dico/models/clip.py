@@ -56,7 +56,7 @@ class VisionConfig:
 
     @property
     def stride(self) -> int:
-        """Side of the part of the picture that a token stands for, pixels."""
+        """Side of the part of the image that a token stands for, pixels."""
         if isinstance(self.layers, int):
             return self.patch_size
         return 32 if self.is_resnet else 1 << len(self.layers)

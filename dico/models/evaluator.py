@@ -123,7 +123,7 @@ def _architecture(data: Any) -> Architecture:
 
 
 class Evaluator:
-    """Embeds pictures and captions so that their cosine says how well they fit."""
+    """Embeds images and captions so that their cosine says how well they fit."""
 
     def __init__(
         self,
@@ -165,9 +165,9 @@ class Evaluator:
         device: torch.device = next(self.model.parameters()).device
         return device
 
-    def preprocess(self, picture: Image.Image) -> Tensor:
-        """Pixels (3, H, W), float32, of a picture: resized, centre-cropped, normalised."""
-        return preprocess(picture, self.config)
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """Pixels (3, H, W), float32, of an image: resized, centre-cropped, normalised."""
+        return preprocess(image, self.config)
 
     def normalise(self, squares: Tensor) -> Tensor:
         """Pixels (..., 3, H, W), float32, of RGB squares (..., H, W, 3), uint8."""

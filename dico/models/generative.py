@@ -1,13 +1,13 @@
-"""The generative evaluator: how likely a captioner finds a caption, with and without the picture.
+"""The generative evaluator: how likely a captioner finds a caption, with and without the image.
 
     score(c, I) = log p(c | I) - alpha log p(c | nothing)
 
 A likelihood sees the order of words, which the cosine of two embeddings hardly does: CapPa (Tschannen
 et al. 2023, arXiv 2306.07915) reads such a score off a captioner pre-trained for vision, VQAScore
 (Lin et al. 2024, arXiv 2404.01291) off a question-answering model. It also prefers what people often
-write, whatever the picture: VisualGPTScore (Lin et al. 2024, arXiv 2306.01879) divides by the prior to
-the power alpha, which is here the same captioner blind, looking at the mean picture's tokens. It is
-trained on these for a share of its pictures, as classifier-free guidance is (Ho and Salimans 2022,
+write, whatever the image: VisualGPTScore (Lin et al. 2024, arXiv 2306.01879) divides by the prior to
+the power alpha, which is here the same captioner blind, looking at the mean image's tokens. It is
+trained on these for a share of its images, as classifier-free guidance is (Ho and Salimans 2022,
 arXiv 2207.12598).
 
 alpha 1 is pointwise mutual information: summed over a caption it can be raised by saying true things
@@ -40,7 +40,7 @@ FORMAT = 1
 
 
 class GenerativeEvaluator(torch.nn.Module):
-    """A captioner that scores captions of pictures which are given as a tower's image tokens."""
+    """A captioner that scores captions of images which are given as a tower's image tokens."""
 
     def __init__(self, captioner: Captioner, alpha: float = 0.5, tower: str = "pac") -> None:
         """Scores by ``captioner``, with ``alpha`` of its blind prior taken off.
@@ -77,7 +77,7 @@ class GenerativeEvaluator(torch.nn.Module):
     def likelihood(self, features: Tensor, tokens: Tensor) -> Tensor:
         """Log p(c | I), (B, K), float32 nats: summed over tokens, EOS included.
 
-        A picture is encoded once and a prefix that its candidates share goes through the decoder
+        An image is encoded once and a prefix that its candidates share goes through the decoder
         once.
 
         Args:
@@ -89,7 +89,7 @@ class GenerativeEvaluator(torch.nn.Module):
 
     @torch.no_grad()
     def blind(self, tokens: Tensor) -> Tensor:
-        """Log p(c | nothing), (B, K), float32 nats: all candidates as of one picture."""
+        """Log p(c | nothing), (B, K), float32 nats: all candidates as of one image."""
         memory = self.captioner.encode(self.blind_tokens[None]).expand(len(tokens), -1, -1)
         return score_candidates(self.captioner, memory, tokens.to(memory.device))
 

@@ -1,7 +1,7 @@
-"""A plain convolutional tower of fine stride, for small pictures and small data.
+"""A plain convolutional tower of fine stride, for small images and small data.
 
-CLIP's ResNet sees a picture of 64 pixels as 2 x 2 cells and a vision transformer learns little from
-thousands of pictures; three stages of this one give 8 x 8 cells, fine enough for shapes, at a fifth
+CLIP's ResNet sees an image of 64 pixels as 2 x 2 cells and a vision transformer learns little from
+thousands of images; three stages of this one give 8 x 8 cells, fine enough for shapes, at a fifth
 of the ResNet's parameters. Each stage halves the side and doubles the width: two 3 x 3 convolutions,
 batch norms and ReLUs, as in VGG (Simonyan and Zisserman 2015, arXiv 1409.1556) with strides for its
 max pooling (Springenberg et al. 2015, arXiv 1412.6806). Pooled as CLIP's ResNet is.

@@ -1,4 +1,4 @@
-"""What is trained and captions pictures: one protocol over the paper's captioner and others."""
+"""What is trained and captions images: one protocol over the paper's captioner and others."""
 
 from dico.policy.folder import load_policy, policy_of
 from dico.policy.huggingface import HuggingFacePolicy

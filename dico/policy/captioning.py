@@ -1,4 +1,4 @@
-"""Captions of many pictures by beam search, in batches: from stored features or from pixels."""
+"""Captions of many images by beam search, in batches: from stored features or from pixels."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from dico.policy.protocol import Images
 
 
 class Caption(NamedTuple):
-    """The best caption of one picture."""
+    """The best caption of one image."""
 
     text: str
     """Single spaces; lower-case words from the paper's captioner."""
@@ -28,7 +28,7 @@ class Caption(NamedTuple):
 
 
 def stored_tokens(features: FeatureStore, keys: Sequence[str], device: torch.device) -> Tensor:
-    """Image tokens (B, P, F), float32, of pictures named by the SHA-256 of their files."""
+    """Image tokens (B, P, F), float32, of images named by the SHA-256 of their files."""
     return torch.from_numpy(features.read(keys, "tokens")).to(device).float()
 
 
@@ -39,18 +39,18 @@ def stored_embeddings(
     return torch.from_numpy(features.read(keys, f"{weights}_embedding")).to(device).float()
 
 
-def look(policy: Policy, tower: Evaluator | None, pictures: Sequence[Image.Image]) -> Images:
-    """What ``policy.encode`` takes of pictures: its own pixels, or the tower's image tokens.
+def look(policy: Policy, tower: Evaluator | None, images: Sequence[Image.Image]) -> Images:
+    """What ``policy.encode`` takes of images: its own pixels, or the tower's image tokens.
 
     Raises:
         DataError: it needs a tower, and there is none.
     """
     device = next(policy.module.parameters()).device
     if policy.preprocess is not None:
-        return batch_of([policy.preprocess(picture) for picture in pictures]).to(device)
+        return batch_of([policy.preprocess(image) for image in images]).to(device)
     if tower is None:
         raise DataError("captioner: it sees through a vision tower, and none is given")
-    pixels = torch.stack([tower.preprocess(picture) for picture in pictures])
+    pixels = torch.stack([tower.preprocess(image) for image in images])
     return tower.image_tokens(pixels)[0].float().to(device)
 
 
@@ -58,7 +58,7 @@ def look(policy: Policy, tower: Evaluator | None, pictures: Sequence[Image.Image
 def caption_features(
     captioner: Captioner | Policy, images: Images, config: DecodingConfig
 ) -> list[Caption]:
-    """The best caption of each picture, from what the captioner encodes; in eval mode."""
+    """The best caption of each image, from what the captioner encodes; in eval mode."""
     policy = policy_of(captioner)
     found = policy.search(policy.encode(images), config)
     texts = policy.tokenizer.decode_batch(found.tokens[:, 0])
@@ -74,7 +74,7 @@ def caption_stored(
     config: DecodingConfig,
     batch_size: int = 64,
 ) -> Iterator[Caption]:
-    """Captions of stored pictures in the order of ``keys``, ``batch_size`` at a time."""
+    """Captions of stored images in the order of ``keys``, ``batch_size`` at a time."""
     policy = policy_of(captioner)
     device = next(policy.module.parameters()).device
     for start in range(0, len(keys), batch_size):
@@ -82,23 +82,23 @@ def caption_stored(
         yield from caption_features(policy, stored_tokens(features, batch, device), config)
 
 
-def caption_pictures(
+def caption_images(
     captioner: Captioner | Policy,
     tower: Evaluator | None,
     uris: Sequence[str],
     config: DecodingConfig,
     batch_size: int = 64,
 ) -> Iterator[Caption]:
-    """Captions of picture files in the order of ``uris``.
+    """Captions of image files in the order of ``uris``.
 
     Args:
         captioner: in eval mode.
         tower: the vision tower that the captioner sees through; none where it sees pixels itself.
-        uris: where the pictures are.
+        uris: where the images are.
         config: the search.
-        batch_size: pictures at a time.
+        batch_size: images at a time.
     """
     policy = policy_of(captioner)
     for start in range(0, len(uris), batch_size):
-        pictures = [load_validated(uri) for uri in uris[start : start + batch_size]]
-        yield from caption_features(policy, look(policy, tower, pictures), config)
+        images = [load_validated(uri) for uri in uris[start : start + batch_size]]
+        yield from caption_features(policy, look(policy, tower, images), config)

@@ -15,11 +15,11 @@ from dico.decoding import Candidates, DecodingConfig
 from dico.images.frame import Frame
 
 Seen: TypeAlias = Any
-"""What a policy makes of one picture: pixels (3, H, W), or the inputs that a processor makes."""
+"""What a policy makes of one image: pixels (3, H, W), or the inputs that a processor makes."""
 Images: TypeAlias = Any
 """A batch of B images, on a device: a tensor (B, ...), or an `InputBatch`."""
 Memory: TypeAlias = Any
-"""What is computed once per image, of B images: a tensor (B, ...), or a `PictureMemory`; it has
+"""What is computed once per image, of B images: a tensor (B, ...), or an `ImageMemory`; it has
 ``device``, ``requires_grad``, ``detach`` and a length."""
 
 
@@ -36,19 +36,19 @@ class CaptionTokenizer(Protocol):
 
 
 class Preprocess(Protocol):
-    """How a captioner that sees pixels makes them of a picture, at once or in two steps."""
+    """How a captioner that sees pixels makes them of an image, at once or in two steps."""
 
     @property
     def frame(self) -> Frame:
-        """The part of a picture that is seen, (H, W, 3) bytes."""
+        """The part of an image that is seen, (H, W, 3) bytes."""
         ...
 
-    def __call__(self, picture: Image.Image) -> Seen:
-        """What is seen of a picture."""
+    def __call__(self, image: Image.Image) -> Seen:
+        """What is seen of an image."""
         ...
 
     def of_frames(self, frames: Sequence[Image.Image]) -> Images:
-        """The batch of pictures that `frame` cut."""
+        """The batch of images that `frame` cut."""
         ...
 
 
@@ -98,7 +98,7 @@ class Policy(Protocol):
 
     @property
     def preprocess(self) -> Preprocess | None:
-        """Pixels of pictures; None where `encode` takes a tower's image tokens."""
+        """Pixels of images; None where `encode` takes a tower's image tokens."""
         ...
 
     def begin_training(self, seed: int) -> None:

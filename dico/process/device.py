@@ -6,7 +6,7 @@ import torch
 def computing_device() -> torch.device:
     """The GPU where there is one, else the CPU.
 
-    Convolutions of the GPU keep float32: the default, TF32, would let the features of a picture
+    Convolutions of the GPU keep float32: the default, TF32, would let the features of an image
     differ from those of a CPU in the fourth digit, and both may lie in one store.
     """
     if not torch.cuda.is_available():

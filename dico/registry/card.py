@@ -12,14 +12,14 @@ from dico.metrics.catalogue import summary_of
 
 _LIMITS = """## Use and limits
 
-Made to caption pictures like those it was trained on. It was tuned to score well by the evaluator
+Made to caption images like those it was trained on. It was tuned to score well by the evaluator
 named above, so that score is no independent judge of it: read CIDEr, repetition and bad endings
-beside it. It may name things that are not in the picture, and it repeats what its captions take for
+beside it. It may name things that are not in the image, and it repeats what its captions take for
 granted about people. Not for decisions about persons, nor as the only description for someone who
-cannot see the picture."""
+cannot see the image."""
 _LICENCES = """## Licences
 
-The code is Apache-2.0. The weights derive from the pictures and captions of the dataset named
+The code is Apache-2.0. The weights derive from the images and captions of the dataset named
 above, and from the base weights of the captioner, the evaluator and its vision tower, whose
 licences stand there where their authors state them: whoever passes them on must be allowed to by
 the licences of all. None of them is part of this folder's licence."""

@@ -1,6 +1,6 @@
 """An evaluation as one HTML file: scores, distributions, best and worst captions, differences.
 
-Nothing to load: charts are inline SVG, pictures small JPEGs inside the file. Captions are text that
+Nothing to load: charts are inline SVG, images small JPEGs inside the file. Captions are text that
 a model or a stranger wrote, so everything is escaped.
 """
 
@@ -60,7 +60,7 @@ class Card:
     image_id: str
     """Its id."""
 
-    picture: str
+    image: str
     """A data URI, or nothing."""
 
     score: str
@@ -74,16 +74,16 @@ class Card:
 
 
 def write_page(
-    evaluation: Evaluation, path: str | Path, pictures: Mapping[str, Path] | None = None
+    evaluation: Evaluation, path: str | Path, images: Mapping[str, Path] | None = None
 ) -> None:
     """Writes the page.
 
     Args:
         evaluation: what to show.
         path: the HTML file.
-        pictures: {image id: picture file}; images without one are shown as text.
+        images: {image id: image file}; images without one are shown as text.
     """
-    page = _Page(evaluation, pictures or {})
+    page = _Page(evaluation, images or {})
     html = render(
         "dico.report",
         _TEMPLATE,
@@ -100,8 +100,8 @@ def write_page(
 class _Page:
     """What the template asks for."""
 
-    def __init__(self, evaluation: Evaluation, pictures: Mapping[str, Path]) -> None:
-        self._evaluation, self._pictures = evaluation, pictures
+    def __init__(self, evaluation: Evaluation, images: Mapping[str, Path]) -> None:
+        self._evaluation, self._images = evaluation, images
         self._num_images = evaluation.num_images
         self._systems = list(evaluation.systems)
         self._first = self._systems[0]
@@ -193,7 +193,7 @@ class _Page:
         score = columns[self.main_key][image]
         return Card(
             image_id,
-            _thumbnail(self._pictures.get(image_id)),
+            _thumbnail(self._images.get(image_id)),
             f"{score:.3f}" if gap is None else f"{gap:+.3f}",
             captions,
             columns["references"][image],

@@ -13,7 +13,7 @@ from dico.report.charts import Chart, Series
 # Key in history.jsonl, title, and how to read it. A key that was not recorded is left out.
 EVALUATOR_CHARTS = (
     ("loss", "Loss", "contrastive, in nats"),
-    ("validation_recall_at_1", "R@1", "a caption of the validation split finds its picture first"),
+    ("validation_recall_at_1", "R@1", "a caption of the validation split finds its image first"),
 )
 XE_CHARTS = (
     ("loss", "Loss", "cross-entropy per token, in nats"),
@@ -23,7 +23,7 @@ XE_CHARTS = (
 FINETUNE_CHARTS = (
     ("loss", "Loss", "the DiCO loss of the batch"),
     ("reward", "Reward", "mean of all candidates of the batch"),
-    ("reward_winner", "Reward of winners", "mean of the best candidate of each picture"),
+    ("reward_winner", "Reward of winners", "mean of the best candidate of each image"),
     ("validation_cider", "CIDEr", "on a slice of the validation split"),
     ("validation_pac_score", "PAC-S", "on a slice of the validation split"),
     ("kl", "Divergence", "from the cross-entropy model, in nats per caption"),

@@ -15,7 +15,7 @@ from dico.evaluation.systems import BASELINE, CANDIDATE, labels_of
 from dico.metrics.catalogue import label_of
 from dico.pages.rendering import render
 from dico.report.histories import EVALUATOR_CHARTS, FINETUNE_CHARTS, XE_CHARTS, read_stage
-from dico.report.pictures import select_pictures
+from dico.report.images import select_images
 from dico.report.summary import MetricTable, read_metrics, tabulate
 from dico.storage import atomic_write
 from dico.weights.origin import origins
@@ -67,7 +67,7 @@ def write_report(
 
     Args:
         output: where to write it.
-        manifest: manifest of the dataset; its pictures must be readable.
+        manifest: manifest of the dataset; its images must be readable.
         evaluator: model folder with the history of the evaluator's training.
         xe_captioner: model folder with the history of cross-entropy training.
         captioner: model folder with the history of fine-tuning.
@@ -94,8 +94,8 @@ def write_report(
             read_stage(captioner, labels[CANDIDATE], "dico", FINETUNE_CHARTS),
             read_stage(evaluator, "Evaluator", "champion", EVALUATOR_CHARTS),
         ],
-        pictures=select_pictures(evaluation, manifest, "pac_score"),
-        num_pictures=metrics["num_images"],
+        images=select_images(evaluation, manifest, "pac_score"),
+        num_images=metrics["num_images"],
         shown_scores=[(key, label_of(key)) for key in _SHOWN_SCORES],
         labels=labels,
         facts=_facts({**lineage, **origins(captioner, evaluator)}, manifest),
@@ -147,7 +147,7 @@ def _facts(lineage: Mapping[str, Any], manifest: Path) -> list[tuple[str, str]]:
         splits[record.split] = splits.get(record.split, 0) + 1
         num_captions += len(record.captions)
     counts = ", ".join(f"{num:,} {split}" for split, num in splits.items())
-    facts = [("Pictures", counts), ("Captions", f"{num_captions:,}")]
+    facts = [("Images", counts), ("Captions", f"{num_captions:,}")]
     for key, value in lineage.items():
         shown = value if isinstance(value, str) else json.dumps(value)
         facts.append((_FIELD_LABELS.get(key, key.replace("_", " ").capitalize()), shown or "none"))

@@ -132,11 +132,11 @@ def _notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     settings = metrics.get("settings", {})
     confidence = settings.get("confidence", 0.95)
     notes = [
-        f"{metrics['num_images']} test pictures; in brackets {confidence:.0%} intervals by "
-        f"bootstrap over pictures, paired for differences."
+        f"{metrics['num_images']} test images; in brackets {confidence:.0%} intervals by "
+        f"bootstrap over images, paired for differences."
     ]
     finder, used = settings.get("retrieval"), settings.get("w", {})
     if used and any("recall_at_1" in system for system in metrics["systems"].values()):
         finder = finder if finder in used else next(iter(used))
-        notes.append(f"R@1: pictures found by the embeddings behind {_EVALUATOR_SCORES[finder]}.")
+        notes.append(f"R@1: images found by the embeddings behind {_EVALUATOR_SCORES[finder]}.")
     return (*notes, *metrics.get("warnings", []), *metrics.get("notes", []))

@@ -1,4 +1,4 @@
-"""Rewards from the cosine of a picture and a caption: PAC-S, CLIP-S and their forms with references.
+"""Rewards from the cosine of an image and a caption: PAC-S, CLIP-S and their forms with references.
 
 PAC-S: Sarto et al. 2023 (arXiv 2303.12112); CLIP-S: Hessel et al. 2021 (arXiv 2104.08718). Two
 forms, by name: as the *reward* of DiCO the score has no prompt and may be negative; as *published*
@@ -33,7 +33,7 @@ class ClipReward:
 
         Args:
             evaluator: embeds captions.
-            weights: which it was loaded with. Pictures are compared by the same, and w is 2.5 for
+            weights: which it was loaded with. Images are compared by the same, and w is 2.5 for
                 ``clip``, the evaluator's own (2.0) for ``pac``.
             form: ``reward`` or ``published``.
         """

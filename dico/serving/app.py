@@ -18,7 +18,7 @@ from starlette.routing import Route
 import dico
 from dico.serving import inference_protocol as protocol
 from dico.serving import predict_protocol
-from dico.serving.bodies import chunks, discard, read_picture
+from dico.serving.bodies import chunks, discard, read_image
 from dico.serving.model import Caption
 from dico.serving.page import render_page
 from dico.serving.service import Refusal, Service
@@ -96,7 +96,7 @@ class Routes:
         return run
 
     async def page(self, _: Request) -> Response:
-        """The page where one drops a picture."""
+        """The page where one drops an image."""
         return HTMLResponse(
             self._page, headers={**_HEADERS, "Content-Security-Policy": self._policy}
         )
@@ -131,41 +131,41 @@ class Routes:
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers=_HEADERS)
 
     async def infer(self, request: Request) -> Response:
-        """Captions of a tensor of pictures."""
+        """Captions of a tensor of images."""
         self._check_model(request)
         service = self.service
         with service.room(1), service.room_for_bytes() as held:
             body = b"".join([chunk async for chunk in chunks(request, service.config, held.add)])
             length = request.headers.get(protocol.HEADER_LENGTH)
             wanted = await asyncio.to_thread(
-                protocol.read_request, body, length, service.config.max_pictures
+                protocol.read_request, body, length, service.config.max_images
             )
-            with service.room(len(wanted.pictures) - 1):
-                captions = await service.caption(wanted.pictures)
+            with service.room(len(wanted.images) - 1):
+                captions = await service.caption(wanted.images)
         return _json(protocol.answer(wanted, captions, self.source.name, self.source.version))
 
     async def predict(self, request: Request) -> Response:
-        """Captions of a list of pictures, by KServe's protocol of version 1."""
+        """Captions of a list of images, by KServe's protocol of version 1."""
         self._check_model(request)
         service = self.service
         with service.room(1), service.room_for_bytes() as held:
             body = b"".join([chunk async for chunk in chunks(request, service.config, held.add)])
-            pictures = await asyncio.to_thread(
-                predict_protocol.read_request, body, service.config.max_pictures
+            images = await asyncio.to_thread(
+                predict_protocol.read_request, body, service.config.max_images
             )
-            with service.room(len(pictures) - 1):
-                captions = await service.caption(pictures)
+            with service.room(len(images) - 1):
+                captions = await service.caption(images)
         return _json(predict_protocol.answer(captions))
 
     async def caption(self, request: Request) -> Response:
-        """Captions of one picture: the body, or the one file of a form."""
+        """Captions of one image: the body, or the one file of a form."""
         started = time.perf_counter()
         num_captions = self._num_captions(request)
         service = self.service
         with service.room(1), service.room_for_bytes() as held:
-            data = await read_picture(request, service.config, held.add)
+            data = await read_image(request, service.config, held.add)
             if not data:
-                raise Refusal(400, "no_picture", "the body is empty; send a picture's file")
+                raise Refusal(400, "no_image", "the body is empty; send an image's file")
             (captions,) = await service.caption([data])
         return _json(
             {

@@ -1,6 +1,6 @@
-"""Gathers pictures that are ready into batches, and runs each batch in one worker thread.
+"""Gathers images that are ready into batches, and runs each batch in one worker thread.
 
-A picture waits only while others are on their way that could share its batch: a client alone is
+An image waits only while others are on their way that could share its batch: a client alone is
 answered at once, and under load batches fill while the one before them is computed.
 """
 

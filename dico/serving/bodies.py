@@ -16,8 +16,8 @@ Count = Callable[[int], None]
 _DISCARD_SECONDS = 5.0
 
 
-async def read_picture(request: Request, config: ServingConfig, count: Count) -> bytes:
-    """The picture in a request: its body, or the one file of a form.
+async def read_image(request: Request, config: ServingConfig, count: Count) -> bytes:
+    """The image in a request: its body, or the one file of a form.
 
     Raises:
         Refusal: not a form with one file, or what `chunks` refuses.

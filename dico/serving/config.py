@@ -15,25 +15,25 @@ class ServingConfig(Ranged):
     """What a server admits, and how it gathers requests."""
 
     max_batch: PositiveInt = 16
-    """Most pictures captioned at once."""
+    """Most images captioned at once."""
     max_wait_ms: NonNegativeFloat = 5.0
-    """Longest wait for others to share a batch with, once a picture is ready, milliseconds."""
+    """Longest wait for others to share a batch with, once an image is ready, milliseconds."""
     max_queue: PositiveInt = 256
-    """Most pictures under way, from the first byte of the request to the answer; more get 429."""
-    max_pictures: PositiveInt = 16
-    """Most pictures in one request."""
+    """Most images under way, from the first byte of the request to the answer; more get 429."""
+    max_images: PositiveInt = 16
+    """Most images in one request."""
     max_body_bytes: PositiveInt = 20_000_000
     """Largest body of a request, bytes."""
     max_bytes_under_way: int = 500_000_000
     """Most bytes of all bodies held at once; more get 429."""
     max_pixels: PositiveInt = 50_000_000
-    """Largest width x height of a picture."""
-    max_picture_seconds: PositiveFloat = 5.0
-    """Deadline for decoding one picture, seconds; its decoder is replaced after that."""
+    """Largest width x height of an image."""
+    max_image_seconds: PositiveFloat = 5.0
+    """Deadline for decoding one image, seconds; its decoder is replaced after that."""
     max_body_seconds: PositiveFloat = 30.0
     """Deadline for receiving a request's body, seconds."""
     num_decoders: PositiveInt = 2
-    """Child processes that decode pictures."""
+    """Child processes that decode images."""
     num_captions: PositiveInt = 3
     """Captions that /caption answers with, the likeliest first; at most the number of beams."""
     linger_seconds: NonNegativeFloat = 1.0
@@ -47,8 +47,8 @@ class ServingConfig(Ranged):
         super().__post_init__()
         fits = self.max_body_bytes <= self.max_bytes_under_way
         check(fits, "max_body_bytes", self.max_body_bytes, "must not exceed max_bytes_under_way")
-        enough = self.max_pictures <= self.max_queue
-        check(enough, "max_pictures", self.max_pictures, "must not exceed max_queue")
+        enough = self.max_images <= self.max_queue
+        check(enough, "max_images", self.max_images, "must not exceed max_queue")
 
 
 def read_settings(text: str) -> ServingConfig:

@@ -10,12 +10,12 @@ from dico.images.frame import Frame
 from dico.images.load import ImageError
 from dico.images.sandbox import DecoderProcess
 
-WHERE = "picture"
+WHERE = "image"
 """What messages call an image of a request."""
 
 
 class Cut(NamedTuple):
-    """The part of a picture that a model sees."""
+    """The part of an image that a model sees."""
 
     size: tuple[int, int]
     """Width and height, pixels."""
@@ -51,7 +51,7 @@ class Decoders:
         """The frame that the model sees.
 
         Raises:
-            ImageError: the bytes are no usable picture; its code says why.
+            ImageError: the bytes are no usable image; its code says why.
         """
         decoder = await self._free.get()
         loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
 """Open Inference Protocol v2: what a request says, and what an answer looks like.
 
-One input ``image``, datatype BYTES: picture files in base64 (see `picture_of`), or raw in the binary extension (header
+One input ``image``, datatype BYTES: image files in base64 (see `image_of`), or raw in the binary extension (header
 ``Inference-Header-Content-Length``; each element after its length, 4 bytes, little endian).
 Outputs are ``caption`` (BYTES) and ``logp`` (FP32).
 """
@@ -22,14 +22,14 @@ INPUT, OUTPUTS = "image", ("caption", "logp")
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """A request's pictures, and what it wants to know of them."""
+    """A request's images, and what it wants to know of them."""
 
     id: str
     """Given back with the answer; may be empty."""
-    pictures: tuple[bytes, ...]
-    """Picture files."""
+    images: tuple[bytes, ...]
+    """Image files."""
     shape: tuple[int, ...]
-    """Shape of the tensor of pictures, and of each output."""
+    """Shape of the tensor of images, and of each output."""
     outputs: tuple[str, ...]
     """Names of the outputs that are asked for."""
 
@@ -48,16 +48,16 @@ def metadata(name: str, version: str) -> dict[str, Any]:
     }
 
 
-def read_request(body: bytes, header_length: str | None, max_pictures: int) -> InferRequest:
+def read_request(body: bytes, header_length: str | None, max_images: int) -> InferRequest:
     """Reads the body of an infer request.
 
     Args:
-        body: JSON, and in the binary extension raw pictures after it.
+        body: JSON, and in the binary extension raw images after it.
         header_length: bytes of the JSON in the binary extension, else None.
-        max_pictures: most pictures that are admitted.
+        max_images: most images that are admitted.
 
     Raises:
-        Refusal: 400, not such a request; 413, too many pictures.
+        Refusal: 400, not such a request; 413, too many images.
     """
     text, raw = _split(body, header_length)
     try:
@@ -65,24 +65,24 @@ def read_request(body: bytes, header_length: str | None, max_pictures: int) -> I
     except (ValueError, RecursionError):
         raise _bad("the body is not JSON") from None
     tensor = _input(request)
-    pictures = _raw(tensor, raw) if raw is not None else _base64(tensor)
+    images = _raw(tensor, raw) if raw is not None else _base64(tensor)
     shape = tuple(tensor.get("shape", ()))
     if not shape or any(type(size) is not int or size < 0 for size in shape):
         raise _bad("inputs[0].shape: expected a list of sizes")
-    if len(pictures) > max_pictures:
-        reason = f"{len(pictures)} pictures, and a request may have {max_pictures}"
-        raise Refusal(413, "too_many_pictures", reason)
-    if _product(shape) != len(pictures):
-        raise _bad(f"inputs[0].shape: {list(shape)} does not hold {len(pictures)} pictures")
-    if not pictures:
-        raise _bad("inputs[0]: no pictures")
-    return InferRequest(str(request.get("id", "")), pictures, shape, _outputs(request))
+    if len(images) > max_images:
+        reason = f"{len(images)} images, and a request may have {max_images}"
+        raise Refusal(413, "too_many_images", reason)
+    if _product(shape) != len(images):
+        raise _bad(f"inputs[0].shape: {list(shape)} does not hold {len(images)} images")
+    if not images:
+        raise _bad("inputs[0]: no images")
+    return InferRequest(str(request.get("id", "")), images, shape, _outputs(request))
 
 
 def answer(
     request: InferRequest, captions: Sequence[Sequence[Caption]], name: str, version: str
 ) -> dict[str, Any]:
-    """The answer: the likeliest caption of each picture."""
+    """The answer: the likeliest caption of each image."""
     best = [found[0] for found in captions]
     columns: Mapping[str, tuple[str, list[Any]]] = {
         "caption": ("BYTES", [caption.text for caption in best]),
@@ -131,18 +131,18 @@ def _base64(tensor: Mapping[str, Any]) -> tuple[bytes, ...]:
             break
         texts = [text for part in texts for text in part]
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise _bad("inputs[0].data: expected pictures in base64")
-    return tuple(picture_of(text, "inputs[0].data") for text in texts)
+        raise _bad("inputs[0].data: expected images in base64")
+    return tuple(image_of(text, "inputs[0].data") for text in texts)
 
 
-def picture_of(text: str, where: str) -> bytes:
-    """The picture in base64: also in lines, in the alphabet of addresses, or as a data URI.
+def image_of(text: str, where: str) -> bytes:
+    """The image in base64: also in lines, in the alphabet of addresses, or as a data URI.
 
     Raises:
         Refusal: 400, it is not base64.
     """
     if is_address(text):
-        raise _bad(f"{where}: a web address, which is not fetched; send the picture in base64")
+        raise _bad(f"{where}: a web address, which is not fetched; send the image in base64")
     try:
         return from_base64(strip_data_uri(text).encode("ascii", "replace"), where)
     except ImageError:
@@ -154,14 +154,14 @@ def _raw(tensor: Mapping[str, Any], raw: bytes) -> tuple[bytes, ...]:
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size != len(raw):
         raise _bad("inputs[0].parameters.binary_data_size: not the size of what follows the JSON")
-    pictures, start = [], 0
+    images, start = [], 0
     while start < len(raw):
         end = start + 4 + int.from_bytes(raw[start : start + 4], "little")
         if start + 4 > len(raw) or end > len(raw):
-            raise _bad("the last picture is shorter than its length says")
-        pictures.append(raw[start + 4 : end])
+            raise _bad("the last image is shorter than its length says")
+        images.append(raw[start + 4 : end])
         start = end
-    return tuple(pictures)
+    return tuple(images)
 
 
 def _outputs(request: Mapping[str, Any]) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ class Metrics:
             registry=self.registry,
         )
         self.batch_size = Histogram(
-            "dico_batch_size", "Pictures per batch.", buckets=_SIZES, registry=self.registry
+            "dico_batch_size", "Images per batch.", buckets=_SIZES, registry=self.registry
         )
         self.batch_seconds = Histogram(
             "dico_batch_seconds",
@@ -41,15 +41,15 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.refused_pictures = Counter(
-            "dico_refused_pictures", "Pictures that could not be used.", ["code"],
+        self.refused_images = Counter(
+            "dico_refused_images", "Images that could not be used.", ["code"],
             registry=self.registry,
         )  # fmt: skip
         self.under_way = Gauge(
-            "dico_pictures_under_way", "Pictures admitted, unanswered.", registry=self.registry
+            "dico_images_under_way", "Images admitted, unanswered.", registry=self.registry
         )
         self.queue_limit = Gauge(
-            "dico_pictures_limit", "Most pictures under way.", registry=self.registry
+            "dico_images_limit", "Most images under way.", registry=self.registry
         )
         self.queue_limit.set(max_queue)
         self.model = Gauge(

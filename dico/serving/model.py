@@ -1,4 +1,4 @@
-"""A registered version, loaded and verified, that captions batches of pictures."""
+"""A registered version, loaded and verified, that captions batches of images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,11 +17,11 @@ from dico.serving.source import Source
 from dico.storage import verify_digests
 
 _BLANK = (224, 224)
-"""Height and width of a frame for warming up, where frames follow their pictures' sizes."""
+"""Height and width of a frame for warming up, where frames follow their images' sizes."""
 
 
 class Caption(NamedTuple):
-    """One caption of a picture."""
+    """One caption of an image."""
 
     text: str
     """Single spaces; lower-case words from the paper's captioner."""
@@ -30,10 +30,10 @@ class Caption(NamedTuple):
 
 
 class ServedModel:
-    """Captions pictures; one thread at a time.
+    """Captions images; one thread at a time.
 
     Attributes:
-        frame: the part of a picture that is seen.
+        frame: the part of an image that is seen.
     """
 
     def __init__(self, source: Source, device: str = "cpu") -> None:
@@ -53,7 +53,7 @@ class ServedModel:
         self.frame = seen.frame
         if self.frame.shape is None and isinstance(seen, PixelConfig):
             raise DataError(
-                f"{source.name}: its image processor keeps each picture's proportions, so pictures "
+                f"{source.name}: its image processor keeps each image's proportions, so images "
                 "do not fit one batch; set do_center_crop and crop_size there"
             )
 

@@ -1,4 +1,4 @@
-"""The page where one drops a picture, and what a browser lets it do."""
+"""The page where one drops an image, and what a browser lets it do."""
 
 import base64
 import hashlib

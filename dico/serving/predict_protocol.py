@@ -1,6 +1,6 @@
 """KServe's protocol of version 1: ``{"instances": [{"image": {"b64": "..."}}]}`` to ``predictions``.
 
-An instance is a picture in base64 as a text, or an object that holds one under ``image``, ``b64`` or
+An instance is an image in base64 as a text, or an object that holds one under ``image``, ``b64`` or
 ``data``. Each prediction has the likeliest caption and its log-probability.
 """
 
@@ -8,18 +8,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dico.serving.inference_protocol import picture_of
+from dico.serving.inference_protocol import image_of
 from dico.serving.model import Caption
 from dico.serving.service import Refusal
 
 _KEYS = ("image", "b64", "data", "image_bytes")
 
 
-def read_request(body: bytes, max_pictures: int) -> tuple[bytes, ...]:
-    """The pictures of a predict request.
+def read_request(body: bytes, max_images: int) -> tuple[bytes, ...]:
+    """The images of a predict request.
 
     Raises:
-        Refusal: 400, not such a request; 413, too many pictures.
+        Refusal: 400, not such a request; 413, too many images.
     """
     try:
         request = json.loads(body)
@@ -27,23 +27,23 @@ def read_request(body: bytes, max_pictures: int) -> tuple[bytes, ...]:
         raise _bad("the body is not JSON") from None
     instances = request.get("instances") if isinstance(request, dict) else None
     if not isinstance(instances, list) or not instances:
-        raise _bad("instances: expected a list of pictures")
-    if len(instances) > max_pictures:
-        reason = f"{len(instances)} pictures, and a request may have {max_pictures}"
-        raise Refusal(413, "too_many_pictures", reason)
-    return tuple(_picture(one, f"instances[{index}]") for index, one in enumerate(instances))
+        raise _bad("instances: expected a list of images")
+    if len(instances) > max_images:
+        reason = f"{len(instances)} images, and a request may have {max_images}"
+        raise Refusal(413, "too_many_images", reason)
+    return tuple(_image(one, f"instances[{index}]") for index, one in enumerate(instances))
 
 
 def answer(captions: Sequence[Sequence[Caption]]) -> dict[str, Any]:
-    """The likeliest caption of each picture."""
+    """The likeliest caption of each image."""
     best = [found[0] for found in captions]
     return {"predictions": [{"caption": one.text, "logp": one.logp} for one in best]}
 
 
-def _picture(instance: Any, where: str) -> bytes:
+def _image(instance: Any, where: str) -> bytes:
     for _ in range(3):
         if isinstance(instance, str):
-            return picture_of(instance, where)
+            return image_of(instance, where)
         if not isinstance(instance, dict):
             break
         instance = next((instance[key] for key in _KEYS if key in instance), None)

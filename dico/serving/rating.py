@@ -32,7 +32,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def build_rating_app(session: Session, uris: Mapping[str, str]) -> Starlette:
-    """The application of one session; ``uris`` are {image id: where its image is}."""
+    """The application of one session; ``uris`` are {image id: where the image is}."""
     routes = _Routes(session, uris)
     return Starlette(
         routes=[

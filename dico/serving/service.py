@@ -1,4 +1,4 @@
-"""What happens between a request's pictures and its captions: admission, decoding, batching."""
+"""What happens between a request's images and its captions: admission, decoding, batching."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -36,20 +36,20 @@ class Service:
         source = model.source
         self.metrics.model.labels(source.name, source.version, model.digest).set(1)
         self.ready = False
-        self._num_pictures = 0
+        self._num_images = 0
         self._num_bytes = 0
         self._decoders = Decoders(
             config.num_decoders,
             model.frame,
             config.max_pixels,
-            config.max_picture_seconds,
+            config.max_image_seconds,
         )
         self._batcher: Batcher[Cut, list[Caption]] = Batcher(
             model.caption, config.max_batch, config.max_wait_ms, self.metrics.observe_batch
         )
 
     async def start(self) -> None:
-        """Starts decoders and batches, and captions one black picture as a trial."""
+        """Starts decoders and batches, and captions one black image as a trial."""
         self._batcher.start()
         await self._decoders.start()
         self._batcher.announce(1)
@@ -63,19 +63,19 @@ class Service:
         await self._decoders.close()
 
     @contextmanager
-    def room(self, num_pictures: int) -> Iterator[None]:
-        """Holds places for pictures.
+    def room(self, num_images: int) -> Iterator[None]:
+        """Holds places for images.
 
         Raises:
             Refusal: 429, there are too many under way.
         """
-        if self._num_pictures + num_pictures > self.config.max_queue:
-            raise Refusal(429, "busy", "too many pictures under way; try again in a second")
-        self._change(num_pictures)
+        if self._num_images + num_images > self.config.max_queue:
+            raise Refusal(429, "busy", "too many images under way; try again in a second")
+        self._change(num_images)
         try:
             yield
         finally:
-            self._change(-num_pictures)
+            self._change(-num_images)
 
     @contextmanager
     def room_for_bytes(self) -> Iterator["Bytes"]:
@@ -86,21 +86,21 @@ class Service:
         finally:
             self._num_bytes -= held.num_bytes
 
-    async def caption(self, pictures: Sequence[bytes]) -> list[list[Caption]]:
-        """Captions of each picture's file, the likeliest first.
+    async def caption(self, images: Sequence[bytes]) -> list[list[Caption]]:
+        """Captions of each image's file, the likeliest first.
 
         Raises:
-            Refusal: a picture cannot be used; the first one is named.
+            Refusal: an image cannot be used; the first one is named.
         """
-        self._batcher.announce(len(pictures))
+        self._batcher.announce(len(images))
         answers = await asyncio.gather(
-            *(self._caption(data) for data in pictures), return_exceptions=True
+            *(self._caption(data) for data in images), return_exceptions=True
         )
         captions = []
         for index, answer in enumerate(answers):
             if isinstance(answer, ImageError):
-                which = f"picture {index}: " if len(pictures) > 1 else ""
-                reason = which + str(answer).removeprefix("picture: ")
+                which = f"image {index}: " if len(images) > 1 else ""
+                reason = which + str(answer).removeprefix("image: ")
                 raise Refusal(_STATUS.get(answer.code, 422), answer.code, reason)
             if isinstance(answer, BaseException):
                 raise answer
@@ -113,13 +113,13 @@ class Service:
         except BaseException as error:
             self._batcher.announce(-1)
             if isinstance(error, ImageError):
-                self.metrics.refused_pictures.labels(error.code).inc()
+                self.metrics.refused_images.labels(error.code).inc()
             raise
         return await self._batcher.submit(frame)
 
-    def _change(self, num_pictures: int) -> None:
-        self._num_pictures += num_pictures
-        self.metrics.under_way.set(self._num_pictures)
+    def _change(self, num_images: int) -> None:
+        self._num_images += num_images
+        self.metrics.under_way.set(self._num_images)
 
     def hold(self, num_bytes: int) -> None:
         """Counts bytes that arrived; see `Bytes`."""

@@ -1,8 +1,8 @@
 """Step: captions of a whole folder, bucket or dataset by a registered version.
 
 Work is cut into parts. A part is kept at the destination when it is done, under a name made from
-its pictures and the model, so a job that was killed goes on where it was, and one that is asked for
-again does only what is new. A picture that cannot be read gets a reason instead of a caption.
+its images and the model, so a job that was killed goes on where it was, and one that is asked for
+again does only what is new. An image that cannot be read gets a reason instead of a caption.
 """
 
 import hashlib
@@ -23,21 +23,21 @@ from dico.process.progress import progress
 from dico.registry import cache_folder, open_registry
 from dico.registry.bundle import Bundle, load_version
 from dico.storage import Store, atomic_write, open_store
-from dico.storage.uris import PICTURE_SUFFIXES, list_files
+from dico.storage.uris import IMAGE_SUFFIXES, list_files
 
 NUM_READERS = 8
 BATCH_SIZE = 32
 
 
 class Outputs(NamedTuple):
-    """How many pictures have a caption, and how many could not be read."""
+    """How many images have a caption, and how many could not be read."""
 
     num_captions: int
     num_failed: int
 
 
-class Picture(NamedTuple):
-    """A picture to caption."""
+class ToCaption(NamedTuple):
+    """An image to caption."""
 
     image_id: str
     """Its id in the dataset, or its path below the folder."""
@@ -46,7 +46,7 @@ class Picture(NamedTuple):
 
 
 def caption_batch(
-    pictures: str,
+    inputs: str,
     images: str,
     registry: str,
     model_name: str,
@@ -55,25 +55,25 @@ def caption_batch(
     part_size: int,
     output_captions: str,
 ) -> Outputs:
-    """Captions all pictures; see above for what happens when it is asked for twice.
+    """Captions all images; see above for what happens when it is asked for twice.
 
     Args:
-        pictures: folder or s3:// prefix of pictures, or a dataset of any known format.
-        images: folder of a dataset's pictures; empty where its annotations know.
+        inputs: folder or s3:// prefix of images, or a dataset of any known format.
+        images: folder of a dataset's images; empty where its annotations know.
         registry: folder or s3:// prefix of the registry.
         model_name: name of the registered model.
         version: number of the version.
         destination: folder or s3:// prefix that the parts are kept below.
-        part_size: pictures of a part.
-        output_captions: JSONL file to write, all parts together, in the order of the pictures.
+        part_size: images of a part.
+        output_captions: JSONL file to write, all parts together, in the order of the images.
 
     Raises:
         UsageError: no destination or an empty part.
-        DataError: there are no pictures.
+        DataError: there are no images.
     """
     if not destination or part_size < 1:
         raise UsageError(f"destination {destination!r}, part_size {part_size}: give both")
-    found = list_pictures(pictures, images)
+    found = list_images(inputs, images)
     opened = open_registry(registry)
     registered = opened.get(model_name, int(version))
     bundle = load_version(opened.fetch(registered, cache_folder()), computing_device())
@@ -81,7 +81,7 @@ def caption_batch(
     Path(output_captions).parent.mkdir(parents=True, exist_ok=True)
     num_failed = 0
     with (
-        progress("captioning", total=len(found), unit="picture") as bar,
+        progress("captioning", total=len(found), unit="image") as bar,
         atomic_write(output_captions) as temporary,
         temporary.open("w", encoding="utf-8") as file,
     ):
@@ -95,20 +95,22 @@ def caption_batch(
     return Outputs(len(found) - num_failed, num_failed)
 
 
-def list_pictures(pictures: str, images: str = "") -> list[Picture]:
-    """The pictures of a dataset, or all below a folder or prefix, in a fixed order.
+def list_images(inputs: str, images: str = "") -> list[ToCaption]:
+    """The images of a dataset, or all below a folder or prefix, in a fixed order.
 
     Raises:
         DataError: there are none.
     """
-    root = f"{pictures.rstrip('/')}/"
-    names = [] if images else [u for u in _files(pictures) if u.lower().endswith(PICTURE_SUFFIXES)]
-    found = [Picture(uri.removeprefix(root), uri) for uri in names]
+    root = f"{inputs.rstrip('/')}/"
+    names = [] if images else [u for u in _files(inputs) if u.lower().endswith(IMAGE_SUFFIXES)]
+    found = [ToCaption(uri.removeprefix(root), uri) for uri in names]
     if not found:
-        entries = read_entries(detect(pictures, images))
-        found = [Picture(entry.image_id or entry.uri, entry.uri) for entry in entries if entry.uri]
+        entries = read_entries(detect(inputs, images))
+        found = [
+            ToCaption(entry.image_id or entry.uri, entry.uri) for entry in entries if entry.uri
+        ]
     if not found:
-        raise DataError(f"{pictures}: there are no pictures")
+        raise DataError(f"{inputs}: there are no images")
     return found
 
 
@@ -118,9 +120,9 @@ def _files(place: str) -> list[str]:
 
 
 def _part(
-    part: Sequence[Picture], bundle: Bundle, store: Store, digest: str
+    part: Sequence[ToCaption], bundle: Bundle, store: Store, digest: str
 ) -> list[dict[str, Any]]:
-    text = "\n".join([digest, *(f"{picture.image_id}\t{picture.uri}" for picture in part)])
+    text = "\n".join([digest, *(f"{one.image_id}\t{one.uri}" for one in part)])
     key = f"parts/{hashlib.sha256(text.encode()).hexdigest()[:32]}.jsonl"
     if store.exists(key):
         return [json.loads(line) for line in store.read_bytes(key).decode().splitlines()]
@@ -133,28 +135,28 @@ def _part(
     return rows
 
 
-def _read(picture: Picture) -> Image.Image | str:
-    """The picture, or why it cannot be read."""
+def _read(one: ToCaption) -> Image.Image | str:
+    """The image, or why it cannot be read."""
     try:
-        return load_image(picture.uri)
+        return load_image(one.uri)
     except DataError as error:
         return str(error)
 
 
 def _caption(
-    batch: Sequence[Picture], read: Sequence[Image.Image | str], bundle: Bundle
+    batch: Sequence[ToCaption], read: Sequence[Image.Image | str], bundle: Bundle
 ) -> Iterable[dict[str, Any]]:
     good = [image for image in read if not isinstance(image, str)]
     captions: Iterator[Caption] = iter([])
     if good:
         seen = look(bundle.policy, bundle.tower, good)
         captions = iter(caption_features(bundle.policy, seen, bundle.decoding))
-    for picture, image in zip(batch, read, strict=True):
+    for one, image in zip(batch, read, strict=True):
         if isinstance(image, str):
-            yield {"image_id": picture.image_id, "uri": picture.uri, "reason": image}
+            yield {"image_id": one.image_id, "uri": one.uri, "reason": image}
         else:
             caption = next(captions)
-            row = {"image_id": picture.image_id, "uri": picture.uri, "caption": caption.text}
+            row = {"image_id": one.image_id, "uri": one.uri, "caption": caption.text}
             yield row | {"logp": round(caption.logp, 6)}
 
 

@@ -2,7 +2,7 @@
 
 from dico.data.manifest import read_manifest
 from dico.evaluation.captions_file import write_captions
-from dico.policy.captioning import Caption, caption_pictures
+from dico.policy.captioning import Caption, caption_images
 from dico.process.device import computing_device
 from dico.registry import cache_folder, open_registry
 from dico.registry.bundle import load_version
@@ -17,7 +17,7 @@ def caption_with_champion(
     split: str,
     output_captions: str,
 ) -> None:
-    """Captions pictures from their pixels, by the champion's own tower and its own search.
+    """Captions images from their pixels, by the champion's own tower and its own search.
 
     Args:
         manifest: Parquet file.
@@ -35,5 +35,5 @@ def caption_with_champion(
         folder = opened.fetch(opened.get(model_name, int(version)), cache_folder())
         policy, tower, decoding = load_version(folder, computing_device())
         uris = [record.uri for record in records]
-        captions = list(caption_pictures(policy, tower, uris, decoding))
+        captions = list(caption_images(policy, tower, uris, decoding))
     write_captions(output_captions, (record.image_id for record in records), captions)

@@ -34,7 +34,7 @@ def evaluate_captions(
     judge: str = "",
     captioner: str = "",
 ) -> None:
-    """Writes metrics with intervals and the scores of each picture, and prints the table.
+    """Writes metrics with intervals and the scores of each image, and prints the table.
 
     Args:
         manifest: Parquet file.

@@ -1,4 +1,4 @@
-"""Step: features of all pictures by the frozen tower, each picture once."""
+"""Step: features of all images by the frozen tower, each image once."""
 
 import hashlib
 import json

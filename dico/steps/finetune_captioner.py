@@ -27,7 +27,7 @@ from dico.training.determinism import use_deterministic_kernels
 from dico.training.distributed import join_world
 from dico.training.finetune import finetune
 from dico.training.model_folder import describe_training
-from dico.training.pictures import picture_bank
+from dico.training.pixel_cache import pixel_cache_of
 from dico.training.resilience.places import checkpoints_of
 from dico.training.validation import Validator
 from dico.weights.origin import base_of
@@ -77,7 +77,7 @@ def finetune_captioner(
         policy = load_policy(captioner, world.device)
         judges = _judges(evaluator, world.device)
         train = read_manifest(manifest, "train")
-        data = CaptioningData(train, stored, world.device, picture_bank(policy))
+        data = CaptioningData(train, stored, world.device, pixel_cache_of(policy))
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
         facts_known = read_scenes(manifest, "validation")
         validator = Validator(validation, stored, search, judges("pac"), *facts_known)

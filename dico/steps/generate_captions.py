@@ -11,7 +11,7 @@ from dico.evaluation.captions_file import write_captions
 from dico.features.pointer import open_features
 from dico.models.captioner_config import CaptionerSettings
 from dico.policy import Policy, load_policy
-from dico.policy.captioning import Caption, caption_pictures, caption_stored
+from dico.policy.captioning import Caption, caption_images, caption_stored
 from dico.process.device import computing_device
 from dico.steps.pretrain_captioner import published_captioner
 from dico.training.determinism import use_deterministic_kernels
@@ -22,7 +22,7 @@ from dico.weights.pins import pins_from_json
 def generate_captions(
     manifest: str, features: str, captioner: str, split: str, decoding: str, output_captions: str
 ) -> None:
-    """Captions the pictures of ``split``.
+    """Captions the images of ``split``.
 
     A captioner that was trained from a published one is given its captions beside its own.
 
@@ -62,4 +62,4 @@ def _captions(
     if policy.preprocess is None:
         keys = [record.sha256 for record in records]
         return caption_stored(policy, open_features(features), keys, search)
-    return caption_pictures(policy, None, [record.uri for record in records], search)
+    return caption_images(policy, None, [record.uri for record in records], search)

@@ -50,9 +50,9 @@ class Outputs(NamedTuple):
     dataset: str
     """Where the annotations are; empty where the run has none."""
     images: str
-    """Where the pictures are; empty where the annotations know."""
+    """Where the images are; empty where the annotations know."""
     dataset_version: str
-    """Changes when the annotations or the pictures do."""
+    """Changes when the annotations or the images do."""
     model_name: str
     """Name of the registered model."""
     champion: str
@@ -93,7 +93,7 @@ def preflight(
     Args:
         purpose: train, retrain, evaluate or caption; the last has no dataset.
         dataset: annotations, a path or s3:// URI; empty for the small world.
-        images: folder of the pictures; empty where the annotations know.
+        images: folder of the images; empty where the annotations know.
         preset: name of a preset.
         overrides: settings to change.
         seed: seed of the small world.

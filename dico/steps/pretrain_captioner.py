@@ -28,7 +28,7 @@ from dico.training.data import CaptioningData
 from dico.training.determinism import step_seed, use_deterministic_kernels
 from dico.training.distributed import join_world
 from dico.training.model_folder import describe_training
-from dico.training.pictures import picture_bank
+from dico.training.pixel_cache import pixel_cache_of
 from dico.training.resilience.places import checkpoints_of
 from dico.training.validation import Validator
 from dico.training.xe import pretrain
@@ -90,7 +90,7 @@ def pretrain_captioner(
         )
         policy.module.to(world.device)
         train = read_manifest(manifest, "train")
-        data = CaptioningData(train, stored, world.device, picture_bank(policy))
+        data = CaptioningData(train, stored, world.device, pixel_cache_of(policy))
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
         facts_known = read_scenes(manifest, "validation")
         validator = Validator(validation, stored, search, None, *facts_known)

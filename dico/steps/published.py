@@ -1,4 +1,4 @@
-"""An evaluator out of published weights, as they are or adapted to the user's pictures."""
+"""An evaluator out of published weights, as they are or adapted to the user's images."""
 
 import json
 import shutil
@@ -39,8 +39,8 @@ def publish_evaluator(
         folder: where to.
         settings: what is adapted, and the captioner's words.
         pins: the published weights by role.
-        train: pictures to adapt to.
-        validation: pictures that retrieval is measured on.
+        train: images to adapt to.
+        validation: images that retrieval is measured on.
         seed: seed of the order and of low-rank updates.
         checkpoints: of the adaptation.
         facts: what else training.json says.

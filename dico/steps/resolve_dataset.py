@@ -14,7 +14,7 @@ from dico.storage import open_store, write_digests
 
 
 class Outputs(NamedTuple):
-    """Places of the annotations and the pictures, and a text that changes when these do."""
+    """Places of the annotations and the images, and a text that changes when these do."""
 
     dataset: str
     images: str
@@ -26,7 +26,7 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
 
     Args:
         dataset: annotations, a path or s3:// URI; empty for the small world.
-        images: folder of the pictures; empty where the annotations know.
+        images: folder of the images; empty where the annotations know.
         toy: `ToyConfig` as JSON.
         seed: seed of the small world, unless ``toy`` has one.
         store: folder or s3:// prefix that the small world is rendered into, once.

@@ -1,4 +1,4 @@
-"""Step: trains the evaluator on the user's own pictures and captions."""
+"""Step: trains the evaluator on the user's own images and captions."""
 
 import json
 from collections.abc import Mapping
@@ -47,21 +47,21 @@ def train_evaluator(
     settings = from_json(EvaluatorTrainingConfig, config, "evaluator")
     use_deterministic_kernels()
     dataset, device, folder = fingerprint(manifest), computing_device(), Path(output_evaluator)
-    pictures = evaluators_part(read_manifest(manifest, "train"), settings.judge_share)
+    images = evaluators_part(read_manifest(manifest, "train"), settings.judge_share)
     held_out = read_manifest(manifest, "validation")
     facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
     if is_packaged(settings.weights):
-        join_towers(pictures, held_out, settings, seed, device).save(folder, facts)
+        join_towers(images, held_out, settings, seed, device).save(folder, facts)
         return
     pins = pins_of(settings, "evaluator", store, weights)
     inputs = (dataset, config, seed, *(pin.sha256 for pin in pins.values()))
     checkpoints = checkpoints_of("train-evaluator", store, run_key, *inputs)
     if pins:
         with tracked("train_evaluator", to_dict(settings)):
-            publish_evaluator(folder, settings, pins, pictures, held_out, seed, checkpoints, facts)
+            publish_evaluator(folder, settings, pins, images, held_out, seed, checkpoints, facts)
         return
     with tracked("train_evaluator", to_dict(settings)):
-        trained = train(pictures, held_out, settings, seed, checkpoints, device)
+        trained = train(images, held_out, settings, seed, checkpoints, device)
     save_trained(folder, trained, facts)
 
 

@@ -27,7 +27,7 @@ def train_judge(
     output_judge: str,
     weights: str = "{}",
 ) -> None:
-    """Trains a second evaluator on the pictures that the first one does not see.
+    """Trains a second evaluator on the images that the first one does not see.
 
     Args:
         manifest: Parquet file.
@@ -44,18 +44,18 @@ def train_judge(
         return
     use_deterministic_kernels()
     dataset, device, folder = fingerprint(manifest), computing_device(), Path(output_judge)
-    pictures = judges_part(read_manifest(manifest, "train"), settings.judge_share)
+    images = judges_part(read_manifest(manifest, "train"), settings.judge_share)
     held_out = read_manifest(manifest, "validation")
     own_seed = step_seed(seed, 0, "judge")
     facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
     if is_packaged(settings.weights):
-        join_towers(pictures, held_out, settings, own_seed, device).save(folder, facts)
+        join_towers(images, held_out, settings, own_seed, device).save(folder, facts)
         return
     pins = pins_of(settings, "judge", store, weights)
     inputs = (dataset, config, seed, *(pin.sha256 for pin in pins.values()))
     checkpoints = checkpoints_of("train-judge", store, run_key, *inputs)
     if pins:
-        publish_evaluator(folder, settings, pins, pictures, held_out, own_seed, checkpoints, facts)
+        publish_evaluator(folder, settings, pins, images, held_out, own_seed, checkpoints, facts)
         return
-    trained = train_evaluator(pictures, held_out, settings, own_seed, checkpoints, device)
+    trained = train_evaluator(images, held_out, settings, own_seed, checkpoints, device)
     save_trained(folder, trained, facts)

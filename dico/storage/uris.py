@@ -1,4 +1,4 @@
-"""Where a dataset's files and pictures are: local folders and s3:// prefixes alike."""
+"""Where a dataset's files and images are: local folders and s3:// prefixes alike."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from dico.storage import open_store, split_uri
 
-PICTURE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     ".jpg",
     ".jpeg",
     ".png",
@@ -35,10 +35,10 @@ def is_address(name: str) -> bool:
     return name.startswith(("http://", "https://", "ftp://"))
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether a file is a picture by its name; what macOS leaves beside files is none."""
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image by its name; what macOS leaves beside files is none."""
     base = name.rpartition("/")[2]
-    return base.lower().endswith(PICTURE_SUFFIXES) and not base.startswith("._")
+    return base.lower().endswith(IMAGE_SUFFIXES) and not base.startswith("._")
 
 
 def join(root: str, name: str) -> str:

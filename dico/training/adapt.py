@@ -1,9 +1,9 @@
-"""Adapts a pretrained dual encoder to the user's pictures by PAC's loss.
+"""Adapts a pretrained dual encoder to the user's images by PAC's loss.
 
 PAC-S (Sarto et al. 2023, arXiv 2303.12112) trains the two projections and nothing else; PAC-S++
 (Sarto et al. 2024, arXiv 2410.07336) low-rank updates of all linear layers. All weights can be trained
-too. What differs: positives are the pictures' other human captions and crops, where the dataset
-brings none of its own, and the weights that retrieve best on validation pictures are kept.
+too. What differs: positives are the images' other human captions and crops, where the dataset
+brings none of its own, and the weights that retrieve best on validation images are kept.
 
 B images, K candidates, E embedding.
 """
@@ -25,7 +25,7 @@ from dico.training.contrastive import pac_loss
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.order import DataOrder
-from dico.training.pictures import PictureBank, random_crops
+from dico.training.pixel_cache import PixelCache, random_crops
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.state import TrainingState
 from dico.training.resilience.supervision import supervised
@@ -35,7 +35,7 @@ from dico.training.xe import clip_gradients
 MAX_LOGIT_SCALE = 100.0
 """CLIP's own bound on the inverse temperature."""
 NUM_JUDGED = 500
-"""Validation pictures that retrieval is measured among, at most."""
+"""Validation images that retrieval is measured among, at most."""
 _BATCH = 64
 
 
@@ -46,7 +46,7 @@ class Adapted:
     weights: dict[str, Tensor]
     """State dict of the adapted encoder, low-rank updates merged."""
     before: dict[str, float]
-    """Retrieval on validation pictures before: recall_at_1, recall_at_5."""
+    """Retrieval on validation images before: recall_at_1, recall_at_5."""
     after: dict[str, float]
     """The same by the weights that are returned."""
     history: list[dict[str, float]]
@@ -78,12 +78,12 @@ def adapt(
     """Trains what ``config.adapt`` names for ``config.num_pac_steps`` steps.
 
     Raises:
-        DataError: no training pictures.
+        DataError: no training images.
         NonFiniteError: the loss or a gradient was NaN or infinite, or the loss ran away, again.
         TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
     if not train:
-        raise DataError("evaluator: the manifest has no training pictures")
+        raise DataError("evaluator: the manifest has no training images")
     torch.manual_seed(step_seed(seed, 0, "adapt"))
     model = evaluator.model
     trained = begin(model, config)
@@ -92,10 +92,10 @@ def adapt(
     )
     state = TrainingState(trained, optimizer)
     checkpoints.resume(state)
-    pictures = PictureBank(evaluator.preprocess)
+    pixel_cache = PixelCache(evaluator.preprocess)
     judged = validation[:NUM_JUDGED]
     if state.step == 0:
-        _validate(state, retrieval(evaluator, judged, pictures))
+        _validate(state, retrieval(evaluator, judged, pixel_cache))
     order = DataOrder(len(train), config.batch_size, seed)
     with (
         supervised(state, checkpoints, config.guards, World(device=evaluator.device)) as supervisor,
@@ -104,7 +104,7 @@ def adapt(
         bar.advance(state.step)
         while state.step < config.num_pac_steps:
             records = [train[i] for i in order.batch(state.draw)]
-            loss = _backward(evaluator, records, pictures, optimizer, config, seed, state.draw)
+            loss = _backward(evaluator, records, pixel_cache, optimizer, config, seed, state.draw)
             norm = clip_gradients(list(trained.parameters()), config.max_gradient_norm)
             if supervisor.refuses(loss, norm):
                 continue
@@ -113,11 +113,11 @@ def adapt(
             state.history.log(state.step, loss=loss)
             last = state.step == config.num_pac_steps
             if last or state.step % config.validate_every_steps == 0:
-                _validate(state, retrieval(evaluator, judged, pictures))
+                _validate(state, retrieval(evaluator, judged, pixel_cache))
             supervisor.step_done(last or state.step % config.checkpoint_every_steps == 0)
             bar.advance(state.step - bar.done, loss=loss)
     state.restore_best()
-    after = retrieval(evaluator, judged, pictures)
+    after = retrieval(evaluator, judged, pixel_cache)
     merge(model)
     model.requires_grad_(False)
     weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -164,7 +164,7 @@ def _add_low_rank(model: nn.Module, rank: int) -> None:
 def _backward(
     evaluator: Evaluator,
     records: Sequence[Record],
-    pictures: PictureBank,
+    pixel_cache: PixelCache,
     optimizer: torch.optim.Optimizer,
     config: EvaluatorTrainingConfig,
     seed: int,
@@ -177,8 +177,8 @@ def _backward(
     captions = [str(rng.choice(record.captions)) for record in records]
     others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
     with parametrize.cached():
-        images = model.encode_image(pictures.pixels([r.uri for r in records]).to(device))
-        again = model.encode_image(_other_pictures(records, pictures, seed, draw, rng).to(device))
+        images = model.encode_image(pixel_cache.pixels([r.uri for r in records]).to(device))
+        again = model.encode_image(_other_images(records, pixel_cache, seed, draw, rng).to(device))
         limit = evaluator.config.clip.context_length
         ids = evaluator.tokenizer.encode_batch([*captions, *others], limit).to(device)
         texts = model.encode_text(ids).chunk(2)
@@ -211,15 +211,15 @@ def _update(
 
 @torch.no_grad()
 def retrieval(
-    evaluator: Evaluator, records: Sequence[Record], pictures: PictureBank
+    evaluator: Evaluator, records: Sequence[Record], pixel_cache: PixelCache
 ) -> dict[str, float]:
-    """Share of pictures that their first caption finds first, or among the first five."""
+    """Share of images that their first caption finds first, or among the first five."""
     if not records:
         return {}
     images, texts = [], []
     for start in range(0, len(records), _BATCH):
         batch = records[start : start + _BATCH]
-        images.append(evaluator.embed_images(pictures.pixels([r.uri for r in batch])))
+        images.append(evaluator.embed_images(pixel_cache.pixels([r.uri for r in batch])))
         texts.append(evaluator.embed_texts([r.captions[0] for r in batch]))
     cosines = torch.cat(texts) @ torch.cat(images).T  # (N, N)
     better = (cosines > cosines.diagonal()[:, None]).sum(dim=1)
@@ -238,16 +238,16 @@ def _first(state: TrainingState) -> dict[str, float]:
     return {k.removeprefix("validation_"): v for k, v in row.items() if "recall" in k}
 
 
-def _other_pictures(
+def _other_images(
     records: Sequence[Record],
-    pictures: PictureBank,
+    pixel_cache: PixelCache,
     seed: int,
     draw: int,
     rng: np.random.Generator,
 ) -> Tensor:
-    """Another picture of what each shows: the dataset's own, or a crop."""
+    """Another image of what each shows: the dataset's own, or a crop."""
     uris = [str(rng.choice(r.positive_uris)) if r.positive_uris else r.uri for r in records]
-    pixels: Tensor = pictures.pixels(uris)
+    pixels: Tensor = pixel_cache.pixels(uris)
     own = [i for i, record in enumerate(records) if not record.positive_uris]
     if own:
         generator = torch.Generator().manual_seed(step_seed(seed, draw, "crops"))
@@ -256,6 +256,6 @@ def _other_pictures(
 
 
 def _other_caption(record: Record, caption: str, rng: np.random.Generator) -> str:
-    """A paraphrase where the dataset brings one, else another human caption of the picture."""
+    """A paraphrase where the dataset brings one, else another human caption of the image."""
     others = record.positive_captions or [c for c in record.captions if c != caption]
     return str(rng.choice(others)) if len(others) else caption

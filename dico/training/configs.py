@@ -32,7 +32,7 @@ class EvaluatorTrainingConfig(Ranged):
     ``num_clip_steps``, and all else stays as it was published."""
     projection_dropout: FractionBelowOne = 0.7
     """Of such maps: share of their inputs that each step leaves out, 0 to below 1. High, because a
-    few hundred pictures have fewer captions than a map has weights."""
+    few hundred images have fewer captions than a map has weights."""
     pac: str = ""
     """Weights tuned from it, such as ``clip_ViT-B-32.pth`` of PAC-S."""
     tower: str = ""
@@ -41,7 +41,7 @@ class EvaluatorTrainingConfig(Ranged):
     """The captioner's words beside published weights: CLIP's, or ``vocab_size`` learnt from the
     training captions."""
     adapt: Literal["none", "projections", "lora", "all"] = "none"
-    """What of published weights is trained on the user's pictures, by PAC's loss for
+    """What of published weights is trained on the user's images, by PAC's loss for
     ``num_pac_steps``: nothing, the projections (PAC-S), low-rank updates (PAC-S++) or all."""
     lora_rank: PositiveInt = 4
     """Rank of those updates (4 in PAC-S++)."""
@@ -49,7 +49,7 @@ class EvaluatorTrainingConfig(Ranged):
     """Side of the square that the vision tower sees, pixels."""
     vision_layers: tuple[PositiveInt, ...] = (1, 1, 1, 1)
     """Blocks of the vision tower: four numbers for the stages of CLIP's ResNet, which learns from
-    few pictures, two or three for those of a plain tower of finer stride, or one number for a vision
+    few images, two or three for those of a plain tower of finer stride, or one number for a vision
     transformer."""
     vision_width: PositiveInt = 16
     """Channels of the ResNet's first stage, or width of the transformer's image tokens."""
@@ -76,7 +76,7 @@ class EvaluatorTrainingConfig(Ranged):
     num_pac_steps: NonNegativeInt = 250
     """Steps with PAC's loss, from the CLIP weights."""
     batch_size: PositiveInt = 128
-    """Pictures a step."""
+    """Images a step."""
     learning_rate: PositiveFloat = 1e-3
     """Peak rate of AdamW in both stages."""
     warmup_share: Fraction = 0.1
@@ -86,12 +86,12 @@ class EvaluatorTrainingConfig(Ranged):
     max_gradient_norm: NonNegativeFloat = 0.0
     """Gradients are scaled down to this norm; 0 leaves them as they are."""
     lambda_visual: NonNegativeFloat = 0.5
-    """Weight of the added positive picture (0.05 in the paper, which starts from a strong CLIP)."""
+    """Weight of the added positive image (0.05 in the paper, which starts from a strong CLIP)."""
     lambda_text: NonNegativeFloat = 0.5
     """Weight of the added positive caption (0.1 in the paper)."""
     swap_share: Fraction = 0.0
-    """Share of pictures for which an added positive stands in, as an augmentation: with
-    ``lambda_visual = 0`` each step then looks once at each picture, and still sees all renderings."""
+    """Share of images for which an added positive stands in, as an augmentation: with
+    ``lambda_visual = 0`` each step then looks once at each image, and still sees all renderings."""
     negative_weight: NonNegativeFloat = 0.0
     """Weight of captions edited so that they are false, mined from the training captions (NegCLIP,
     arXiv 2210.01936); 0 leaves PAC's objective as it is."""
@@ -100,20 +100,20 @@ class EvaluatorTrainingConfig(Ranged):
     generative evaluator (CoCa, arXiv 2205.01917, has 2); 0 trains none."""
     caption_layers: PositiveInt = 2
     """Layers of that decoder."""
-    captions_per_picture: PositiveInt = 1
-    """Human captions of a picture that it reads in a step, the added positive besides."""
+    captions_per_image: PositiveInt = 1
+    """Human captions of an image that it reads in a step, the added positive besides."""
     blind_share: Fraction = 0.1
-    """Share of pictures that it does not see, so that it knows captions' prior (classifier-free
+    """Share of images that it does not see, so that it knows captions' prior (classifier-free
     guidance, arXiv 2207.12598, leaves out 0.1 to 0.2)."""
     alpha: Fraction = 0.5
     """Share of the blind prior's log-probability that the generative score takes off, in [0, 1]."""
     judge_share: FractionBelowOne = 0.0
-    """Share of the training pictures, by a hash of their content, that only the independent
+    """Share of the training images, by a hash of their content, that only the independent
     evaluator sees; 0 shares all."""
     checkpoint_every_steps: PositiveInt = 50
     """Steps between checkpoints."""
     validate_every_steps: PositiveInt = 50
-    """Steps between measurements of retrieval on validation pictures."""
+    """Steps between measurements of retrieval on validation images."""
     guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
     """When a run goes back to its last checkpoint, or gives up."""
 
@@ -140,7 +140,7 @@ class XEConfig(Ranged):
     batch_size: PositiveInt = 1024
     """Captions a step, over all ranks."""
     captions_per_image: PositiveInt = 1
-    """Captions of one picture in a step, sharing one encoder pass; divides ``batch_size``."""
+    """Captions of one image in a step, sharing one encoder pass; divides ``batch_size``."""
     micro_batch_size: PositiveInt = 1024
     """Captions in one forward pass of one rank; gradients of a step are accumulated over them."""
     learning_rate: PositiveFloat = 2.5e-4
@@ -163,7 +163,7 @@ class XEConfig(Ranged):
     validate_every_steps: PositiveInt = 1000
     """Steps between validations; the best weights by CIDEr are kept."""
     num_validation_images: PositiveInt = 500
-    """Validation pictures captioned each time."""
+    """Validation images captioned each time."""
     checkpoint_every_steps: PositiveInt = 500
     """Steps between checkpoints."""
     guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
@@ -193,9 +193,9 @@ class FinetuneConfig(Ranged):
     num_steps: PositiveInt = 250_000
     """Optimiser steps at most."""
     batch_size: PositiveInt = 16
-    """Pictures a step, over all ranks."""
+    """Images a step, over all ranks."""
     micro_batch_size: PositiveInt = 16
-    """Pictures in one pass of one rank; gradients of a step are accumulated over them."""
+    """Images in one pass of one rank; gradients of a step are accumulated over them."""
     learning_rate: PositiveFloat = 1e-6
     """Rate of Adam, constant."""
     beta: PositiveFloat = 0.2
@@ -219,8 +219,8 @@ class FinetuneConfig(Ranged):
     precision: Precision = "float32"
     """``float32`` or ``bfloat16`` for matrix products; scores and losses are float32."""
     keep_reference_gigabytes: NonNegativeFloat = 0.0
-    """Main memory of each rank for what the reference model's encoder makes of pictures (526 kB
-    each for ViT-L/14, 60 for COCO); pictures beyond it are encoded at each step. Each picture is
+    """Main memory of each rank for what the reference model's encoder makes of images (526 kB
+    each for ViT-L/14, 60 for COCO); images beyond it are encoded at each step. Each image is
     then encoded by itself, so Delta at the first step is 0 up to rounding only; 0 keeps nothing."""
     activation_checkpointing: bool = False
     """Computes the activations of each layer again in the backward pass: less memory, more time."""
@@ -237,7 +237,7 @@ class FinetuneConfig(Ranged):
     patience: NonNegativeInt = 0
     """Validations in a row without a better one that end the run; 0 runs all steps."""
     num_validation_images: PositiveInt = 500
-    """Validation pictures captioned each time."""
+    """Validation images captioned each time."""
     checkpoint_every_steps: PositiveInt = 250
     """Steps between checkpoints."""
     guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)

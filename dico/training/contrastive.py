@@ -1,7 +1,7 @@
 """Contrastive losses of the evaluator: CLIP's, and PAC's with positives added on both sides.
 
 CLIP: Radford et al. 2021 (arXiv 2103.00020), figure 3. PAC: Sarto et al. 2023 (arXiv 2303.12112),
-equation 5: L = L(v, t) + lambda_visual L(v', t) + lambda_text L(v, t'), where v' is another picture
+equation 5: L = L(v, t) + lambda_visual L(v', t) + lambda_text L(v, t'), where v' is another image
 of what v shows and t' another caption of it. Hard negatives are NegCLIP's: Yuksekgonul et al. 2023
 (arXiv 2210.01936), section 4.
 
@@ -35,14 +35,14 @@ def pac_loss(
     lambda_visual: float,
     lambda_text: float,
 ) -> Tensor:
-    """CLIP's loss with an added positive picture and an added positive caption a pair; all (B, E)."""
+    """CLIP's loss with an added positive image and an added positive caption a pair; all (B, E)."""
     loss = clip_loss(images, texts, scale)
     loss = loss + lambda_visual * clip_loss(positive_images, texts, scale)
     return loss + lambda_text * clip_loss(images, positive_texts, scale)
 
 
 def hard_negative_loss(images: Tensor, texts: Tensor, false_texts: Tensor, scale: Tensor) -> Tensor:
-    """Cross-entropy of each picture's caption among all captions and their false editions.
+    """Cross-entropy of each image's caption among all captions and their false editions.
 
     Args:
         images: (B, E).

@@ -1,13 +1,13 @@
-"""Trains a caption evaluator on a user's own pictures: CLIP first, then PAC on top of it.
+"""Trains a caption evaluator on a user's own images: CLIP first, then PAC on top of it.
 
 CLIP: Radford et al. 2021; PAC: Sarto et al. 2023 (arXiv 2303.12112), section 3. Differences: the
 CLIP is small and starts from random weights, all of its weights are tuned, and where a dataset
-brings no added positives, a crop of the picture and another of its captions take their place.
+brings no added positives, a crop of the image and another of its captions take their place.
 
 Two extensions, each off by default, and then the objective is PAC's: captions edited so that they are
 false (`dico.training.hard_negatives`), and a decoder of captions on the same tower, as CoCa has (Yu et
 al. 2022, arXiv 2205.01917), which makes the tower see what words say and becomes the generative
-evaluator (`dico.models.generative`). Texts of a picture share what they share at their beginning.
+evaluator (`dico.models.generative`). Texts of an image share what they share at their beginning.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from dico.training.distributed import World
 from dico.training.hard_negatives import HardNegatives
 from dico.training.optimizer import AdamW
 from dico.training.order import DataOrder
-from dico.training.pictures import PictureBank, random_crops
+from dico.training.pixel_cache import PixelCache, random_crops
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.state import TrainingState
 from dico.training.resilience.supervision import supervised
@@ -46,7 +46,7 @@ MAX_LOGIT_SCALE = 100.0
 CPU = torch.device("cpu")
 _DUAL = "dual."
 _BLIND_RATE = 0.05
-"""How fast the blind decoder's picture follows the mean of those seen: over some 20 steps."""
+"""How fast the blind decoder's image follows the mean of those seen: over some 20 steps."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +78,12 @@ def train_evaluator(
     """Trains a CLIP from random weights on ``device``, then tunes it by PAC's loss.
 
     Raises:
-        DataError: no training pictures.
+        DataError: no training images.
         NonFiniteError: the loss or a gradient was NaN or infinite, or the loss ran away, again.
         TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
     if not train:
-        raise DataError("evaluator: the manifest has no training pictures")
+        raise DataError("evaluator: the manifest has no training images")
     texts = [text for record in train for text in (*record.captions, *record.positive_captions)]
     tokenizer = Tokenizer.train(texts, config.vocab_size)
     torch.manual_seed(step_seed(seed, 0, "evaluator"))
@@ -173,7 +173,7 @@ class _Trainer:
         self.trained: nn.Module = self.model
         if generative is not None:
             self.trained = nn.ModuleDict({_DUAL[:-1]: self.model, "generative": generative})
-        self.pictures = PictureBank(evaluator.preprocess)
+        self.pixel_cache = PixelCache(evaluator.preprocess)
         self.order = DataOrder(len(train), config.batch_size, seed)
         self.negatives = (
             HardNegatives([(*r.captions, *r.positive_captions) for r in train])
@@ -234,7 +234,7 @@ class _Trainer:
         others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
         scale = self.model.logit_scale.exp()
         uris = [_stand_in(record, config.swap_share, rng) for record in records]
-        seen, images = self._look(self.pictures.pixels(uris))
+        seen, images = self._look(self.pixel_cache.pixels(uris))
         if step < config.num_clip_steps:
             texts = self._embed_texts([[caption] for caption in captions])
             loss = clip_loss(images, texts[:, 0], scale)
@@ -242,7 +242,7 @@ class _Trainer:
             texts = self._embed_texts([list(pair) for pair in zip(captions, others, strict=True)])
             other_images = images
             if config.lambda_visual:
-                again, other_images = self._look(self._other_pictures(records, draw, rng))
+                again, other_images = self._look(self._other_images(records, draw, rng))
                 seen = torch.cat([seen, again])
             loss = pac_loss(
                 images,
@@ -274,7 +274,7 @@ class _Trainer:
         others: Sequence[str],
         rng: np.random.Generator,
     ) -> Tensor:
-        """Cross-entropy of captions given image tokens (V * B, P, D) of V views of each picture."""
+        """Cross-entropy of captions given image tokens (V * B, P, D) of V views of each image."""
         generative = self.generative
         assert generative is not None
         blind = torch.rand(len(seen), 1, 1) < self.config.blind_share
@@ -282,7 +282,7 @@ class _Trainer:
             generative.blind_tokens.lerp_(seen.mean(dim=0), _BLIND_RATE)
         seen = torch.where(blind.to(seen.device), generative.blind_tokens, seen)
         said = [
-            [*_some(record.captions, self.config.captions_per_picture, rng), other]
+            [*_some(record.captions, self.config.captions_per_image, rng), other]
             for _ in range(len(seen) // len(records))
             for record, other in zip(records, others, strict=True)
         ]
@@ -306,13 +306,13 @@ class _Trainer:
             self.model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
 
     def _encode(self, captions: Sequence[Sequence[str]]) -> Tensor:
-        """Ids (B, K, T) of K captions of each picture."""
+        """Ids (B, K, T) of K captions of each image."""
         flat = [caption for group in captions for caption in group]
         tokens: Tensor = self.evaluator.tokenizer.encode_batch(flat, self.config.context_tokens)
         return tokens.view(len(captions), -1, tokens.shape[-1]).to(self.evaluator.device)
 
     def _embed_texts(self, captions: Sequence[Sequence[str]]) -> Tensor:
-        """Embeddings (B, K, E) of K captions of each picture."""
+        """Embeddings (B, K, E) of K captions of each image."""
         return self.model.encode_candidates(self._encode(captions))
 
     def _look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -320,11 +320,11 @@ class _Trainer:
         tokens = self.model.encode_image_tokens(pixels.to(self.evaluator.device))
         return tokens, self.model.embed_image_tokens(tokens)
 
-    def _other_pictures(
+    def _other_images(
         self, records: Sequence[Record], draw: int, rng: np.random.Generator
     ) -> Tensor:
         uris = [str(rng.choice(r.positive_uris)) if r.positive_uris else r.uri for r in records]
-        pixels: Tensor = self.pictures.pixels(uris)
+        pixels: Tensor = self.pixel_cache.pixels(uris)
         own = [i for i, record in enumerate(records) if not record.positive_uris]
         if own:
             generator = torch.Generator().manual_seed(step_seed(self.seed, draw, "crops"))
@@ -332,13 +332,13 @@ class _Trainer:
         return pixels
 
     @torch.no_grad()
-    def _recall_at_1(self, num_pictures: int = 200) -> float:
-        """Share of validation captions that find their own picture among at most 200."""
-        records = self.validation[:num_pictures]
+    def _recall_at_1(self, num_images: int = 200) -> float:
+        """Share of validation captions that find their own image among at most 200."""
+        records = self.validation[:num_images]
         if not records:
             return 0.0
         self.model.eval()
-        _, images = self._look(self.pictures.pixels([r.uri for r in records]))
+        _, images = self._look(self.pixel_cache.pixels([r.uri for r in records]))
         texts = self._embed_texts([record.captions[:1] for record in records])[:, 0]
         self.model.train()
         found = (texts @ images.T).argmax(dim=1).cpu() == torch.arange(len(records))
@@ -346,19 +346,19 @@ class _Trainer:
 
 
 def _other_caption(record: Record, caption: str, rng: np.random.Generator) -> str:
-    """A paraphrase where the dataset brings one, else another human caption of the picture."""
+    """A paraphrase where the dataset brings one, else another human caption of the image."""
     others = record.positive_captions or [c for c in record.captions if c != caption]
     return str(rng.choice(others)) if len(others) else caption
 
 
 def _stand_in(record: Record, share: float, rng: np.random.Generator) -> str:
-    """The picture, or for a share of pictures that have one an added positive."""
+    """The image, or for a share of images that have one an added positive."""
     if share and record.positive_uris and rng.random() < share:
         return str(rng.choice(record.positive_uris))
     return record.uri
 
 
 def _some(captions: Sequence[str], number: int, rng: np.random.Generator) -> list[str]:
-    """``number`` captions of a picture; repeated only when too few."""
+    """``number`` captions of an image; repeated only when too few."""
     chosen = rng.choice(len(captions), number, replace=len(captions) < number)
     return [captions[i] for i in chosen]

@@ -27,8 +27,8 @@ from dico.training.configs import FinetuneConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
+from dico.training.encoder_cache import EncoderCache
 from dico.training.heap import keep_freed_memory
-from dico.training.kept_memory import KeptMemory
 from dico.training.order import DataOrder
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.guards import Row, captions_beyond_limits, reward_hacking
@@ -173,9 +173,9 @@ class _Step:
     world: World
 
     @functools.cached_property
-    def reference_memory(self) -> KeptMemory:
+    def reference_memory(self) -> EncoderCache:
         """The reference model's encoder, which may look up what it encoded before."""
-        return KeptMemory(self.reference_model.encode, self.config.keep_reference_gigabytes)
+        return EncoderCache(self.reference_model.encode, self.config.keep_reference_gigabytes)
 
     def __call__(self, images: np.ndarray, step: int) -> Metrics:
         self.policy.module.zero_grad()
@@ -227,10 +227,10 @@ class _Step:
         return loss, {"loss": loss.detach(), **metrics}
 
     def _reference_memory(self, images: list[int], seen: Images, memory: Memory) -> Memory:
-        """What the reference model makes of pictures: ``memory`` where no trained weight made it.
+        """What the reference model makes of images: ``memory`` where no trained weight made it.
 
         Encoded in one batch, as the policy does, so that Delta is exactly 0 at the first step; or
-        kept per picture, and then it is 0 up to rounding.
+        kept per image, and then it is 0 up to rounding.
         """
         if not memory.requires_grad:
             return memory

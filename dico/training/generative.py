@@ -1,7 +1,7 @@
 """Trains a generative evaluator on the stored features of any frozen tower.
 
-The captioner of `dico.training.xe`, except that for a share of the pictures it looks at the mean
-picture in their place, so that it knows how likely captions are when nothing is seen (classifier-free
+The captioner of `dico.training.xe`, except that for a share of the images it looks at the mean
+image in their place, so that it knows how likely captions are when nothing is seen (classifier-free
 guidance, Ho and Salimans 2022, arXiv 2207.12598). See `dico.models.generative` for its use. Where an
 evaluator is trained from the start, `dico.training.evaluator` trains one on the same tower with it.
 """
@@ -23,11 +23,11 @@ from dico.training.resilience.state import TrainingState
 from dico.training.validation import Validator
 from dico.training.xe import pretrain
 
-_PICTURES_OF_MEAN = 1024
+_IMAGES_OF_MEAN = 1024
 
 
 class PartlyBlindData(CaptioningData):
-    """Captioning data of which a share of pictures is the mean picture, drawn anew at each step."""
+    """Captioning data of which a share of images is the mean image, drawn anew at each step."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class PartlyBlindData(CaptioningData):
     ) -> None:
         super().__init__(records, features, device)
         self.blind_share = blind_share
-        first = range(min(len(records), _PICTURES_OF_MEAN))
+        first = range(min(len(records), _IMAGES_OF_MEAN))
         self.mean = self.tokens(list(first)).mean(dim=0)  # (P, F)
 
     def images(self, indices: Sequence[int]) -> Tensor:
-        """Image tokens (B, P, F), float32; the mean picture's where nothing is seen."""
+        """Image tokens (B, P, F), float32; the mean image's where nothing is seen."""
         tokens = self.tokens(indices)
         blind = torch.rand(len(tokens), 1, 1).to(tokens.device) < self.blind_share
         return torch.where(blind, self.mean, tokens)

@@ -5,14 +5,14 @@ NegCLIP (Yuksekgonul et al. 2023, arXiv 2210.01936) adds captions with words exc
 et al. 2017, arXiv 1705.01359) puts a false word for a true one. Here no list is made by hand, so any
 domain and language with spaces will do. Three edits:
 
-- another word: a word gives way to one of its class that no caption of the picture has,
+- another word: a word gives way to one of its class that no caption of the image has,
 - exchange: two different words of one class change places,
-- splice: the caption goes on, after a word that they share, as one of another picture does, with a
-  word that no caption of this picture has: an object added, or another relation.
+- splice: the caption goes on, after a word that they share, as one of another image does, with a
+  word that no caption of this image has: an object added, or another relation.
 
 Words are of one class where their neighbours are alike (cosine of positive pointwise mutual
-information, Bullinaria and Levy 2007) and pictures that are given the one are given the other no more
-often than any picture; synonyms are given together, so they stay out.
+information, Bullinaria and Levy 2007) and images that are given the one are given the other no more
+often than any image; synonyms are given together, so they stay out.
 """
 
 from collections import Counter, defaultdict
@@ -27,9 +27,9 @@ MIN_COUNT = 20
 MIN_SIMILARITY = 0.8
 """Least cosine of the neighbours of two words of a class."""
 MAX_LIFT = 1.0
-"""P(other word given word) / P(other word), over pictures: at most this, or they may be synonyms."""
+"""P(other word given word) / P(other word), over images: at most this, or they may be synonyms."""
 MAX_SHARE = 0.95
-"""Words that more of the pictures are given are the frame of sentences."""
+"""Words that more of the images are given are the frame of sentences."""
 MAX_CLASS = 8
 """Words of a class, the most alike."""
 _TRIES = 4
@@ -42,31 +42,31 @@ class HardNegatives:
         """Mines the classes of words.
 
         Args:
-            captions: all captions of each training picture.
+            captions: all captions of each training image.
         """
         self._words = [[text.lower().split() for text in group] for group in captions]
         self._given = [{word for text in group for word in text} for group in self._words]
         self.classes = _classes(self._words, self._given)
         """The words that may stand for a word, the most alike first."""
 
-    def edit(self, picture: int, caption: str, rng: np.random.Generator) -> str:
-        """``caption`` of ``picture`` made false; as it is where no edit is known."""
+    def edit(self, image: int, caption: str, rng: np.random.Generator) -> str:
+        """``caption`` of ``image`` made false; as it is where no edit is known."""
         words = caption.lower().split()
         edits = [self._exchange, self._another_word, self._splice]
         for _ in range(_TRIES):
-            edited = edits[rng.integers(len(edits))](words, picture, rng)
+            edited = edits[rng.integers(len(edits))](words, image, rng)
             if edited is not None and edited != words:
                 return " ".join(edited)
         return caption
 
     def _another_word(
-        self, words: list[str], picture: int, rng: np.random.Generator
+        self, words: list[str], image: int, rng: np.random.Generator
     ) -> list[str] | None:
         places = [i for i, word in enumerate(words) if word in self.classes]
         if not places:
             return None
         place = places[rng.integers(len(places))]
-        free = [w for w in self.classes[words[place]] if w not in self._given[picture]]
+        free = [w for w in self.classes[words[place]] if w not in self._given[image]]
         if not free:
             return None
         return [*words[:place], free[rng.integers(len(free))], *words[place + 1 :]]
@@ -74,7 +74,7 @@ class HardNegatives:
     def _exchange(
         self,
         words: list[str],
-        picture: int,  # noqa: ARG002
+        image: int,  # noqa: ARG002
         rng: np.random.Generator,
     ) -> list[str] | None:
         pairs = [
@@ -90,7 +90,7 @@ class HardNegatives:
         edited[i], edited[j] = words[j], words[i]
         return edited
 
-    def _splice(self, words: list[str], picture: int, rng: np.random.Generator) -> list[str] | None:
+    def _splice(self, words: list[str], image: int, rng: np.random.Generator) -> list[str] | None:
         group = self._words[rng.integers(len(self._words))]
         other = group[rng.integers(len(group))]
         joints = [
@@ -99,7 +99,7 @@ class HardNegatives:
             for j, same in enumerate(other[:-1])
             if word == same
             and word not in self.classes
-            and any(w in self.classes and w not in self._given[picture] for w in other[j + 1 :])
+            and any(w in self.classes and w not in self._given[image] for w in other[j + 1 :])
         ]
         if not joints:
             return None

@@ -1,4 +1,4 @@
-"""An evaluator of two published towers, joined on a user's own pictures and captions.
+"""An evaluator of two published towers, joined on a user's own images and captions.
 
 The towers come out of installed packages (`dico.weights.packages`) and stay frozen; the maps between
 them are trained (`dico.training.projections`). There are no tuned weights beside the base ones: PAC-S
@@ -67,7 +67,7 @@ def join_towers(
 
     Raises:
         ConfigError: no such towers, or their packages are not installed.
-        DataError: a package's files are not those that were published; or no training pictures.
+        DataError: a package's files are not those that were published; or no training images.
     """
     pair = find_pair(config.weights.removeprefix(PREFIX), "evaluator.weights")
     with tempfile.TemporaryDirectory(prefix="towers-") as working:

@@ -1,12 +1,12 @@
 """Trains the two linear maps that join frozen towers, on pooled outputs that are computed once.
 
-CLIP's loss: Radford et al. 2021 (arXiv 2103.00020), figure 3. Only the maps learn, so each picture
+CLIP's loss: Radford et al. 2021 (arXiv 2103.00020), figure 3. Only the maps learn, so each image
 and each caption goes through its tower once, and a step costs two products of small matrices: on a few
-hundred pictures training takes seconds. What the maps read is standardised by the training pictures
-and captions, and largely dropped out, for there are more values than pictures; afterwards the
+hundred images training takes seconds. What the maps read is standardised by the training images
+and captions, and largely dropped out, for there are more values than images; afterwards the
 standardisation is part of the maps.
 
-B pairs of a step, N records, S captions of a picture, F and S widths of pooled outputs, E embedding.
+B pairs of a step, N records, S captions of an image, F and S widths of pooled outputs, E embedding.
 """
 
 import dataclasses
@@ -35,21 +35,21 @@ MAX_LOGIT_SCALE = 100.0
 """CLIP's own bound on the inverse temperature."""
 LEAST_DEVIATION = 1e-3
 """Added to standard deviations: a value that never changes is not blown up."""
-PICTURES_A_PASS = 32
+IMAGES_A_PASS = 32
 CAPTIONS_A_PASS = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Pooled:
-    """Pooled outputs of both towers for the pictures of a split."""
+    """Pooled outputs of both towers for the images of a split."""
 
     images: Tensor
     """(N, F), float32."""
     texts: tuple[Tensor, ...]
-    """Of each picture (S, S'), float32: its captions'."""
+    """Of each image (S, S'), float32: its captions'."""
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self.images)
 
     def draw(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -68,8 +68,8 @@ def train_projections(
     """Trains the maps of ``evaluator``, whose model is a `JoinedTowers`, in place.
 
     Args:
-        train: pictures to learn from.
-        validation: pictures whose retrieval is measured at the end.
+        train: images to learn from.
+        validation: images whose retrieval is measured at the end.
         evaluator: frozen towers and untrained maps.
         config: its ``num_clip_steps``, ``batch_size``, ``learning_rate``, ``warmup_share``,
             ``weight_decay`` and ``projection_dropout`` are read.
@@ -79,11 +79,11 @@ def train_projections(
         Logged values: loss of each step, and at the end validation_recall_at_1.
 
     Raises:
-        DataError: no training pictures.
+        DataError: no training images.
     """
     if not train:
-        raise DataError("evaluator: the manifest has no training pictures")
-    with progress("towers", total=len(train) + len(validation), unit="picture") as bar:
+        raise DataError("evaluator: the manifest has no training images")
+    with progress("towers", total=len(train) + len(validation), unit="image") as bar:
         seen = pooled(train, evaluator, bar.advance)
         held_out = pooled(validation, evaluator, bar.advance)
     model = evaluator.model
@@ -101,10 +101,10 @@ def train_projections(
 def pooled(
     records: Sequence[Record], evaluator: Evaluator, done: Callable[[int], None] = lambda _: None
 ) -> Pooled:
-    """What the towers of ``evaluator`` make of pictures and of their captions, once each."""
+    """What the towers of ``evaluator`` make of images and of their captions, once each."""
     images = [torch.empty(0, 0)]
-    for start in range(0, len(records), PICTURES_A_PASS):
-        part = records[start : start + PICTURES_A_PASS]
+    for start in range(0, len(records), IMAGES_A_PASS):
+        part = records[start : start + IMAGES_A_PASS]
         pixels = [evaluator.preprocess(load_image(r.uri, sha256=r.sha256)) for r in part]
         seen = evaluator.model.pooled_images(torch.stack(pixels).to(evaluator.device))
         images = [*(images if start else []), seen.float()]
@@ -170,7 +170,7 @@ class Maps(nn.Module):
 
 @torch.no_grad()
 def recall_at_1(model: JoinedTowers, held_out: Pooled) -> float:
-    """Share of captions that find their own picture among all of ``held_out``."""
+    """Share of captions that find their own image among all of ``held_out``."""
     images = F.normalize(model.visual_projection(held_out.images), dim=-1)
     texts = F.normalize(model.text_projection(torch.cat(held_out.texts)), dim=-1)
     counts = torch.tensor([len(captions) for captions in held_out.texts])

@@ -1,4 +1,4 @@
-"""How well a captioner does while it trains: captions of validation pictures, scored."""
+"""How well a captioner does while it trains: captions of validation images, scored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,15 +18,15 @@ from dico.metrics import (
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
 from dico.policy import Policy, policy_of
-from dico.policy.captioning import Caption, caption_pictures, caption_stored
+from dico.policy.captioning import Caption, caption_images, caption_stored
 from dico.tracking import captions_made
 
 
 class Validator:
-    """Captions the same validation pictures each time and scores them.
+    """Captions the same validation images each time and scores them.
 
-    CIDEr's document frequencies are those of these pictures, so its values compare within a run
-    only. PAC-S needs an evaluator; how true captions are, the pictures' facts.
+    CIDEr's document frequencies are those of these images, so its values compare within a run
+    only. PAC-S needs an evaluator; how true captions are, the images' facts.
     """
 
     def __init__(
@@ -86,4 +86,4 @@ class Validator:
     def _captions(self, policy: Policy) -> Iterator[Caption]:
         if policy.preprocess is None:
             return caption_stored(policy, self.features, self.keys, self.decoding)
-        return caption_pictures(policy, None, self.uris, self.decoding)
+        return caption_images(policy, None, self.uris, self.decoding)

@@ -1,7 +1,7 @@
 """Pre-trains a captioner by cross-entropy on human captions, from stored image features.
 
 Moratelli et al. 2024 (arXiv 2408.14547), section 3.1 and equation 1: Adam, linear warm-up, teacher
-forcing; padding is masked. Differences: a step may take several captions of one picture, which then
+forcing; padding is masked. Differences: a step may take several captions of one image, which then
 share one encoder pass, and the rate may fall along a cosine.
 """
 

@@ -24,8 +24,8 @@ from dico.validation.drift import BOUNDS, measure_drift
 from dico.validation.expectations import (
     Thresholds,
     dataset_expectations,
+    image_expectations,
     judge,
-    picture_expectations,
     read_thresholds,
 )
 from dico.validation.facts import Facts, find_facts
@@ -33,7 +33,7 @@ from dico.validation.findings import KINDS
 from dico.validation.known import recognise
 from dico.validation.outcome import Outcome, conclude
 from dico.validation.scan import Scan, scan
-from dico.validation.tables import dataset_numbers, frame_of_numbers, picture_frame
+from dico.validation.tables import dataset_numbers, frame_of_numbers, image_frame
 
 __all__ = ["ValidationConfig", "ValidationResult", "validate"]
 
@@ -47,7 +47,7 @@ class ValidationResult:
     fingerprint: str
     """Fingerprint of the manifest; see `dico.data.manifest.fingerprint`."""
     num_images: int
-    """Pictures in the manifest."""
+    """Images in the manifest."""
     reasons: list[str]
     """Why the dataset is refused, one line each; empty when it is ok."""
     fidelity: dict[str, Any]
@@ -65,12 +65,12 @@ def validate(
 ) -> ValidationResult:
     """Reads a dataset, checks it, writes its manifest and its report.
 
-    The manifest holds the pictures that may be used, also when the dataset is refused. The report
+    The manifest holds the images that may be used, also when the dataset is refused. The report
     folder gets ``report.html``, ``summary.json`` and ``quarantine.jsonl``.
 
     Args:
         dataset: file, folder, s3:// prefix, or several with commas.
-        images: folder or prefix of the pictures; empty means beside the dataset's file.
+        images: folder or prefix of the images; empty means beside the dataset's file.
         config: settings.
         manifest_path: Parquet file to write.
         report_dir: folder for the report.
@@ -86,16 +86,14 @@ def validate(
     facts = find_facts(source, config.facts)
     report_dir = Path(report_dir)
     report_dir.mkdir(parents=True, exist_ok=True)
-    cache = Path(config.cache or report_dir) / "pictures.sqlite"
-    look = config.pictures == "decode"
+    cache = Path(config.cache or report_dir) / "images.sqlite"
+    look = config.image_check == "decode"
     readings: list[Reading] = []
     with tempfile.TemporaryDirectory(prefix="dico-validate-") as work:
         entries = read_entries(source, look, pixels=look, readings=readings)
         scanned = scan(entries, Path(work), cache, config)
         if not scanned.num_rows:
-            raise DataError(
-                f"{dataset}: the dataset has no pictures; check the file and its format"
-            )
+            raise DataError(f"{dataset}: the dataset has no images; check the file and its format")
         compared = compare(scanned, config)
         scanned.release()
         quarantine = report_dir / "quarantine.jsonl"
@@ -135,13 +133,13 @@ def _summarise(
         numbers |= measure_drift(config.baseline, manifest)
         bounds = {**bounds, **BOUNDS}
     suites = {
-        "pictures": picture_expectations(config, thresholds),
+        "images": image_expectations(config, thresholds),
         "dataset": dataset_expectations(config, thresholds, bounds),
     }
     for own in thresholds.expectations:
         suites[own["table"]].append(dict(own))
     tables = {
-        "pictures": picture_frame(outcome, scanned, suites["pictures"]),
+        "images": image_frame(outcome, scanned, suites["images"]),
         "dataset": frame_of_numbers(numbers),
     }
     judgements = judge(tables, suites)
@@ -167,7 +165,7 @@ def _summarise(
         "findings": {
             code: {
                 "severity": KINDS[code].severity,
-                "num_pictures": int(np.count_nonzero(counts)),
+                "num_images": int(np.count_nonzero(counts)),
                 "num_findings": int(counts.sum(dtype=np.int64)),
                 "title": KINDS[code].title,
                 "advice": KINDS[code].advice,

@@ -1,4 +1,4 @@
-"""What only shows when rows are compared: repeated ids and pictures, leaks between splits."""
+"""What only shows when rows are compared: repeated ids and images, leaks between splits."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,9 +22,9 @@ class Comparisons:
     findings: dict[int, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     """Row to pairs of code and detail."""
     pairs: list[Pair] = field(default_factory=list)
-    """Pictures that look alike."""
+    """Images that look alike."""
     groups: dict[int, int] = field(default_factory=dict)
-    """Row to the first row of its group of like pictures, for rows that have any."""
+    """Row to the first row of its group of like images, for rows that have any."""
 
 
 def compare(scan: Scan, config: ValidationConfig) -> Comparisons:
@@ -34,14 +34,14 @@ def compare(scan: Scan, config: ValidationConfig) -> Comparisons:
     contents = np.frombuffer(scan.contents, np.uint64) if scan.num_rows else ids
     splits = np.frombuffer(scan.splits, np.int8) if scan.num_rows else np.empty(0, np.int8)
     usable = contents != 0
-    same_picture = list(equal_groups(contents, usable))
-    _identical(same_picture, splits, ids, result)
+    same_image = list(equal_groups(contents, usable))
+    _identical(same_image, splits, ids, result)
     _repeated_ids(ids, contents, result)
-    if config.near_duplicates and config.pictures == "decode":
+    if config.near_duplicates and config.image_check == "decode":
         result.pairs = find_pairs(scan.thumbs(), usable, contents, config.near_duplicate_likeness)
         _similar(result.pairs, splits, result)
     _repeated_captions(scan, splits, result)
-    result.groups = _groups(same_picture, result.pairs)
+    result.groups = _groups(same_image, result.pairs)
     return result
 
 
@@ -70,7 +70,7 @@ def _identical(
     ids: npt.NDArray[np.uint64],
     result: Comparisons,
 ) -> None:
-    """One picture twice: the copy in the more protected split stays, the first among equals."""
+    """One image twice: the copy in the more protected split stays, the first among equals."""
     for group in groups:
         ranked = sorted(map(int, group), key=lambda row: (_KEEP_ORDER[_split(splits, row)], row))
         kept, *others = ranked
@@ -90,7 +90,7 @@ def _repeated_ids(
         kept, *others = map(int, group)
         for row in others:
             same = contents[row] == contents[kept] and contents[row] != 0
-            what = "the same picture" if same else "another picture"
+            what = "the same image" if same else "another image"
             result.findings[row].append(("id_duplicate", f"row {kept} has this id and {what}"))
 
 
@@ -110,7 +110,7 @@ def _similar(pairs: list[Pair], splits: npt.NDArray[np.int8], result: Comparison
 
 
 def _repeated_captions(scan: Scan, splits: npt.NDArray[np.int8], result: Comparisons) -> None:
-    """Texts on very many pictures, and long texts both in train and in another split."""
+    """Texts on very many images, and long texts both in train and in another split."""
     if not len(scan.caption_hashes):
         return
     hashes = np.frombuffer(scan.caption_hashes, np.uint64)
@@ -122,7 +122,7 @@ def _repeated_captions(scan: Scan, splits: npt.NDArray[np.int8], result: Compari
         found = np.unique(rows[order[starts[index] : starts[index] + counts[index]]])
         if len(found) >= limit:
             for row in found:
-                detail = f"a text on {len(found)} pictures"
+                detail = f"a text on {len(found)} images"
                 result.findings[int(row)].append(("caption_repeated", detail))
     in_train = np.unique(hashes[is_long & (splits[rows] == 0)])
     elsewhere = np.flatnonzero(is_long & (splits[rows] > 0))
@@ -142,7 +142,7 @@ def _counts(
 
 
 def _groups(same: list[npt.NDArray[np.int64]], pairs: list[Pair]) -> dict[int, int]:
-    """Union of all like pictures: row to the smallest row of its group."""
+    """Union of all like images: row to the smallest row of its group."""
     parent: dict[int, int] = {}
 
     def root(row: int) -> int:

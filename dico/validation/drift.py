@@ -16,7 +16,7 @@ from dico.data.manifest import iter_manifest
 MAX_WORDS = 50_000
 BOUNDS: dict[str, dict[str, float]] = {
     "drift_words_per_caption": {"max": 0.5},
-    "drift_captions_per_picture": {"max": 0.5},
+    "drift_captions_per_image": {"max": 0.5},
     "drift_pixels": {"max": 0.5},
     "drift_aspect_ratio": {"max": 0.5},
     "drift_new_words": {"max": 0.3},
@@ -30,7 +30,7 @@ class Profile:
 
     columns: dict[str, list[float]] = field(default_factory=dict)
     words: Counter[str] = field(default_factory=Counter)
-    pictures: dict[str, set[bytes]] = field(default_factory=dict)
+    images: dict[str, set[bytes]] = field(default_factory=dict)
 
 
 def measure_drift(baseline: str, manifest: str | Path) -> dict[str, float]:
@@ -44,10 +44,10 @@ def measure_drift(baseline: str, manifest: str | Path) -> dict[str, float]:
     known = {word for word, _ in old.words.most_common(MAX_WORDS)}
     unknown = sum(count for word, count in new.words.items() if word not in known)
     numbers["drift_new_words"] = unknown / total
-    everything = set().union(*old.pictures.values())
-    mine = set().union(*new.pictures.values())
+    everything = set().union(*old.images.values())
+    mine = set().union(*new.images.values())
     numbers["share_in_baseline"] = len(mine & everything) / max(1, len(mine))
-    leaked = old.pictures.get("test", set()) & new.pictures.get("train", set())
+    leaked = old.images.get("test", set()) & new.images.get("train", set())
     numbers["num_baseline_test_in_train"] = len(leaked)
     return numbers
 
@@ -69,18 +69,18 @@ def stability_index(
 
 def _profile(manifest: str | Path) -> Profile:
     profile = Profile()
-    names = ("words_per_caption", "captions_per_picture", "pixels", "aspect_ratio")
+    names = ("words_per_caption", "captions_per_image", "pixels", "aspect_ratio")
     columns: dict[str, list[float]] = {name: [] for name in names}
     for index, record in enumerate(iter_manifest(manifest)):
         words = [word for caption in record.captions for word in caption.lower().split()]
         columns["words_per_caption"].append(len(words) / max(1, len(record.captions)))
-        columns["captions_per_picture"].append(len(record.captions))
+        columns["captions_per_image"].append(len(record.captions))
         columns["pixels"].append(record.width_px * record.height_px)
         columns["aspect_ratio"].append(record.width_px / max(1, record.height_px))
         profile.words.update(words)
         if record.sha256:
-            pictures = profile.pictures.setdefault(record.split, set())
-            pictures.add(bytes.fromhex(record.sha256)[:16])
+            images = profile.images.setdefault(record.split, set())
+            images.add(bytes.fromhex(record.sha256)[:16])
         if index % 10_000 == 0 and len(profile.words) > 4 * MAX_WORDS:
             profile.words = Counter(dict(profile.words.most_common(2 * MAX_WORDS)))
     profile.columns = columns

@@ -1,6 +1,6 @@
 """Great Expectations judges the columns that our checks computed.
 
-Each kind of finding is a column with its count per picture; the default suite expects none beyond
+Each kind of finding is a column with its count per image; the default suite expects none beyond
 the allowed share. Great Expectations is imported here only, and runs in memory: no files, no
 progress bars, no usage statistics.
 """
@@ -17,9 +17,9 @@ from typing import Any
 from dico.errors import ConfigError
 from dico.validation.config import ValidationConfig
 from dico.validation.findings import KINDS
-from dico.validation.tables import PICTURE_COLUMNS
+from dico.validation.tables import IMAGE_COLUMNS
 
-TABLES = ("pictures", "dataset")
+TABLES = ("images", "dataset")
 DEFAULT_MAX_SHARE = {"leak_similar": 0.005}
 
 
@@ -28,7 +28,7 @@ class Thresholds:
     """What a dataset may contain; see docs/data.md for the file."""
 
     max_share: Mapping[str, float] = field(default_factory=dict)
-    """Finding's code to the share of pictures that may have it, 0 to 1."""
+    """Finding's code to the share of images that may have it, 0 to 1."""
     dataset: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Number about the whole dataset to its ``min`` and ``max``."""
     expectations: tuple[Mapping[str, Any], ...] = ()
@@ -74,13 +74,13 @@ def read_thresholds(path: str) -> Thresholds:
     for one in expectations:
         good = isinstance(one, dict) and one.get("table") in TABLES and "type" in one
         if not good or not isinstance(one.get("kwargs", {}), dict):
-            raise ConfigError(f"thresholds {path}: an expectation has table (pictures or dataset), "
+            raise ConfigError(f"thresholds {path}: an expectation has table (images or dataset), "
                               f"type and kwargs, not {one!r}")  # fmt: skip
     return Thresholds(data.get("max_share", {}), data.get("dataset", {}), tuple(expectations))
 
 
-def picture_expectations(config: ValidationConfig, thresholds: Thresholds) -> list[dict[str, Any]]:
-    """The default suite over pictures: one expectation per kind of finding."""
+def image_expectations(config: ValidationConfig, thresholds: Thresholds) -> list[dict[str, Any]]:
+    """The default suite over images: one expectation per kind of finding."""
     suite = []
     for kind in KINDS.values():
         strict = kind.severity == "fatal" or (kind.severity == "error" and config.mode == "fail")
@@ -150,7 +150,7 @@ def _judge_table(
     for index, one in enumerate(expectations):
         column = one.get("kwargs", {}).get("column")
         if column is not None and (not isinstance(column, str) or column not in frame.columns):
-            known = ", ".join(frame.columns if name == "dataset" else PICTURE_COLUMNS)
+            known = ", ".join(frame.columns if name == "dataset" else IMAGE_COLUMNS)
             more = "" if name == "dataset" else " and one for each kind of finding"
             raise ConfigError(f"expectation {one['type']}: table {name} has no column {column!r}; "
                               f"it has {known}{more}")  # fmt: skip
@@ -181,7 +181,7 @@ def _judgement(table: str, result: Mapping[str, Any]) -> Judgement:
     kwargs = {k: v for k, v in configuration["kwargs"].items() if k != "batch_id"}
     name = str(kwargs.get("column", configuration["type"]))
     error = _exception(result.get("exception_info", {}))
-    if "unexpected_count" in values and table == "pictures":
+    if "unexpected_count" in values and table == "images":
         share = values.get("unexpected_percent") or 0.0
         total = values.get("element_count", "all")
         observed = f"{values['unexpected_count']} of {total} ({share:.3g} %)"

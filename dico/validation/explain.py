@@ -1,4 +1,4 @@
-"""How one row of a dataset was read: where its picture and each caption come from, and what was found."""
+"""How one row of a dataset was read: where its image and each caption come from, and what was found."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def explain(dataset: str, images: str, config: ValidationConfig, row: str) -> st
         dataset: as in `dico.validation.validate`.
         images: as in `dico.validation.validate`.
         config: settings.
-        row: its number from 0 in the order of the report, its id, its picture's name, or the end of
+        row: its number from 0 in the order of the report, its id, its image's name, or the end of
             its place, such as ``data.csv:17``.
 
     Raises:
@@ -56,10 +56,10 @@ def _text(number: int, entry: Entry, source: Dataset, config: ValidationConfig) 
         f"id           {entry.image_id or '(none)'}",
     ]
     lines += [f"{name:<12} {value}" for name, value in entry.names.items()]
-    lines.append(f"picture      {_picture(entry, config)}")
-    lines.append(f"split        {entry.split or '(none: made from the content of the picture)'}")
+    lines.append(f"image      {_image(entry, config)}")
+    lines.append(f"split        {entry.split or '(none: made from the content of the image)'}")
     if entry.num_rows > 1:
-        lines.append(f"joined       {entry.num_rows} rows of this picture")
+        lines.append(f"joined       {entry.num_rows} rows of this image")
     for caption in entry.captions:
         lines.append(f"caption      {_caption(caption, config)}")
     for code, caption in entry.left_out:
@@ -78,10 +78,10 @@ def _caption(caption: object, config: ValidationConfig) -> str:
     return f"{printable(str(caption))}  [{reasons}]"
 
 
-def _picture(entry: Entry, config: ValidationConfig) -> str:
+def _image(entry: Entry, config: ValidationConfig) -> str:
     if not entry.uri:
         return "(none)"
-    if config.pictures == "skip" or is_address(entry.uri):
+    if config.image_check == "skip" or is_address(entry.uri):
         return entry.uri
     facts = look_once(entry.uri, entry.image_bytes, config)
     if facts.code:

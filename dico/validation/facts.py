@@ -11,7 +11,7 @@ from dico.storage.uris import local_copy
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of pictures."""
+    """What is known of images."""
 
     uri: str = ""
     """The file; empty where there is none."""

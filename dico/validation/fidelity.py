@@ -1,6 +1,6 @@
-"""What was read against what is kept: rows, pictures and captions, with each difference named.
+"""What was read against what is kept: rows, images and captions, with each difference named.
 
-Every row, picture and caption of a dataset is either in the manifest or counted under the finding
+Every row, image and caption of a dataset is either in the manifest or counted under the finding
 that keeps it out. `Fidelity.check` holds this to the last one.
 """
 
@@ -40,18 +40,18 @@ class Fidelity:
     """The counts of a dataset."""
 
     rows: Count = field(default_factory=Count)
-    """Rows of its files; several may speak of one picture."""
-    pictures: Count = field(default_factory=Count)
-    """Pictures, and rows too broken to name one."""
+    """Rows of its files; several may speak of one image."""
+    images: Count = field(default_factory=Count)
+    """Images, and rows too broken to name one."""
     captions: Count = field(default_factory=Count)
     """Captions."""
     unread: Counter[str] = field(default_factory=Counter)
-    """What of the files is no picture, caption, id or split: columns and members."""
+    """What of the files is no image, caption, id or split: columns and members."""
 
     def add(self, row: Mapping[str, Any], code: str) -> None:
-        """Counts one row of the scan; ``code`` is the finding that sets its picture aside."""
+        """Counts one row of the scan; ``code`` is the finding that sets its image aside."""
         self.rows.add(row["num_rows"], code)
-        self.pictures.add(1, code)
+        self.images.add(1, code)
         for lost in row["lost"]:
             self.captions.add(1, lost)
         self.captions.add(len(row["captions"]), code)
@@ -70,7 +70,7 @@ class Fidelity:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        counts = {"rows": self.rows, "pictures": self.pictures, "captions": self.captions}
+        counts = {"rows": self.rows, "images": self.images, "captions": self.captions}
         return {
             name: {"read": one.read, "kept": one.kept, "left_out": dict(one.left_out.most_common())}
             for name, one in counts.items()
@@ -80,7 +80,7 @@ class Fidelity:
 def lines(fidelity: Mapping[str, Any]) -> list[str]:
     """The counts of `Fidelity.to_dict` as lines of text."""
     found = []
-    for name in ("rows", "pictures", "captions"):
+    for name in ("rows", "images", "captions"):
         one = fidelity[name]
         text = f"{name:<12} {one['read']} read, {one['kept']} kept"
         reasons = [

@@ -1,7 +1,7 @@
 """The catalogue of everything that validation can find, and what to do about each.
 
 Severity: ``fatal`` findings fail a dataset in every mode (part of it is unreadable); an ``error``
-sets the picture or caption aside; what is ``excluded`` is left out because the dataset itself says
+sets the image or caption aside; what is ``excluded`` is left out because the dataset itself says
 so, and fails nothing; a ``warning`` stays as a flag in the manifest.
 """
 
@@ -17,7 +17,7 @@ class Kind:
     severity: str
     """fatal, error, excluded or warning."""
     subject: str
-    """What it is about: picture or caption."""
+    """What it is about: image or caption."""
     title: str
     """What it means, in a few words."""
     advice: str
@@ -30,17 +30,17 @@ def _kinds(subject: str, *rows: tuple[str, str, str, str]) -> list[Kind]:
 
 _ALL = [
     *_kinds(
-        "picture",
+        "image",
         ("file_malformed", "fatal", "the dataset's file ends or breaks in the middle",
          "export or download it again; everything after this place is missing"),
         ("file_truncated", "fatal", "the last line is cut off", "export or download the file again"),
         ("shard_damaged", "fatal", "a tar shard breaks in the middle", "download the shard again"),
-        ("row_malformed", "error", "a row that is not a picture with captions",
+        ("row_malformed", "error", "a row that is not an image with captions",
          "mend the row, or say what its columns are by --image-column and --caption-column"),
         ("row_repaired", "warning", "a row with a known defect, read as it is meant",
          "check the row by --explain"),
-        ("sample_ambiguous", "error", "several pictures of one name, or texts that fit none",
-         "give each picture a name of its own, and its texts the same"),
+        ("sample_ambiguous", "error", "several images of one name, or texts that fit none",
+         "give each image a name of its own, and its texts the same"),
         ("json_malformed", "error", "a line that is not JSON", "mend the line"),
         ("json_duplicate_key", "error", "one key twice in one object",
          "keep one of the two values; parsers disagree on which counts"),
@@ -49,23 +49,23 @@ _ALL = [
         ("json_too_deep", "error", "JSON nested too deeply", "remove the nesting"),
         ("member_unsafe", "error", "a tar member with an unsafe path, or a link",
          "rebuild the shard with plain relative names"),
-        ("image_missing", "error", "the picture is not there",
+        ("image_missing", "error", "the image is not there",
          "check the images folder, or remove the row"),
-        ("image_ambiguous", "error", "a name that several pictures have",
+        ("image_ambiguous", "error", "a name that several images have",
          "write the folder into the row, or name one folder by --images"),
-        ("image_address", "error", "a web address instead of a picture",
-         "download the pictures first, for instance with img2dataset, and validate its shards"),
-        ("image_embedded", "error", "a picture inside the file that cannot be read there",
-         "unpack the file, or write pictures as files, JSON lines or Parquet"),
-        ("image_unreadable", "error", "the picture may not be read", "check its owner and mode"),
-        ("image_not_a_file", "error", "a folder, pipe or device instead of a picture",
+        ("image_address", "error", "a web address instead of an image",
+         "download the images first, for instance with img2dataset, and validate its shards"),
+        ("image_embedded", "error", "an image inside the file that cannot be read there",
+         "unpack the file, or write images as files, JSON lines or Parquet"),
+        ("image_unreadable", "error", "the image may not be read", "check its owner and mode"),
+        ("image_not_a_file", "error", "a folder, pipe or device instead of an image",
          "remove the row"),
         ("image_empty", "error", "a file of no bytes", "download it again"),
-        ("image_format", "error", "not a picture, whatever its name says",
+        ("image_format", "error", "not an image, whatever its name says",
          "download it again, or export it as JPEG or PNG"),
-        ("image_truncated", "error", "the picture ends too early", "download it again"),
-        ("image_damaged", "error", "the picture does not decode", "download it again"),
-        ("image_timeout", "error", "decoding takes too long", "save the picture anew"),
+        ("image_truncated", "error", "the image ends too early", "download it again"),
+        ("image_damaged", "error", "the image does not decode", "download it again"),
+        ("image_timeout", "error", "decoding takes too long", "save the image anew"),
         ("image_too_large", "error", "more bytes or pixels than allowed",
          "scale it down, or raise --max-pixels"),
         ("image_too_narrow", "error", "a strip, not a photograph", "crop it or remove the row"),
@@ -76,22 +76,22 @@ _ALL = [
         ("image_digest_mismatch", "error", "not the bytes that the dataset's digest names",
          "download it again"),
         ("id_missing", "error", "no id and no name to make one of", "give the row an id"),
-        ("id_duplicate", "error", "two pictures under one id", "give each picture its own id"),
-        ("image_two_ids", "error", "one picture under two ids",
+        ("id_duplicate", "error", "two images under one id", "give each image its own id"),
+        ("image_two_ids", "error", "one image under two ids",
          "merge the two rows and their captions"),
-        ("image_unknown_id", "error", "captions of an id that no picture has",
-         "add the picture or remove the captions"),
+        ("image_unknown_id", "error", "captions of an id that no image has",
+         "add the image or remove the captions"),
         ("split_unknown", "error", "a split of an unknown name", "use train, validation or test"),
-        ("split_conflict", "error", "rows of one picture name different splits", "choose one"),
+        ("split_conflict", "error", "rows of one image name different splits", "choose one"),
         ("captions_missing", "error", "fewer usable captions than required",
          "write captions, or lower --min-captions"),
         ("captions_rejected", "excluded", "no caption but those that the dataset marks as unusable",
-         "nothing need be done: the picture is left out"),
-        ("leak_identical", "error", "the same picture in two splits",
+         "nothing need be done: the image is left out"),
+        ("leak_identical", "error", "the same image in two splits",
          "keep it in one split; measured quality is else too good"),
-        ("leak_similar", "error", "nearly the same picture in two splits",
-         "keep both in one split, or raise the limit when they are different pictures"),
-        ("image_similar", "warning", "nearly the same picture twice in one split",
+        ("leak_similar", "error", "nearly the same image in two splits",
+         "keep both in one split, or raise the limit when they are different images"),
+        ("image_similar", "warning", "nearly the same image twice in one split",
          "keep one of them"),
         ("leak_caption", "warning", "a longer caption word for word of train in another split",
          "check whether annotators copied captions"),
@@ -99,7 +99,7 @@ _ALL = [
          "check that the captions describe the first frame"),
         ("image_cmyk", "warning", "CMYK, converted without a colour profile",
          "save it as RGB for exact colours"),
-        ("image_blank", "warning", "one colour all over", "check the picture"),
+        ("image_blank", "warning", "one colour all over", "check the image"),
         ("positive_unusable", "warning", "an added positive that cannot be used, and is left out",
          "mend or remove it"),
         ("positives_malformed", "warning", "positive_images or positive_captions is no list of texts",
@@ -127,9 +127,9 @@ _ALL = [
         ("caption_no_words", "error", "no letters at all", "write words"),
         ("caption_boilerplate", "error", "a placeholder, file name or stock phrase",
          "write a caption, or remove it"),
-        ("caption_repeated", "warning", "one text on very many pictures",
+        ("caption_repeated", "warning", "one text on very many images",
          "check whether it says anything about them"),
-        ("caption_duplicate", "warning", "the same caption twice on one picture", "remove one"),
+        ("caption_duplicate", "warning", "the same caption twice on one image", "remove one"),
         ("caption_too_short", "warning", "a single word", "write a sentence"),
         ("caption_invisible", "warning", "invisible or direction characters", "remove them"),
         ("caption_script", "warning", "mostly not of the Latin script",

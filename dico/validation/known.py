@@ -13,7 +13,7 @@ Bounds = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A dataset and its number of pictures by split."""
+    """A dataset and its number of images by split."""
 
     name: str
     file_marks: tuple[str, ...]
@@ -24,7 +24,7 @@ class Known:
 
     @property
     def total(self) -> int:
-        """Pictures of all splits."""
+        """Images of all splits."""
         return self.train + self.validation + self.test
 
 
@@ -42,13 +42,13 @@ KNOWN = (
 def recognise(source: Dataset, num_rows: int) -> tuple[str, Bounds]:
     """The dataset's name and the counts that it must have.
 
-    A set of fewer than half the pictures is a subset: named, and not held to the counts.
+    A set of fewer than half the images is a subset: named, and not held to the counts.
     """
     known = _find(source)
     if known is None:
         return "", {}
     if num_rows < SUBSET_BELOW * known.total:
-        return f"{known.name} (a subset of {num_rows} of {known.total} pictures)", {}
+        return f"{known.name} (a subset of {num_rows} of {known.total} images)", {}
     counts = {
         f"total_{split}": {"min": float(count), "max": float(count)}
         for split in ("train", "validation", "test")

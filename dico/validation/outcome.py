@@ -1,4 +1,4 @@
-"""The last pass: which pictures stay, the manifest, what was set aside, and the numbers."""
+"""The last pass: which images stay, the manifest, what was set aside, and the numbers."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ class Outcome:
     """What is known at the end of the passes."""
 
     num_rows: int
-    """Pictures and broken rows."""
+    """Images and broken rows."""
     counts: dict[str, npt.NDArray[np.int16]]
     """Finding's code to its count by row, for codes that were found."""
     num_words: npt.NDArray[np.int32]
@@ -47,7 +47,7 @@ class Outcome:
     words: Counter[str] = field(default_factory=Counter)
     """Most frequent words of captions."""
     num_with_facts: int = 0
-    """Pictures of the manifest that have facts."""
+    """Images of the manifest that have facts."""
     num_excluded: int = 0
     """Rows that are set aside because the dataset itself says so."""
     fidelity: Fidelity = field(default_factory=Fidelity)
@@ -130,8 +130,8 @@ def _count(
 
 
 def _reason_aside(findings: list[tuple[str, str, str | None]]) -> str:
-    """The first finding that keeps a picture out of the manifest; errors before exclusions."""
-    codes = [code for code, _, _ in findings if KINDS[code].subject == "picture"]
+    """The first finding that keeps an image out of the manifest; errors before exclusions."""
+    codes = [code for code, _, _ in findings if KINDS[code].subject == "image"]
     for severities in (("fatal", "error"), ("excluded",)):
         for code in codes:
             if KINDS[code].severity in severities:
@@ -172,7 +172,7 @@ def _record(
 
 
 def _group_identities(scan: Scan, comparisons: Comparisons) -> dict[int, str]:
-    """For rows of a group of like pictures: the smallest SHA-256 in the group."""
+    """For rows of a group of like images: the smallest SHA-256 in the group."""
     smallest: dict[int, str] = {}
     groups, row = comparisons.groups, 0
     if not groups:

@@ -33,7 +33,7 @@ def render(
 ) -> str:
     """The page as HTML."""
     pairs = _chosen_pairs(comparisons.pairs, outcome)
-    sample = _sample_rows(outcome) if config.pictures == "decode" else []
+    sample = _sample_rows(outcome) if config.image_check == "decode" else []
     rows = _rows(scan, {*sample, *(row for p in pairs for row in (p.first, p.second))}, outcome)
     numbers = summary["numbers"]
     return render_page(
@@ -69,10 +69,10 @@ def preview(uri: str) -> str:
 def _tiles(summary: dict[str, Any]) -> list[tuple[str, str]]:
     numbers = summary["numbers"]
     return [
-        (f"{numbers['num_usable']:,}", "pictures to train on"),
+        (f"{numbers['num_usable']:,}", "images to train on"),
         (f"{numbers['num_set_aside']:,}", f"set aside ({100 * numbers['share_set_aside']:.2g} %)"),
         (f"{numbers['num_captions']:,}", "captions"),
-        (f"{numbers['captions_per_picture']:.3g}", "captions per picture"),
+        (f"{numbers['captions_per_image']:.3g}", "captions per image"),
         (f"{numbers['words_per_caption']:.3g}", "words per caption"),
         (f"{len(summary['findings'])}", "kinds of findings"),
     ]
@@ -89,14 +89,14 @@ def _findings(summary: dict[str, Any], config: ValidationConfig) -> list[dict[st
     """Findings for the page: errors first, the most frequent first, with previews."""
     found = []
     for code, finding in summary["findings"].items():
-        show = config.pictures == "decode"
+        show = config.image_check == "decode"
         examples = [
             {**one, "preview": preview(one["uri"]) if show and one["uri"] else ""}
             for one in finding["examples"]
         ]
         found.append({**finding, "code": code, "examples": examples})
     order = {severity: rank for rank, severity in enumerate(_SEVERITIES)}
-    return sorted(found, key=lambda f: (order[f["severity"]], -f["num_pictures"]))
+    return sorted(found, key=lambda f: (order[f["severity"]], -f["num_images"]))
 
 
 def _chosen_pairs(pairs: list[Pair], outcome: Outcome) -> list[Pair]:
@@ -138,7 +138,7 @@ def _charts(outcome: Outcome) -> list[dict[str, Any]]:
     words = outcome.num_words[kept] / np.maximum(1, captions)
     columns: list[tuple[str, npt.NDArray[Any]]] = [
         ("Words per caption", words),
-        ("Captions per picture", captions),
+        ("Captions per image", captions),
     ]
     sizes = outcome.sizes[kept].astype(np.float64)
     if sizes.any():

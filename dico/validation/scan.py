@@ -1,7 +1,7 @@
-"""The one streaming pass: every entry read, every caption checked, every picture looked at.
+"""The one streaming pass: every entry read, every caption checked, every image looked at.
 
 Rows go to a Parquet file as they come; only numbers needed to compare rows with each other stay in
-memory (about 60 bytes a picture and 8 a caption).
+memory (about 60 bytes an image and 8 a caption).
 """
 
 from array import array
@@ -20,8 +20,8 @@ from dico.data.entries import Entry
 from dico.data.manifest import SPLITS
 from dico.errors import DataError
 from dico.images.embedded import is_embedded_uri
-from dico.images.facts_cache import PictureCache
-from dico.images.inspection import PictureFacts
+from dico.images.facts_cache import FactsCache
+from dico.images.inspection import ImageFacts
 from dico.images.load import ImageError, read_image
 from dico.images.near_duplicates import SIDE_PX, THUMB_BYTES
 from dico.images.sandbox import Inspectors, Limits
@@ -64,13 +64,13 @@ class Scan:
     thumbs_path: Path
     """Raw thumbnails, one of 64 x 64 bytes per row; zero where there is none."""
     num_rows: int = 0
-    """Pictures and broken rows."""
+    """Images and broken rows."""
     num_decoded: int = 0
-    """Pictures that were decoded now, not known from the cache."""
+    """Images that were decoded now, not known from the cache."""
     ids: Any = field(default_factory=lambda: array("Q"))
     """Hash of each row's id."""
     contents: Any = field(default_factory=lambda: array("Q"))
-    """Hash of each row's picture; 0 where it is not usable."""
+    """Hash of each row's image; 0 where it is not usable."""
     splits: Any = field(default_factory=lambda: array("b"))
     """Index of each row's split in train, validation, test; -1 where it has none."""
     caption_hashes: Any = field(default_factory=lambda: array("Q"))
@@ -102,16 +102,16 @@ def scan(entries: Iterable[Entry], work: Path, cache: Path, config: ValidationCo
     """Runs the pass over ``entries``.
 
     Args:
-        entries: pictures as the dataset's format gives them.
+        entries: images as the dataset's format gives them.
         work: folder for the rows.
-        cache: file of what was seen in pictures before.
+        cache: file of what was seen in images before.
         config: settings.
     """
     result = Scan(work / "rows.parquet", work / "thumbs.bin")
     with (
         pq.ParquetWriter(result.rows_path, SCHEMA, compression="zstd") as writer,
         open(result.thumbs_path, "wb") as thumbs,
-        progress("validation", unit="picture") as bar,
+        progress("validation", unit="image") as bar,
     ):
         pending: list[dict[str, Any]] = []
         for entry, facts in _looked_at(entries, cache, config, result):
@@ -126,15 +126,15 @@ def scan(entries: Iterable[Entry], work: Path, cache: Path, config: ValidationCo
 
 def _looked_at(
     entries: Iterable[Entry], cache_path: Path, config: ValidationConfig, result: Scan
-) -> Iterator[tuple[Entry, PictureFacts | None]]:
-    if config.pictures == "skip":
+) -> Iterator[tuple[Entry, ImageFacts | None]]:
+    if config.image_check == "skip":
         yield from ((entry, None) for entry in entries)
         return
     limits = Limits(config.max_pixels, config.max_image_bytes, config.max_image_seconds)
     num_workers = config.num_workers or num_threads()
-    with PictureCache(cache_path, limits) as cache, Inspectors(num_workers, limits) as inspectors:
+    with FactsCache(cache_path, limits) as cache, Inspectors(num_workers, limits) as inspectors:
 
-        def look(entry: Entry) -> list[tuple[str, PictureFacts, str]]:
+        def look(entry: Entry) -> list[tuple[str, ImageFacts, str]]:
             data, entry.image_bytes = entry.image_bytes, None
             if is_address(entry.uri):
                 return []
@@ -150,8 +150,8 @@ def _looked_at(
             yield entry, seen[0][1] if seen else None
 
 
-def look_once(uri: str, data: bytes | None, config: ValidationConfig) -> PictureFacts:
-    """Looks at one picture by the limits of ``config``."""
+def look_once(uri: str, data: bytes | None, config: ValidationConfig) -> ImageFacts:
+    """Looks at one image by the limits of ``config``."""
     limits = Limits(config.max_pixels, config.max_image_bytes, config.max_image_seconds)
     with Inspectors(1, limits) as inspectors:
         if data is None and (is_remote(uri) or is_embedded_uri(uri)):
@@ -159,14 +159,14 @@ def look_once(uri: str, data: bytes | None, config: ValidationConfig) -> Picture
                 data = read_image(uri, max_bytes=limits.max_bytes)
             except DataError as error:
                 code = error.code if isinstance(error, ImageError) else "image_missing"
-                return PictureFacts(code, str(error))
+                return ImageFacts(code, str(error))
         return inspectors.inspect(uri, data)
 
 
 def _look(
-    inspectors: Inspectors, cache: PictureCache, uri: str, data: bytes | None
-) -> tuple[str, PictureFacts, str]:
-    """The picture's URI, its facts, and the stamp under which to keep them if they are new."""
+    inspectors: Inspectors, cache: FactsCache, uri: str, data: bytes | None
+) -> tuple[str, ImageFacts, str]:
+    """The image's URI, its facts, and the stamp under which to keep them if they are new."""
     stamp = cache.stamp(uri) if data is None or not is_remote(uri) else ""
     facts = cache.get(uri, stamp)
     if facts is not None:
@@ -176,18 +176,18 @@ def _look(
             data = read_image(uri, max_bytes=cache.limits.max_bytes)
         except DataError as error:
             code = error.code if isinstance(error, ImageError) else "image_missing"
-            return uri, PictureFacts(code, str(error)), stamp
+            return uri, ImageFacts(code, str(error)), stamp
     return uri, inspectors.inspect(uri, data), stamp
 
 
-def _drop_unusable_positives(entry: Entry, seen: list[tuple[str, PictureFacts, str]]) -> None:
+def _drop_unusable_positives(entry: Entry, seen: list[tuple[str, ImageFacts, str]]) -> None:
     entry.findings += [("positive_unusable", facts.detail) for _, facts, _ in seen if facts.code]
     entry.positive_uris = [uri for uri, facts, _ in seen if not facts.code]
 
 
 def _row(
     entry: Entry,
-    facts: PictureFacts | None,
+    facts: ImageFacts | None,
     config: ValidationConfig,
     result: Scan,
     thumbs: IO[bytes],
@@ -224,10 +224,10 @@ def _row(
         findings.append(("captions_rejected" if marked else "captions_missing", detail, None))
     if not entry.image_id and not broken_row:
         findings.append(("id_missing", entry.where, None))
-    findings += _picture_findings(facts, config)
+    findings += _image_findings(facts, config)
     usable = facts is not None and not facts.code
     _remember(entry, facts if usable else None, captions, config, result)
-    if config.pictures == "decode":
+    if config.image_check == "decode":
         thumbs.write(facts.thumbnail if usable and facts else bytes(THUMB_BYTES))
     return {
         "image_id": printable(entry.image_id, 1_000),
@@ -251,8 +251,8 @@ def _row(
     }
 
 
-def _picture_findings(
-    facts: PictureFacts | None, config: ValidationConfig
+def _image_findings(
+    facts: ImageFacts | None, config: ValidationConfig
 ) -> list[tuple[str, str, None]]:
     if facts is None:
         return []
@@ -267,7 +267,7 @@ def _picture_findings(
 
 def _remember(
     entry: Entry,
-    facts: PictureFacts | None,
+    facts: ImageFacts | None,
     captions: list[str],
     config: ValidationConfig,
     result: Scan,
@@ -275,7 +275,7 @@ def _remember(
     content = 0
     if facts is not None:
         content = int(facts.sha256[:16], 16) or 1
-    elif config.pictures == "skip" and entry.uri:
+    elif config.image_check == "skip" and entry.uri:
         content = _hash(entry.uri) or 1
     result.ids.append(_hash(entry.image_id) if entry.image_id else 0)
     result.contents.append(content)

@@ -1,4 +1,4 @@
-"""The two tables that are judged: one row per picture, and one row for the whole dataset."""
+"""The two tables that are judged: one row per image, and one row for the whole dataset."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,10 +20,10 @@ NUMBER_COLUMNS = (
     "set_aside",
     "split",
 )
-PICTURE_COLUMNS = (*TEXT_COLUMNS, *NUMBER_COLUMNS)
+IMAGE_COLUMNS = (*TEXT_COLUMNS, *NUMBER_COLUMNS)
 
 
-def picture_frame(outcome: Outcome, scan: Scan, suite: list[dict[str, Any]]) -> Any:
+def image_frame(outcome: Outcome, scan: Scan, suite: list[dict[str, Any]]) -> Any:
     """A pandas frame with the columns that the suite names, and no others."""
     import pandas as pd
 
@@ -54,7 +54,7 @@ def dataset_numbers(outcome: Outcome) -> dict[str, float]:
         "num_excluded": outcome.num_excluded,
         "share_set_aside": num_faulty / max(1, outcome.num_rows),
         "num_captions": num_captions,
-        "captions_per_picture": num_captions / max(1, num_usable),
+        "captions_per_image": num_captions / max(1, num_usable),
         "words_per_caption": int(outcome.num_words[kept].sum()) / max(1, num_captions),
     }
     for index, name in enumerate(SPLITS):

@@ -80,7 +80,7 @@ def _captioner_class(data: dict[str, Any], resolved: Resolved) -> tuple[Any, Any
         return class_of(config), config
     except (ConfigError, ValueError, KeyError, TypeError):
         raise ConfigError(
-            f"{resolved.setting}: {resolved.name.text} is {kind!r}, which captions no pictures: it "
+            f"{resolved.setting}: {resolved.name.text} is {kind!r}, which captions no images: it "
             f"is not an image-text-to-text model of transformers {transformers.__version__}"
         ) from None
 

@@ -128,7 +128,7 @@ def pixels_of_open_clip(told: Mapping[str, Any], where: str) -> ClipPixels:
     mode, interpolation = told.get("resize_mode", "shortest"), told.get("interpolation", "bicubic")
     if mode not in RESIZES or interpolation not in INTERPOLATIONS:
         raise ConfigError(
-            f"weights: {where} sees pictures resized by {mode!r}, {interpolation!r}; built are "
+            f"weights: {where} sees images resized by {mode!r}, {interpolation!r}; built are "
             f"{', '.join(RESIZES)} and {', '.join(INTERPOLATIONS)}; choose other weights"
         )
     default = ClipPixels()

@@ -46,7 +46,7 @@ def import_dico(
 ) -> Captioner:
     """A captioner from an authors' checkpoint, in float32 and eval mode.
 
-    The vision tower in it is not read: pictures are seen through an evaluator's.
+    The vision tower in it is not read: images are seen through an evaluator's.
 
     Args:
         folder: holds config.json and model.safetensors or pytorch_model.bin; where it has

@@ -97,7 +97,7 @@ def prepare_evaluator(
             encoder's are in no order that a captioner can take.
 
     Raises:
-        ConfigError: the two are not of one architecture, a name is unknown, or its pictures are
+        ConfigError: the two are not of one architecture, a name is unknown, or its images are
             resized in a way that is not built here.
         DataError: a file is not what it should be.
         StorageError: the weights of a name cannot be fetched.

@@ -29,7 +29,7 @@ _STATISTICS = {
 
 
 def processor_pixels(folder: Path, image_size: int) -> tuple[ClipPixels, int]:
-    """What a picture becomes, and the side of the square; OpenAI's where no file tells.
+    """What an image becomes, and the side of the square; OpenAI's where no file tells.
 
     Raises:
         ConfigError: a processor that makes no square of a known size.
@@ -92,5 +92,5 @@ def _side(size: Any, folder: Path) -> int:
     sides = {size} if isinstance(size, int) else {size.get("height"), size.get("width")}
     side = sides.pop()
     if sides or not isinstance(side, int):
-        raise ConfigError(f"weights: {folder}: pictures become no square: {size}")
+        raise ConfigError(f"weights: {folder}: images become no square: {size}")
     return side

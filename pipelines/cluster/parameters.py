@@ -11,7 +11,7 @@ from dico_pipelines.bucket_only import write_bucket_only
 from dico_pipelines.local.specification import Specification, parse_arguments, read_specification
 from dico_pipelines.presets import settle
 
-PLACES = ("dataset", "images", "pictures", "destination", "store", "registry")
+PLACES = ("dataset", "images", "inputs", "destination", "store", "registry")
 """Parameters that name a place, which pods must reach."""
 
 

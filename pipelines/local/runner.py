@@ -91,7 +91,7 @@ def prepare(values: dict[str, Any], runs: Path, containers: bool = False) -> dic
         from dico.presets.plugins import check_plugins
 
         check_plugins(resolve(prepared["preset"], prepared.get("overrides", "")))
-    for key in ("dataset", "images", "pictures", "destination"):
+    for key in ("dataset", "images", "inputs", "destination"):
         if prepared.get(key):
             prepared[key] = ",".join(map(_absolute, prepared[key].split(",")))
     if prepared.get("dataset"):

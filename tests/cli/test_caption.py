@@ -12,19 +12,19 @@ from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
 from dico.policy.captioning import caption_features
 from dico.registry import open_registry
-from tests.serving.tiny import make_version, picture
+from tests.serving.tiny import image, make_version
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A folder with a registry that holds one champion, and two pictures."""
+    """A folder with a registry that holds one champion, and two images."""
     folder = tmp_path_factory.mktemp("world")
     make_version(folder / "model")
     registry = open_registry(folder / "registry")
     registry.register("toy", folder / "model", {}, identity="one")
     registry.set_alias("toy", "champion", 1, "first")
     for i in range(2):
-        (folder / f"{i}.png").write_bytes(picture(i))
+        (folder / f"{i}.png").write_bytes(image(i))
     return folder
 
 
@@ -50,7 +50,7 @@ def test_captions_are_those_of_the_library(world):
     assert expected[0].split("\t")[1] != ""
 
 
-def test_several_captions_of_one_picture(world):
+def test_several_captions_of_one_image(world):
     done = dico_caption(world, str(world / "0.png"), "--num-captions", "3")
     lines = done.stdout.splitlines()
     assert len(lines) == 3
@@ -64,7 +64,7 @@ def test_a_versions_own_groups_of_beams_unless_others_are_asked_for(tmp_path):
     registry.register("toy", tmp_path / "model", {}, identity="one")
     registry.set_alias("toy", "champion", 1, "first")
     file = tmp_path / "0.png"
-    file.write_bytes(picture(0))
+    file.write_bytes(image(0))
     tower = Evaluator.load(tmp_path / "model" / "evaluator", weights="clip")
     captioner = Captioner.load(tmp_path / "model" / "captioner")
     memory = captioner.encode(tower.image_tokens(tower.preprocess(Image.open(file))[None])[0])
@@ -105,8 +105,8 @@ def test_captioning_takes_little_more_work_than_to_import_torch(world):
     assert work(lambda: dico_caption(world, str(world / "0.png"))) < 2 * torch
 
 
-def test_what_is_no_picture_is_bad_data(world, tmp_path):
-    (tmp_path / "notes.jpg").write_text("not a picture")
+def test_what_is_no_image_is_bad_data(world, tmp_path):
+    (tmp_path / "notes.jpg").write_text("not an image")
     done = dico_caption(world, str(tmp_path / "notes.jpg"))
     assert done.returncode == 65
     assert "notes.jpg" in done.stderr.splitlines()[-1]

@@ -44,9 +44,9 @@ def test_every_verb_has_help(verb, capsys):
     ("arguments", "code", "line"),
     [
         (["nothing"], 2, "error: No such command 'nothing'; see dico --help"),
-        (["caption"], 2, "error: caption: name picture files, or --manifest, --captioner and"),
+        (["caption"], 2, "error: caption: name image files, or --manifest, --captioner and"),
         (["toy", "--output", "x", "--seed", "no"], 2, "error: Invalid value for '--seed'"),
-        (["caption", "missing.jpg"], 65, "error: missing.jpg: no such picture"),
+        (["caption", "missing.jpg"], 65, "error: missing.jpg: no such image"),
         (["run", "missing.yaml"], 2, "error: missing.yaml: no such pipeline"),
         (["run", "pipelines/dico.yaml", "preset=nope"], 2, "error: "),
         (["run", "pipelines/dico.yaml", "overrides=xe.nope=1"], 2, "error: xe.nope"),

@@ -41,7 +41,7 @@ def evaluator(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Files of two systems, references, pictures and whatever else can be given."""
+    """Files of two systems, references, images and whatever else can be given."""
     (tmp_path / "images").mkdir()
     for number, image_id in enumerate(IDS):
         pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
@@ -90,7 +90,7 @@ def test_everything_at_once(folder, evaluator, capsys):
     html = (folder / "out/index.html").read_text()
     assert html.count("data:image/") >= 12
     printed = capsys.readouterr().out
-    assert printed.startswith('warning: xe: 100% of the pictures get one caption, "a dog with a"')
+    assert printed.startswith('warning: xe: 100% of the images get one caption, "a dog with a"')
     assert "self_bleu" in printed
 
 
@@ -119,7 +119,7 @@ def test_bad_captions_end_in_one_line(folder, capsys, change, message):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("picture", b"\x89PNG\r\n\x1a\n\x00\xff"),
+        ("image", b"\x89PNG\r\n\x1a\n\x00\xff"),
         ("archive", b"PK\x03\x04\x14\x00"),
         ("page", b"<!doctype html><p>404"),
         ("cut off", b'[{"image_id": 1, "caption": "a"}, {"ima'),
@@ -153,7 +153,7 @@ def test_missing_things_are_named(folder, capsys):
     (folder / "images" / f"COCO_val2014_{IDS[7]}.jpg").unlink()
     arguments = ("dico.json", "--references", "references.json", "--images", f"{folder}/images")
     assert run(folder, *arguments) == 65
-    assert f"no picture for {IDS[7]}" in capsys.readouterr().err
+    assert f"no image for {IDS[7]}" in capsys.readouterr().err
     arguments = ("dico.json", "--references", "references.json", "--objects", "objects.json")
     assert run(folder, *arguments) == 2
     assert "--synonyms" in capsys.readouterr().err
@@ -200,8 +200,8 @@ def test_each_evaluator_sees_the_pixels_of_its_own(folder, evaluator):
     assert sum(row["pac_score"] > 0 for row in found) > 6
 
 
-def test_a_picture_is_the_one_that_its_folder_says(folder, evaluator):
-    """Pictures of one name in two folders: Karpathy's filepath chooses, wherever --images points."""
+def test_an_image_is_the_one_that_its_folder_says(folder, evaluator):
+    """Images of one name in two folders: Karpathy's filepath chooses, wherever --images points."""
     images = []
     for split in ("train", "test"):
         (folder / "own" / split).mkdir(parents=True)
@@ -227,7 +227,7 @@ def test_a_picture_is_the_one_that_its_folder_says(folder, evaluator):
     assert len(set(scores[0])) > 1
 
 
-def test_one_bad_picture_does_not_end_a_partial_scoring(folder, evaluator, capsys):
+def test_one_bad_image_does_not_end_a_partial_scoring(folder, evaluator, capsys):
     bad = folder / "images" / f"COCO_val2014_{IDS[3]}.jpg"
     bad.write_bytes(bad.read_bytes()[:200])
     arguments = ("dico.json", "--references", "references.json", "--no-meteor")
@@ -236,7 +236,7 @@ def test_one_bad_picture_does_not_end_a_partial_scoring(folder, evaluator, capsy
     assert IDS[3] in capsys.readouterr().err
     assert run(folder, *arguments, "--partial") == 0
     printed = capsys.readouterr().out
-    assert f"left out: no usable picture for {IDS[3]}" in printed
+    assert f"left out: no usable image for {IDS[3]}" in printed
     assert "11 images" in printed
 
 
@@ -251,7 +251,7 @@ def test_what_would_do_nothing_is_refused(folder, evaluator, capsys, monkeypatch
     assert run(folder, *arguments) == 0
 
 
-def test_a_missing_caption_is_noticed_before_pictures_are_embedded(folder, capsys):
+def test_a_missing_caption_is_noticed_before_images_are_embedded(folder, capsys):
     (folder / "dico.json").write_text(json.dumps({IDS[0]: "a dog"}))
     arguments = ("dico.json", "--references", "references.json", "--images", f"{folder}/images")
     assert run(folder, *arguments, "--evaluator", f"{folder}/no-such-evaluator") == 65

@@ -58,6 +58,6 @@ def test_what_is_trained_stage_by_stage_ends_in_the_registry(tmp_path, capsys):
     version = open_registry(str(tmp_path / "registry")).versions("mine")[-1]
     assert version.metadata["captioner_origin"] == "trained from random weights"
     assert "mine version 1" in capsys.readouterr().out
-    picture = tiny.records(world, "test")[0].uri
-    run("caption", picture, "--version", 1, *place)
+    image = tiny.records(world, "test")[0].uri
+    run("caption", image, "--version", 1, *place)
     assert capsys.readouterr().out.strip()

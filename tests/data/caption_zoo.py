@@ -7,7 +7,7 @@ FINE = [
     "two dogs 🐕🐕 play in the snow",
     "un café à Paris",
     "photo of cat",
-    "picture of dog",
+    "image of dog",
     "C shaped sofa",
     "c clamp on a bench",
     "stock photos cover the wall of an office",

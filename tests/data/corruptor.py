@@ -7,12 +7,12 @@ from typing import Any
 
 from PIL import Image, ImageEnhance
 
-from tests.data.pictures import captions_of, encoded, write_dataset, write_rows
+from tests.data.images import captions_of, encoded, write_dataset, write_rows
 
 Rows = list[dict[str, Any]]
 
 
-# Each defect changes the row or the file of one picture; the code is what must be found there.
+# Each defect changes the row or the file of one image; the code is what must be found there.
 def _truncate(folder: Path, row: dict[str, Any]) -> None:
     path = folder / row["image"]
     path.write_bytes(path.read_bytes()[:-300])
@@ -79,7 +79,7 @@ DEFECTS: dict[str, tuple[str, Callable[[Path, dict[str, Any]], None]]] = {
     "missing": ("image_missing", _remove),
     "empty file": ("image_empty", _write(b"")),
     "truncated": ("image_truncated", _truncate),
-    "text": ("image_format", _write(b"not a picture at all")),
+    "text": ("image_format", _write(b"not an image at all")),
     "html": ("image_format", _write(b"<html><body>404</body></html>")),
     "svg": ("image_format", _write(b"<svg xmlns='http://www.w3.org/2000/svg'/>")),
     "folder": ("image_not_a_file", _folder),

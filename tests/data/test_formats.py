@@ -14,13 +14,13 @@ from dico.data.formats import detect, read_entries
 from dico.data.manifest import Record, fingerprint, read_manifest, write_manifest
 from dico.data.shards import write_shards
 from dico.errors import DataError, UsageError
-from tests.data.pictures import write_dataset
+from tests.data.images import write_dataset
 
 Known = dict[str, tuple[list[str], str]]
 
 
 def seen(dataset: Path | str, images: str = "", format_name: str = "") -> Known:
-    """Picture's name to captions and split."""
+    """Image's name to captions and split."""
     entries: list[Entry] = list(read_entries(detect(str(dataset), images, format_name)))
     assert not any(entry.findings for entry in entries)
     names = [entry.uri.rpartition("/")[2].rpartition(":")[2] for entry in entries]
@@ -29,7 +29,7 @@ def seen(dataset: Path | str, images: str = "", format_name: str = "") -> Known:
 
 @pytest.fixture
 def records(tmp_path: Path) -> list[Record]:
-    """A dataset of 12 pictures as records with digests, and as ``in/m.parquet``."""
+    """A dataset of 12 images as records with digests, and as ``in/m.parquet``."""
     import hashlib
 
     write_dataset(tmp_path / "in", 12)
@@ -168,7 +168,7 @@ def test_splits_by_content_do_not_depend_on_the_rest(tmp_path: Path, records: li
 
 def test_statistics(records: list[Record]) -> None:
     numbers = statistics(records)
-    assert numbers["num_pictures"] == 12
+    assert numbers["num_images"] == 12
     assert numbers["num_captions"] == 60
     assert numbers["splits"] == {"test": 3, "train": 6, "validation": 3}
 
@@ -176,7 +176,7 @@ def test_statistics(records: list[Record]) -> None:
 def test_an_empty_list_of_images_is_no_dataset(tmp_path):
     path = tmp_path / "empty.json"
     path.write_text('{"images": []}')
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         detect(str(path))
 
 

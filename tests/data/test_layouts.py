@@ -25,7 +25,7 @@ def photo(shade: int) -> bytes:
     return target.getvalue()
 
 
-def pictures(folder: Path, *names: str) -> None:
+def write_images(folder: Path, *names: str) -> None:
     for shade, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def entries(dataset: Path | str, images: str = "", columns: Columns | None = Non
 
 
 def captions(dataset: Path | str, images: str = "", columns: Columns | None = None) -> dict:
-    """Picture's file name to captions; no finding is allowed."""
+    """Image's file name to captions; no finding is allowed."""
     found = entries(dataset, images, columns)
     assert [entry.findings for entry in found if entry.findings] == []
     return {e.uri.rpartition("/")[2].rpartition(":")[2]: e.captions for e in found}
@@ -60,7 +60,7 @@ CELLS = {
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 @pytest.mark.parametrize("column", ["caption", "captions", "raw", "text", "sentences", "Caption"])
 def test_a_list_in_a_cell_is_a_list_whatever_its_column_is_called(tmp_path, cell, column):
-    pictures(tmp_path, "a.jpg")
+    write_images(tmp_path, "a.jpg")
     quoted = cell.replace('"', '""')
     (tmp_path / "d.csv").write_text(f'filename,{column},sentids\na.jpg,"{quoted}","[0, 1]"\n')
     assert captions(tmp_path / "d.csv") == {"a.jpg": TWO}
@@ -70,7 +70,7 @@ def test_a_list_in_a_cell_is_a_list_whatever_its_column_is_called(tmp_path, cell
 
 
 def test_a_text_in_brackets_is_a_text(tmp_path):
-    pictures(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    write_images(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     texts = ["[laughing] a man on a bench", "[a dog]", '("Home") a sign on a door (old)']
     rows = [{"image": f"{n}.jpg", "caption": t} for n, t in zip("abc", texts, strict=True)]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -80,7 +80,7 @@ def test_a_text_in_brackets_is_a_text(tmp_path):
 
 
 def test_a_list_that_breaks_off_is_named(tmp_path):
-    pictures(tmp_path, "a.jpg")
+    write_images(tmp_path, "a.jpg")
     (tmp_path / "d.csv").write_text("image,caption\na.jpg,\"['a dog', 'a c]\"\n")
     assert codes(entries(tmp_path / "d.csv")) == ["row_malformed"]
 
@@ -107,7 +107,7 @@ TABLES = {
 @pytest.mark.parametrize("suffix", [".csv", ".txt", ".tsv"])
 @pytest.mark.parametrize("text", TABLES.values(), ids=TABLES)
 def test_a_text_table_is_told_by_its_content(tmp_path, text, suffix):
-    pictures(tmp_path, "a.jpg", "b.jpg")
+    write_images(tmp_path, "a.jpg", "b.jpg")
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
         (tmp_path / f"d{suffix}").write_text(text, encoding=encoding)
         assert captions(tmp_path / f"d{suffix}") == {
@@ -117,7 +117,7 @@ def test_a_text_table_is_told_by_its_content(tmp_path, text, suffix):
 
 
 def test_flickr30ks_broken_line_is_read_as_meant_and_named(tmp_path):
-    pictures(tmp_path, "a.jpg")
+    write_images(tmp_path, "a.jpg")
     lines = [f"a.jpg| {n}| a dog number {n} ." for n in range(4)]
     lines.append("a.jpg| 4   A dog runs across the grass .")
     (tmp_path / "results.csv").write_text(
@@ -130,7 +130,7 @@ def test_flickr30ks_broken_line_is_read_as_meant_and_named(tmp_path):
 
 
 def test_an_open_quote_costs_its_own_row_and_is_named(tmp_path):
-    pictures(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    write_images(tmp_path, "a.jpg", "b.jpg", "c.jpg")
     (tmp_path / "d.tsv").write_text(
         'image\tcaption\na.jpg\t"Look, a dog\nb.jpg\ta cat\nc.jpg\ta cow"\n'
     )
@@ -146,7 +146,7 @@ def test_an_open_quote_costs_its_own_row_and_is_named(tmp_path):
 
 
 def test_numbered_and_repeated_columns_are_all_captions(tmp_path):
-    pictures(tmp_path, "a.jpg", "b.jpg")
+    write_images(tmp_path, "a.jpg", "b.jpg")
     for header in (
         "caption_0,caption_1",
         "caption1,caption2",
@@ -158,7 +158,7 @@ def test_numbered_and_repeated_columns_are_all_captions(tmp_path):
 
 
 def test_columns_can_be_named(tmp_path):
-    pictures(tmp_path, "a.jpg")
+    write_images(tmp_path, "a.jpg")
     (tmp_path / "d.csv").write_text("pic,words,more\na.jpg,a dog,a cat\n")
     with pytest.raises(DataError, match=r"pic, words, more.*--image-column NAME --caption-column"):
         detect(str(tmp_path / "d.csv"))
@@ -212,7 +212,7 @@ def test_text_and_json_of_one_sample_count_once(tmp_path):
     assert two.captions == ["a cat", "two cats"]
 
 
-def test_pictures_that_no_text_tells_apart_are_named(tmp_path):
+def test_images_that_no_text_tells_apart_are_named(tmp_path):
     tar(tmp_path / "a.tar", {"0.jpg": photo(0), "0.png": photo(1), "0.txt": b"a dog"})
     tar(tmp_path / "b.tar", {"0.left.jpg": photo(0), "0.right.jpg": photo(1), "0.txt": b"a dog"})
     for name in ("a.tar", "b.tar"):
@@ -237,7 +237,7 @@ def test_members_that_are_no_data_are_counted_not_read(tmp_path):
     assert readings[0].unread == {"hidden files": 3, "README.txt": 1, "*.npy": 1}
 
 
-def test_numbers_join_samples_of_one_picture_alone(tmp_path):
+def test_numbers_join_samples_of_one_image_alone(tmp_path):
     tar(
         tmp_path / "a.tar",
         {"x__0.jpg": photo(0), "x__0.txt": b"a dog", "x__1.jpg": photo(0), "x__1.txt": b"a cat"},
@@ -259,8 +259,8 @@ def test_what_img2dataset_writes_beside_its_shards_is_no_second_dataset(tmp_path
     assert captions(tmp_path) == {"0.jpg": ["a dog"]}
 
 
-def test_texts_beside_pictures(tmp_path):
-    pictures(tmp_path, "train/a.jpg", "train/b.png", "test/a.jpg")
+def test_texts_beside_images(tmp_path):
+    write_images(tmp_path, "train/a.jpg", "train/b.png", "test/a.jpg")
     (tmp_path / "train/a.txt").write_text("a dog\na brown dog\n")
     (tmp_path / "train/b.caption").write_text("a cat")
     (tmp_path / "test/a.json").write_text('{"caption": "a cow"}')
@@ -274,7 +274,7 @@ def test_texts_beside_pictures(tmp_path):
 
 
 def test_an_imagefolder_with_a_table_in_each_split(tmp_path):
-    pictures(tmp_path, "train/0.jpg", "test/0.jpg")
+    write_images(tmp_path, "train/0.jpg", "test/0.jpg")
     for split in ("train", "test"):
         (tmp_path / split / "metadata.csv").write_text(
             f"file_name,caption_0\n0.jpg,a {split} dog\n"
@@ -287,8 +287,8 @@ def test_an_imagefolder_with_a_table_in_each_split(tmp_path):
     assert len({entry.image_id for entry in found}) == 2
 
 
-def test_a_picture_is_looked_for_beside_its_own_file(tmp_path):
-    pictures(tmp_path, "train/0.jpg", "test/0.jpg", "test/1.jpg")
+def test_an_image_is_looked_for_beside_its_own_file(tmp_path):
+    write_images(tmp_path, "train/0.jpg", "test/0.jpg", "test/1.jpg")
     for split, names in (("train", "0"), ("test", "01")):
         rows = [json.dumps({"file_name": f"{n}.jpg", "text": f"a {split} dog"}) for n in names]
         (tmp_path / split / "metadata.jsonl").write_text("\n".join(rows) + "\n")
@@ -302,7 +302,7 @@ def test_a_picture_is_looked_for_beside_its_own_file(tmp_path):
 
 
 def test_a_name_that_two_folders_have_is_not_guessed(tmp_path):
-    pictures(tmp_path, "train/0.jpg", "test/0.jpg", "cats/1.jpg", "dogs/1.jpg")
+    write_images(tmp_path, "train/0.jpg", "test/0.jpg", "cats/1.jpg", "dogs/1.jpg")
     rows = [
         {"image": "0.jpg", "caption": "a dog", "split": "test"},
         {"image": "1.jpg", "caption": "a cat", "split": "train"},
@@ -316,8 +316,8 @@ def test_a_name_that_two_folders_have_is_not_guessed(tmp_path):
     assert "image_ambiguous" in codes(found)
 
 
-def test_karpathys_folder_says_which_picture_is_meant(tmp_path):
-    pictures(tmp_path, "train/0.jpg", "test/0.jpg")
+def test_karpathys_folder_says_which_image_is_meant(tmp_path):
+    write_images(tmp_path, "train/0.jpg", "test/0.jpg")
     images = [
         {
             "filepath": split,
@@ -338,7 +338,7 @@ def test_karpathys_folder_says_which_picture_is_meant(tmp_path):
 
 
 def test_a_second_folder_of_images_counts(tmp_path):
-    pictures(tmp_path, "one/0.jpg", "two/1.jpg")
+    write_images(tmp_path, "one/0.jpg", "two/1.jpg")
     (tmp_path / "d.csv").write_text("image,caption\n0.jpg,a dog\n1.jpg,a cat\n")
     found = captions(tmp_path / "d.csv", f"{tmp_path}/one, {tmp_path}/two")
     assert found == {"0.jpg": ["a dog"], "1.jpg": ["a cat"]}
@@ -357,7 +357,7 @@ def test_a_second_folder_of_images_counts(tmp_path):
     ],
 )
 def test_names_as_other_systems_write_them(tmp_path, said, name):
-    pictures(tmp_path, name)
+    write_images(tmp_path, name)
     (tmp_path / "d.jsonl").write_text(json.dumps({"image": said, "caption": "a dog"}) + "\n")
     (entry,) = entries(tmp_path / "d.jsonl")
     assert (Path(entry.uri).exists(), entry.findings) == (True, [])
@@ -365,7 +365,7 @@ def test_names_as_other_systems_write_them(tmp_path, said, name):
 
 @pytest.mark.parametrize("mark", ["is_rejected", "is_precanned"])
 def test_what_a_dataset_marks_as_unusable_is_left_out_in_every_format(tmp_path, mark):
-    pictures(tmp_path, "a.jpg")
+    write_images(tmp_path, "a.jpg")
     rows = [("a dog", False), ("no idea", True)]
     coco = {"images": [{"id": 1, "file_name": "a.jpg"}],
             "annotations": [{"image_id": 1, "caption": c, mark: m} for c, m in rows]}  # fmt: skip
@@ -393,7 +393,7 @@ def hf_rows(num: int = 3) -> list[dict]:
 
 @pytest.mark.parametrize("compression", ["snappy", "none", "zstd"])
 @pytest.mark.parametrize("rows_per_group", [1, 2, 1000])
-def test_pictures_inside_parquet(tmp_path, compression, rows_per_group):
+def test_images_inside_parquet(tmp_path, compression, rows_per_group):
     (tmp_path / "data").mkdir()
     table = pa.Table.from_pylist(hf_rows(5))
     pq.write_table(
@@ -430,7 +430,7 @@ def test_a_column_of_bytes_as_img2dataset_writes_it(tmp_path):
     ]
 
 
-def test_a_row_for_each_caption_of_a_picture_in_a_table(tmp_path):
+def test_a_row_for_each_caption_of_an_image_in_a_table(tmp_path):
     rows = [
         {"image": {"bytes": photo(n // 2), "path": None}, "caption": f"a dog {n}"} for n in range(4)
     ]
@@ -476,7 +476,7 @@ def test_an_arrow_file_whose_rows_indices_choose_is_refused(tmp_path):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
-def test_pictures_in_base64_within_lines(tmp_path, wrapped, prefix):
+def test_images_in_base64_within_lines(tmp_path, wrapped, prefix):
     encode = base64.encodebytes if wrapped else base64.urlsafe_b64encode
     texts = [prefix + encode(photo(n)).decode() for n in range(3)]
     lines = [
@@ -509,7 +509,7 @@ def test_ofas_table(tmp_path):
     ]
 
 
-def test_cc3ms_table_says_that_its_pictures_are_addresses(tmp_path):
+def test_cc3ms_table_says_that_its_images_are_addresses(tmp_path):
     (tmp_path / "Train_GCC-training.tsv").write_text(
         "a very typical bus station\thttp://example.org/1.jpg\nsierra looked stunning in this top\thttps://e.org/x?y=1\n"
     )
@@ -522,7 +522,7 @@ def test_cc3ms_table_says_that_its_pictures_are_addresses(tmp_path):
 
 
 def test_textcaps(tmp_path):
-    pictures(tmp_path, "train_images/x1.jpg")
+    write_images(tmp_path, "train_images/x1.jpg")
     data = [{"image_id": "x1", "image_path": "train/x1.jpg", "caption_str": text, "reference_strs": TWO, "set_name": "train"}
             for text in TWO]  # fmt: skip
     (tmp_path / "TextCaps_0.1_train.json").write_text(
@@ -535,7 +535,7 @@ def test_textcaps(tmp_path):
 
 
 def test_llavas_conversations(tmp_path):
-    pictures(tmp_path, "0/a.jpg", "0/b.jpg")
+    write_images(tmp_path, "0/a.jpg", "0/b.jpg")
 
     def talk(name: str, *said: str) -> dict:
         turns = [{"from": ("human", "gpt")[n % 2], "value": text} for n, text in enumerate(said)]
@@ -558,7 +558,7 @@ def test_llavas_conversations(tmp_path):
 
 
 def test_localized_narratives(tmp_path):
-    pictures(tmp_path, "train2017/000000000139.jpg", "train2017/abc.jpg")
+    write_images(tmp_path, "train2017/000000000139.jpg", "train2017/abc.jpg")
     rows = [{"dataset_id": "mscoco", "image_id": name, "annotator_id": 1, "caption": f"In this image {name}", "traces": [[{"x": 1}]]}
             for name in ("139", "abc")]  # fmt: skip
     (tmp_path / "coco_train_localized_narratives.jsonl").write_text(
@@ -570,14 +570,14 @@ def test_localized_narratives(tmp_path):
     }
 
 
-def test_a_json_object_from_pictures_to_captions(tmp_path):
-    pictures(tmp_path, "a.jpg", "b.jpg")
+def test_a_json_object_from_images_to_captions(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
     (tmp_path / "d.json").write_text(json.dumps({"a.jpg": TWO, "b": "a cat"}))
     assert captions(tmp_path / "d.json") == {"a.jpg": TWO, "b.jpg": ["a cat"]}
 
 
 def test_flickr8ks_folder(tmp_path):
-    pictures(tmp_path, "Images/a.jpg", "Images/b.jpg", "Images/c.jpg")
+    write_images(tmp_path, "Images/a.jpg", "Images/b.jpg", "Images/c.jpg")
     text = tmp_path / "Flickr8k_text"
     text.mkdir()
     tokens = [f"{n}.jpg#{k}\tA dog , number {k} ." for n in "abc" for k in range(2)]
@@ -593,8 +593,8 @@ def test_flickr8ks_folder(tmp_path):
     assert all(Path(e.uri).exists() for e in entries(text))
 
 
-def test_ids_of_captions_are_no_ids_of_pictures(tmp_path):
-    pictures(tmp_path, "a.jpg", "b.jpg")
+def test_ids_of_captions_are_no_ids_of_images(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
     (tmp_path / "d.csv").write_text(
         "id,image,caption\n1,a.jpg,a dog\n2,a.jpg,a cat\n3,b.jpg,a cow\n"
     )
@@ -604,8 +604,8 @@ def test_ids_of_captions_are_no_ids_of_pictures(tmp_path):
 
 
 def test_a_folder_says_what_it_lacks(tmp_path):
-    pictures(tmp_path, "cat/a.jpg", "dog/b.jpg")
-    with pytest.raises(DataError, match="2 pictures in folders such as cat, dog, and no captions"):
+    write_images(tmp_path, "cat/a.jpg", "dog/b.jpg")
+    with pytest.raises(DataError, match="2 images in folders such as cat, dog, and no captions"):
         detect(str(tmp_path))
     (tmp_path / "a.csv").write_text("image,caption\ncat/a.jpg,a cat\n")
     (tmp_path / "b.csv").write_text("image,caption\ndog/b.jpg,a dog\n")

@@ -1,4 +1,4 @@
-"""A dataset's version changes with its annotations and pictures, and with nothing else."""
+"""A dataset's version changes with its annotations and images, and with nothing else."""
 
 import json
 import os
@@ -24,13 +24,13 @@ def test_same_files_have_the_same_version(dataset):
     assert dataset_version(str(dataset)) == dataset_version(str(dataset))
 
 
-def test_changed_picture_changes_the_version(dataset):
+def test_changed_image_changes_the_version(dataset):
     before = dataset_version(str(dataset))
     os.utime(dataset.with_name("1.png"), ns=(1, 1))
     assert dataset_version(str(dataset)) != before
 
 
-def test_removed_picture_changes_the_version(dataset):
+def test_removed_image_changes_the_version(dataset):
     before = dataset_version(str(dataset))
     dataset.with_name("1.png").unlink()
     assert dataset_version(str(dataset)) != before

@@ -21,11 +21,11 @@ from dico.images.tar_index import TarError, iter_members
 from dico.validation import ValidationConfig, validate
 from dico.validation.findings import KINDS
 from tests.data.corruptor import COPIES, DEFECTS, LINES, STRUCTURES, corrupt
-from tests.data.pictures import (
+from tests.data.images import (
     annotations,
     captions_of,
     encoded,
-    picture,
+    image,
     write_dataset,
     write_rows,
 )
@@ -51,7 +51,7 @@ def run(folder: Path, dataset: str = "dataset.jsonl", **settings: Any) -> dict[s
 
 
 def found(summary: dict[str, Any]) -> dict[str, int]:
-    return {code: finding["num_pictures"] for code, finding in summary["findings"].items()}
+    return {code: finding["num_images"] for code, finding in summary["findings"].items()}
 
 
 def test_a_clean_dataset_has_no_finding(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_every_planted_defect_is_found_and_nothing_else(
         for code, finding in summary["findings"].items()
     }
     num_rows_without_id = len(planted.pop("row_malformed"))
-    assert summary["findings"]["row_malformed"]["num_pictures"] == num_rows_without_id
+    assert summary["findings"]["row_malformed"]["num_images"] == num_rows_without_id
     seen.pop("row_malformed")
     assert seen == planted
     total = sum(map(len, planted.values())) + num_rows_without_id
@@ -107,7 +107,7 @@ def test_rows_are_compared(tmp_path: Path, code: str) -> None:
     summary = run(tmp_path)
     assert found(summary) == {code: 1}
     assert summary["ok"] == (KINDS[code].severity == "warning")
-    if code == "leak_identical":  # the copy in train goes, the test picture stays
+    if code == "leak_identical":  # the copy in train goes, the test image stays
         kept = {record.image_id for record in read_manifest(tmp_path / "m.parquet")}
         assert "id0" in kept
         assert "copy" not in kept
@@ -163,7 +163,7 @@ def test_quarantine_goes_on_within_its_budget(tmp_path: Path) -> None:
         json.loads(line) for line in (tmp_path / "out/quarantine.jsonl").read_text().splitlines()
     ]
     assert [(a["subject"], a["code"], a["image_id"]) for a in aside] == [
-        ("picture", "image_missing", "id7"),
+        ("image", "image_missing", "id7"),
         ("caption", "caption_not_text", "id8"),
     ]
     over = run(tmp_path, mode="quarantine", quarantine_budget=0.01)
@@ -174,7 +174,7 @@ def test_thresholds_and_own_expectations(tmp_path: Path) -> None:
     rows = write_dataset(tmp_path, 20)
     (tmp_path / rows[3]["image"]).unlink()
     thresholds = tmp_path / "t.json"
-    own = {"table": "pictures", "type": "expect_column_values_to_be_between",
+    own = {"table": "images", "type": "expect_column_values_to_be_between",
            "kwargs": {"column": "num_captions", "min_value": 5}}  # fmt: skip
     content: dict[str, Any] = {"max_share": {"image_missing": 0.1}, "expectations": [own]}
     thresholds.write_text(json.dumps(content))
@@ -194,8 +194,8 @@ def test_thresholds_and_own_expectations(tmp_path: Path) -> None:
         '{"max_share": {"image_missing": 2}}',
         '{"dataset": {"num_train": 5}}',
         '{"expectations": [{"type": "expect_column_to_exist"}]}',
-        '{"expectations": [{"table": "pictures", "type": "expect_no_such_thing", "kwargs": {}}]}',
-        '{"expectations": [{"table": "pictures", "type": "expect_column_max_to_be_between",'
+        '{"expectations": [{"table": "images", "type": "expect_no_such_thing", "kwargs": {}}]}',
+        '{"expectations": [{"table": "images", "type": "expect_column_max_to_be_between",'
         ' "kwargs": {"column": "nothing"}}]}',
         "not json",
     ],
@@ -209,13 +209,13 @@ def test_a_wrong_thresholds_file_is_refused(tmp_path: Path, content: str) -> Non
 
 def test_an_empty_or_missing_dataset_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dataset.jsonl").write_text("")
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         run(tmp_path)
     with pytest.raises(DataError, match="no such dataset"):
         run(tmp_path, "other.jsonl")
 
 
-def test_a_dataset_without_a_usable_picture_is_refused_with_reasons(tmp_path: Path) -> None:
+def test_a_dataset_without_a_usable_image_is_refused_with_reasons(tmp_path: Path) -> None:
     (tmp_path / "dataset.jsonl").write_text('{"image": 3, "captions": ["a"], "split": "train"}\n')
     summary = run(tmp_path)
     assert not summary["ok"]
@@ -263,7 +263,7 @@ def test_a_truncated_tar_fails(tmp_path: Path, share: float) -> None:
     path = tmp_path / "train.tar"
     with tarfile.open(path, "w") as tar:
         for index in range(4):
-            data = encoded(picture(index))
+            data = encoded(image(index))
             info = tarfile.TarInfo(f"{index}.jpg")
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
@@ -273,7 +273,7 @@ def test_a_truncated_tar_fails(tmp_path: Path, share: float) -> None:
         list(iter_members(path))
 
 
-def test_a_second_run_opens_only_new_pictures(tmp_path: Path) -> None:
+def test_a_second_run_opens_only_new_images(tmp_path: Path) -> None:
     """Incremental: what did not change is not decoded again; a changed file is."""
     from dico.validation.scan import scan
 
@@ -288,7 +288,7 @@ def test_a_second_run_opens_only_new_pictures(tmp_path: Path) -> None:
 
     assert decoded() == 12
     assert decoded() == 0
-    (tmp_path / rows[4]["image"]).write_bytes(encoded(picture(500)))
+    (tmp_path / rows[4]["image"]).write_bytes(encoded(image(500)))
     assert decoded() == 1
 
 
@@ -309,7 +309,7 @@ def test_a_drifted_dataset_is_refused(tmp_path: Path) -> None:
 
 def test_a_killed_validation_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGKILL in the middle: what was seen before it, but for the last batch, is not opened again."""
-    from dico.images import facts_cache as picture_cache
+    from dico.images import facts_cache
     from dico.validation.scan import scan
 
     write_dataset(tmp_path, 40)
@@ -325,7 +325,7 @@ def test_a_killed_validation_goes_on_where_it_was(tmp_path: Path) -> None:
 
     child = os.fork()
     if not child:
-        picture_cache._BATCH = 5
+        facts_cache._BATCH = 5
         scan(dying(), work, tmp_path / "cache.sqlite", config)
         os._exit(1)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL

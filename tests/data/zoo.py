@@ -1,4 +1,4 @@
-"""The zoo of C1 and the bombs of C2: pictures with their truth, and files with their reason code."""
+"""The zoo of C1 and the bombs of C2: images with their truth, and files with their reason code."""
 
 import io
 import os
@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tests.data.pictures import encoded, picture
+from tests.data.images import encoded, random_image
 
-PHOTO = picture(7, 120, 80)
+PHOTO = random_image(7, 120, 80)
 JPEG = encoded(PHOTO, quality=95)
 PNG = encoded(PHOTO, "PNG")
 PROGRESSIVE = encoded(PHOTO, quality=95, progressive=True)
 TRUTH = np.asarray(PHOTO)
 WHITE = np.full((80, 120, 3), 255, np.uint8)
 TOLERANCE = 2
-"""Largest difference of an accepted picture's pixels from the truth, of 255."""
+"""Largest difference of an accepted image's pixels from the truth, of 255."""
 Make = Callable[[], bytes]
 Truth = Callable[[], np.ndarray]
 
@@ -107,7 +107,7 @@ def few_colours(num_colours: int) -> Image.Image:
 
 def animation(format_name: str, **settings: object) -> bytes:
     first = few_colours(64) if format_name == "GIF" else PHOTO
-    second = picture(1, 120, 80)
+    second = random_image(1, 120, 80)
     return encoded(first, format_name, save_all=True, append_images=[second], **settings)
 
 
@@ -225,7 +225,7 @@ ACCEPTED: dict[str, tuple[Make, Truth]] = {
 }
 REFUSED: dict[str, tuple[Make, str]] = {
     "empty": (lambda: b"", "image_empty"),
-    "text as jpg": (lambda: b"this is no picture" * 10, "image_format"),
+    "text as jpg": (lambda: b"this is no image" * 10, "image_format"),
     "svg": (lambda: b"<?xml version='1.0'?><svg xmlns='x'></svg>", "image_format"),
     "html": (lambda: b"<!doctype html><html>404</html>", "image_format"),
     "pdf": (lambda: b"%PDF-1.7 ...", "image_format"),
@@ -313,7 +313,7 @@ UNSAFE_MEMBERS = {
 
 def unsafe_tar(path: Path) -> None:
     """A tar of unsafe members and one good sample."""
-    photo = encoded(picture(0))
+    photo = encoded(random_image(0))
     with tarfile.open(path, "w") as tar:
         for name, kind in UNSAFE_MEMBERS.items():
             info = tarfile.TarInfo(name)

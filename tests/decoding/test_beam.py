@@ -19,7 +19,7 @@ from tests.models.tiny import SIZES, random_captioner
 
 
 def trained_captioner() -> Captioner:
-    """Learns captions whose words and length are told by the picture, with some chance in them."""
+    """Learns captions whose words and length are told by the image, with some chance in them."""
     torch.manual_seed(5)
     captioner = Captioner(SIZES).train()
     optimiser = torch.optim.Adam(captioner.parameters(), 3e-3)
@@ -66,7 +66,7 @@ def _under(prefix: str, tensors: dict) -> dict:
     return {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
 
 
-def pictures(seed: int, count: int = 7) -> torch.Tensor:
+def images(seed: int, count: int = 7) -> torch.Tensor:
     """Half of them like those of `trained_captioner`, half noise."""
     torch.manual_seed(seed)
     known = F.one_hot(torch.arange(count) % 6, 12).float()[:, None].repeat(1, 4, 1)
@@ -76,7 +76,7 @@ def pictures(seed: int, count: int = 7) -> torch.Tensor:
 def test_memory_and_logits_equal_transformers(models):
     for captioner in models:
         theirs = as_transformers(captioner)
-        features = pictures(3)
+        features = images(3)
         memory = captioner.encode(features)
         with torch.no_grad():
             projected = captioner.encoder.project(features)
@@ -94,7 +94,7 @@ def test_memory_and_logits_equal_transformers(models):
 def test_beams_equal_transformers_generate(models, num_beams, length_penalty):
     for captioner in models:
         generate = as_transformers(captioner).generate
-        memory = captioner.encode(pictures(4)).detach()
+        memory = captioner.encode(images(4)).detach()
         for eos_at_limit, extra in [("open", {}), ("open", {"max_length": 5})]:
             limit = extra.get("max_length", 14)
             config = DecodingConfig(
@@ -181,7 +181,7 @@ def test_transformers4_rule_equals_naive_search(models, length_penalty, eos_at_l
         eos_at_limit=eos_at_limit,
     )
     for captioner in models:
-        memory = captioner.encode(pictures(6, 4)).detach()
+        memory = captioner.encode(images(6, 4)).detach()
         found = beam_search(captioner, memory, config)
         for image in range(4):
             with torch.no_grad():
@@ -233,7 +233,7 @@ def _without_padding(found: Candidates) -> list[list[list[int]]]:
 
 
 def test_the_two_rules_differ(models):
-    memory = models[2].encode(pictures(8, 12)).detach()
+    memory = models[2].encode(images(8, 12)).detach()
     by_rule = [
         beam_search(models[2], memory, DecodingConfig(max_tokens=9, rule=rule, length_penalty=2.0))
         for rule in ("transformers5", "transformers4")
@@ -244,7 +244,7 @@ def test_the_two_rules_differ(models):
 @pytest.mark.parametrize("rule", ["transformers5", "transformers4"])
 def test_every_caption_ends_and_logps_are_exact(models, rule):
     for captioner in models:
-        memory = captioner.encode(pictures(9)).detach()
+        memory = captioner.encode(images(9)).detach()
         found = beam_search(captioner, memory, DecodingConfig(max_tokens=8, rule=rule))
         last = found.tokens.gather(2, found.lengths[:, :, None] - 1)
         assert (last == captioner.eos_id).all()
@@ -257,7 +257,7 @@ def test_every_caption_ends_and_logps_are_exact(models, rule):
 
 
 def test_an_image_is_captioned_alike_alone_and_in_a_batch(models):
-    memory = models[2].encode(pictures(10)).detach()
+    memory = models[2].encode(images(10)).detach()
     config = DecodingConfig(max_tokens=12)
     together = beam_search(models[2], memory, config)
     for image in range(len(memory)):
@@ -268,7 +268,7 @@ def test_an_image_is_captioned_alike_alone_and_in_a_batch(models):
 def test_greedy_equals_transformers_generate(models):
     for captioner in models:
         generate = as_transformers(captioner).generate
-        memory = captioner.encode(pictures(11)).detach()
+        memory = captioner.encode(images(11)).detach()
         config = DecodingConfig(num_beams=1, max_tokens=12, eos_at_limit="open")
         found = greedy(captioner, memory, config)
         expected = by_generate(generate, captioner, memory, config).sequences

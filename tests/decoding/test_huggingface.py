@@ -124,7 +124,7 @@ def test_samples_take_their_chance_from_the_generator_and_use_it_up():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_samples_of_a_spoiled_picture_have_logps_that_tell():
+def test_samples_of_a_spoiled_image_have_logps_that_tell():
     captioner = random_captioner(git)
     with torch.no_grad():
         states = captioner.encode(torch.randn(2, 3, 32, 32))

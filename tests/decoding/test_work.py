@@ -8,7 +8,7 @@ from dico.models.captioner import Captioner
 from dico.models.decoder import DecoderLayer
 from dico.models.decoder_cache import DecoderCache
 from dico.policy import policy_of
-from tests.decoding.test_beam import as_transformers, by_generate, pictures, trained_captioner
+from tests.decoding.test_beam import as_transformers, by_generate, images, trained_captioner
 
 CONFIG = DecodingConfig(num_beams=4, max_tokens=14)
 SEARCHES = {
@@ -53,7 +53,7 @@ def num_rows(monkeypatch) -> list[int]:
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_keys_and_values_of_an_image_are_made_once_a_search(captioner, looked_at, num_rows, search):
-    memory = captioner.encode(pictures(1)).detach()
+    memory = captioner.encode(images(1)).detach()
     found = SEARCHES[search](captioner, memory, CONFIG)
     assert len(num_rows) >= found.lengths.max() - 1 > 2
     assert looked_at == [(7, 4, 32)] * captioner.config.num_decoder_layers
@@ -63,7 +63,7 @@ def test_all_that_is_asked_of_an_image_shares_one_encoder_pass(captioner, looked
     policy, encoded = policy_of(captioner), []
     watch = captioner.encoder.register_forward_hook(lambda _m, _i, made: encoded.append(len(made)))
     with torch.no_grad():
-        memory = policy.encode(pictures(1))
+        memory = policy.encode(images(1))
         found = policy.search(memory, CONFIG)
         policy.greedy(memory, CONFIG)
         policy.sample(memory, CONFIG, torch.Generator())
@@ -75,7 +75,7 @@ def test_all_that_is_asked_of_an_image_shares_one_encoder_pass(captioner, looked
 
 @pytest.mark.parametrize("rule", ["transformers5", "transformers4"])
 def test_a_single_beam_takes_no_step_after_the_longest_caption(captioner, num_rows, rule):
-    memory = captioner.encode(pictures(2, 12)).detach()
+    memory = captioner.encode(images(2, 12)).detach()
     found = beam_search(captioner, memory, DecodingConfig(num_beams=1, max_tokens=14, rule=rule))
     lengths = found.lengths.flatten()
     assert lengths.min() < lengths.max() < 14
@@ -84,7 +84,7 @@ def test_a_single_beam_takes_no_step_after_the_longest_caption(captioner, num_ro
 
 @pytest.mark.parametrize("rule", ["transformers5", "transformers4"])
 def test_an_image_that_is_done_leaves_the_batch(captioner, num_rows, rule):
-    memory = captioner.encode(pictures(2, 12)).detach()
+    memory = captioner.encode(images(2, 12)).detach()
     config = DecodingConfig(num_beams=4, max_tokens=14, rule=rule)
     alone = []
     for image in range(12):
@@ -104,7 +104,7 @@ def test_a_search_stops_as_soon_as_that_of_transformers(captioner, num_rows):
     theirs.decoder.register_forward_hook(lambda *_: steps.append(1))
     config = DecodingConfig(num_beams=4, max_tokens=14, eos_at_limit="open")
     stopped = set()
-    for image in captioner.encode(pictures(2, 12)).detach().split(1):
+    for image in captioner.encode(images(2, 12)).detach().split(1):
         num_rows.clear()
         steps.clear()
         beam_search(captioner, image, config)

@@ -27,7 +27,7 @@ Say = Callable[[Scene, random.Random], str]
 
 
 def words_of(scene: Scene) -> list[str]:
-    """All that a bag-of-words reward would hear of a picture."""
+    """All that a bag-of-words reward would hear of an image."""
     own = [w for t in scene.things for w in (t.size, t.texture, t.colour, t.shape)]
     return [w for w in (*own, *scene.relation.split(), scene.background) if w != "plain"]
 
@@ -63,7 +63,7 @@ class ToyWorld:
         return bag
 
     def captions(self, say: Say) -> dict[str, str]:
-        """What a captioner says of each picture."""
+        """What a captioner says of each image."""
         return {
             k: say(scene, random.Random(f"{self.seed}/{k}/said"))
             for k, scene in self.scenes.items()
@@ -94,7 +94,7 @@ def by(writer: Writer) -> Say:
 
 
 def changed(say: Say, edit: Callable[[Scene, random.Random], Scene], share: float = 1.0) -> Say:
-    """``say`` of another scene, for a share of the pictures."""
+    """``say`` of another scene, for a share of the images."""
 
     def wrong(scene: Scene, rng: random.Random) -> str:
         seen = edit(scene, rng) if rng.random() < share else scene
@@ -216,7 +216,7 @@ HONEST: dict[str, tuple[Say, Say]] = {
 
 
 def many(say: Say, wrong: float) -> Say:
-    """``say`` with each object of another shape in a share of the pictures."""
+    """``say`` with each object of another shape in a share of the images."""
     return changed(say, other_shape, wrong)
 
 

@@ -68,7 +68,7 @@ def test_a_system_against_itself_differs_in_nothing():
 
 def test_collapse_is_called_out_first():
     evaluation = evaluate({"bad": BAD}, REFERENCES, config=QUICK)
-    assert '100% of the pictures get one caption, "a dog near a"' in evaluation.warnings[0]
+    assert '100% of the images get one caption, "a dog near a"' in evaluation.warnings[0]
     assert "end on a determiner" in evaluation.warnings[1]
     assert evaluation.table().startswith("warning: bad: 100%")
     repeated = {k: f"{texts[1]} a a a a a a a a a" for k, texts in REFERENCES.items()}
@@ -286,4 +286,4 @@ def test_command(tmp_path, capsys):
     assert written["differences"]["dico - xe"]["cider"]["low"] > 0
     assert (tmp_path / "out/index.html").is_file()
     assert read_captions(tmp_path / "out/captions/xe.jsonl") == BAD
-    assert "warning: xe: 100% of the pictures" in capsys.readouterr().out
+    assert "warning: xe: 100% of the images" in capsys.readouterr().out

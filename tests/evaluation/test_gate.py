@@ -146,7 +146,7 @@ def test_captions_may_not_grow_without_end(num_words, promote):
 
 def test_a_collapsed_captioner_is_refused():
     metrics = make_metrics({"pac_score": (0.5, 0.01)})
-    warning = '100% of the pictures get one caption, "a".'
+    warning = '100% of the images get one caption, "a".'
     assert decide(metrics | {"warnings": [f"xe: {warning}"]}, GateConfig()).promote
     decision = decide(metrics | {"warnings": [f"dico: {warning}"]}, GateConfig())
     assert decision.reasons == (f"collapsed: dico: {warning}",)

@@ -26,7 +26,7 @@ def test_honest_gains_pass(world, name):
     assert decision.promote, decision.reasons
 
 
-def test_one_caption_for_all_pictures_is_refused(world):
+def test_one_caption_for_all_images_is_refused(world):
     assert not world.decision(generic, XE)[0].promote
 
 

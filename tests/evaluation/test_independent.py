@@ -67,7 +67,7 @@ def test_scores_are_the_cosine_the_rank_and_the_likelihood(world):
     np.testing.assert_allclose(scores["judge_likelihood"], nats, rtol=1e-5)
 
 
-def test_pictures_are_found_by_their_names_in_any_order(world):
+def test_images_are_found_by_their_names_in_any_order(world):
     records, judge = judged(world)
     captions = [record.captions[0] for record in records]
     names = [record.image_id for record in records]

@@ -67,7 +67,7 @@ def test_a_shard_is_a_safetensors_file(tmp_path: Path) -> None:
     assert np.array_equal(load_file(path)["embedding"], expected)
 
 
-def test_only_new_pictures_are_missing(tmp_path: Path) -> None:
+def test_only_new_images_are_missing(tmp_path: Path) -> None:
     write(tmp_path, range(4))
     writer = FeatureWriter.open(tmp_path, SPEC)
     keys = [key_of(i) for i in (2, 5, 3, 5, 9)]
@@ -193,7 +193,7 @@ def test_the_index_is_checked_against_its_pointer(tmp_path: Path) -> None:
 
 
 def test_rows_out_of_order_are_found(tmp_path: Path) -> None:
-    """Off by one: each row is whole, and belongs to another picture."""
+    """Off by one: each row is whole, and belongs to another image."""
     write(tmp_path, range(6))
     (path,) = tmp_path.glob("*.tokens.safetensors")
     data = path.read_bytes()

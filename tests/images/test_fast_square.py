@@ -7,7 +7,7 @@ from dico.images.fast_square import fast_square
 from dico.images.frame import centre_square
 from dico.images.load import ImageError, load_image_bytes
 from tests.data import zoo
-from tests.data.pictures import encoded, picture
+from tests.data.images import encoded, image
 
 pytest.importorskip(
     "simplejpeg", reason="the fast way needs simplejpeg: pip install 'dico-captioner[fast]'"
@@ -17,7 +17,7 @@ pytest.importorskip(
 @pytest.mark.parametrize("size", [(96, 72), (72, 96), (75, 75), (301, 200)])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_the_square_is_nearly_the_exact_one(size, interpolation):
-    data = encoded(picture(3, *size), quality=90)
+    data = encoded(image(3, *size), quality=90)
     exact = np.asarray(centre_square(48, interpolation).cut(load_image_bytes(data, "x")), np.int16)
     fast = fast_square(data, "x", 48, interpolation).numpy().astype(np.int16)
     assert fast.shape == exact.shape == (48, 48, 3)
@@ -36,6 +36,6 @@ def test_what_is_no_plain_jpeg_goes_the_exact_way(name):
 
 
 @pytest.mark.parametrize("name", ["jpeg cut at 0.5", "text as jpg", "empty"])
-def test_what_is_no_picture_is_refused_as_ever(name):
+def test_what_is_no_image_is_refused_as_ever(name):
     with pytest.raises(ImageError):
         fast_square(zoo.REFUSED[name][0](), "x", 32, "bicubic")

@@ -45,7 +45,7 @@ def test_a_cut_is_seen(data):
     assert not has_jpeg_end(data[:-1])
 
 
-def test_two_pictures_in_one_file_are_no_animation():
+def test_two_images_in_one_file_are_no_animation():
     target = io.BytesIO()
     one, two = (Image.new("RGB", (64, 48), (n, 90, 30)) for n in (10, 200))
     one.save(target, "MPO", save_all=True, append_images=[two])

@@ -1,4 +1,4 @@
-"""C1: every picture of the zoo gets the right verdict; the child process and its limits."""
+"""C1: every image of the zoo gets the right verdict; the child process and its limits."""
 
 import io
 import os
@@ -25,7 +25,7 @@ from tests.data.zoo import (
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_a_usable_picture_keeps_its_pixels(name: str) -> None:
+def test_a_usable_image_keeps_its_pixels(name: str) -> None:
     make, truth = ACCEPTED[name]
     image = load_image_bytes(make(), name)
     assert image.mode == "RGB"
@@ -34,7 +34,7 @@ def test_a_usable_picture_keeps_its_pixels(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_an_unusable_picture_is_refused_with_its_code(name: str) -> None:
+def test_an_unusable_image_is_refused_with_its_code(name: str) -> None:
     make, codes = REFUSED[name]
     with pytest.raises(ImageError) as refusal:
         load_image_bytes(make(), name)
@@ -106,7 +106,7 @@ def test_a_child_that_dies_is_replaced() -> None:
 
 
 def test_memory_is_limited(tmp_path: Path) -> None:
-    """The limit holds for the child alone, and a picture above it gets a verdict."""
+    """The limit holds for the child alone, and an image above it gets a verdict."""
     inspector = Inspector(Limits(max_pixels=10**9, max_memory_bytes=64 << 20, max_seconds=20))
     try:
         facts = inspector.inspect("large", png_of_zeros(6_000, 6_000))

@@ -22,7 +22,7 @@ CLIP = ClipConfig(
 CONFIG = EvaluatorConfig(clip=CLIP)
 
 
-def picture(width: int, height: int) -> Image.Image:
+def image(width: int, height: int) -> Image.Image:
     pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
@@ -49,14 +49,14 @@ def test_pixels_equal_torchvisions(size):
             transforms.Normalize(config.image_mean, config.image_std),
         ]
     )
-    ours = preprocess(picture(*size), config)
+    ours = preprocess(image(*size), config)
     assert ours.shape == (3, 224, 224)
-    torch.testing.assert_close(ours, theirs(picture(*size)), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(ours, theirs(image(*size)), atol=1e-6, rtol=1e-6)
 
 
 def test_both_weights_are_loaded_by_name(folder):
     pac, clip = Evaluator.load(folder), Evaluator.load(folder, "clip")
-    pixels = pac.preprocess(picture(50, 40))[None]
+    pixels = pac.preprocess(image(50, 40))[None]
     assert not torch.allclose(pac.embed_images(pixels), clip.embed_images(pixels), atol=1e-3)
     assert pac.digest != clip.digest
     assert pac.digest == Evaluator.load(folder).digest

@@ -62,7 +62,7 @@ def test_score_is_the_likelihood_less_a_share_of_the_blind_one(evaluator, alpha)
             assert scores[b, k].item() == pytest.approx(seen - alpha * blind, abs=1e-4)
 
 
-def test_the_blind_prior_sees_no_picture(evaluator):
+def test_the_blind_prior_sees_no_image(evaluator):
     tokens = evaluator.tokenizer.encode_batch(CAPTIONS[:1] * 2, 16).view(2, 1, -1)
     one, two = evaluator.blind(tokens)[:, 0].tolist()
     assert one == two

@@ -227,11 +227,11 @@ def test_without_an_engine_containers_are_refused_before_anything_is_written(
 def test_containers_see_the_folders_that_the_parameters_name(tmp_path):
     from dico_pipelines.local.containers import folders_of
 
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    images = tmp_path / "images"
+    images.mkdir()
     values = {
         "dataset": f"{tmp_path}/data/set.jsonl",
-        "images": str(pictures),
+        "images": str(images),
         "store": str(tmp_path / "runs" / "store"),
         "registry": "/registry",
         "preset": "toy",
@@ -239,6 +239,6 @@ def test_containers_see_the_folders_that_the_parameters_name(tmp_path):
     assert folders_of(values, tmp_path / "runs") == {
         f"{tmp_path}/runs": "rw",
         f"{tmp_path}/data": "ro",
-        f"{tmp_path}/pictures": "ro",
+        f"{tmp_path}/images": "ro",
         "/registry": "rw",
     }

@@ -21,7 +21,7 @@ TABLE = MetricTable(
             ),
         ),
     ),
-    notes=("50 test pictures",),
+    notes=("50 test images",),
 )
 
 

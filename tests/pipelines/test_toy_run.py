@@ -129,7 +129,7 @@ def test_a_retraining_goes_on_from_the_champion_with_its_evaluator(champion, run
     before = len(open_registry(runs / "registry").versions("toy"))
     folder = start(runs, "further", "", "retrain", "force=true")
     log = (folder / "logs" / "extract-features.log").read_text()
-    assert "features: 0/0 pictures" in log or "features: 0 pictures" in log
+    assert "features: 0/0 images" in log or "features: 0 images" in log
     versions = open_registry(runs / "registry").versions("toy")
     assert len(versions) == before + 1
     one, last = (
@@ -151,12 +151,12 @@ def test_a_version_is_scored_beside_the_champion(champion, runs):
 
 
 def test_a_folder_is_captioned_part_by_part_and_only_once(champion, runs, tmp_path):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    images = tmp_path / "images"
+    images.mkdir()
     for path in sorted((runs / "store" / "datasets").rglob("test-0000[0-4].png")):
-        (pictures / path.name).write_bytes(path.read_bytes())
-    (pictures / "broken.jpg").write_bytes(b"no picture")
-    arguments = [f"pictures={pictures}", "preset=toy", "part_size=2"]
+        (images / path.name).write_bytes(path.read_bytes())
+    (images / "broken.jpg").write_bytes(b"no image")
+    arguments = [f"inputs={images}", "preset=toy", "part_size=2"]
     destination = [f"destination={tmp_path / 'captions'}"]
     folder = run(FOLDER / "caption.yaml", arguments + destination, runs, "captions")
     outputs = steps_of(folder)["caption_batch"]["outputs"]

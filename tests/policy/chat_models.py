@@ -53,7 +53,7 @@ def tokenizer(captions, places, template):
 
 
 def write_smolvlm(folder, captions):
-    """A folder of a random SmolVLM; pictures of 64 pixels become four tiles and a whole."""
+    """A folder of a random SmolVLM; images of 64 pixels become four tiles and a whole."""
     from transformers import SmolVLMImageProcessor, SmolVLMProcessor, SmolVLMVideoProcessor
 
     words = tokenizer(captions, SMOLVLM_PLACES, SMOLVLM_TEMPLATE)
@@ -71,7 +71,7 @@ def write_smolvlm(folder, captions):
 
 
 def write_qwen(folder, captions):
-    """A folder of a random Qwen2.5-VL; a picture's places follow its size."""
+    """A folder of a random Qwen2.5-VL; an image's places follow its size."""
     from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
     words = tokenizer(captions, QWEN_PLACES, QWEN_TEMPLATE)

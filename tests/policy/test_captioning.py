@@ -1,4 +1,4 @@
-"""Captions of many pictures: batches change nothing, and each picture gets its own."""
+"""Captions of many images: batches change nothing, and each image gets its own."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from dico.images.load import load_image
 from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
 from dico.policy import policy_of
-from dico.policy.captioning import caption_features, caption_pictures, caption_stored
+from dico.policy.captioning import caption_features, caption_images, caption_stored
 from tests.training import tiny
 
 
@@ -20,7 +20,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def captioner(world):
-    """Random weights that listen to the picture, so that captions differ."""
+    """Random weights that listen to the image, so that captions differ."""
     made = tiny.captioner(world, sharp=4.0).eval()
     with torch.no_grad():
         made.encoder.project.weight.mul_(20)
@@ -30,7 +30,7 @@ def captioner(world):
 
 
 def naive(world, captioner, records):
-    """One picture at a time, from its pixels: the best beam, decoded."""
+    """One image at a time, from its pixels: the best beam, decoded."""
     tower = Evaluator.load(world / "evaluator", "clip")
     captions = []
     for record in records:
@@ -43,7 +43,7 @@ def naive(world, captioner, records):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
-def test_stored_pictures_in_any_batch(world, captioner, batch_size):
+def test_stored_images_in_any_batch(world, captioner, batch_size):
     records = tiny.records(world, "test")
     keys = [record.sha256 for record in records]
     found = list(caption_stored(captioner, tiny.features(world), keys, tiny.SEARCH, batch_size))
@@ -56,11 +56,11 @@ def test_stored_pictures_in_any_batch(world, captioner, batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [2, 64])
-def test_picture_files_in_any_batch(world, captioner, batch_size):
+def test_image_files_in_any_batch(world, captioner, batch_size):
     records = tiny.records(world, "test")
     tower = Evaluator.load(world / "evaluator", "clip")
     uris = [record.uri for record in records]
-    found = list(caption_pictures(captioner, tower, uris, tiny.SEARCH, batch_size))
+    found = list(caption_images(captioner, tower, uris, tiny.SEARCH, batch_size))
     assert [caption.text for caption in found] == [t for t, _ in naive(world, captioner, records)]
 
 
@@ -71,7 +71,7 @@ def test_order_follows_the_keys(world, captioner):
     assert [caption.text for caption in back] == [caption.text for caption in ahead][::-1]
 
 
-def test_no_pictures_give_no_captions(world, captioner):
+def test_no_images_give_no_captions(world, captioner):
     assert list(caption_stored(captioner, tiny.features(world), [], tiny.SEARCH)) == []
 
 

@@ -13,7 +13,7 @@ from dico.models.huggingface.pixels import pixel_config, read_processor
 from tests.policy import families  # noqa: F401  makes transformers importable
 
 
-def picture(width, height, mode="RGB"):
+def image(width, height, mode="RGB"):
     shape = (height, width) if mode == "L" else (height, width, 3)
     return Image.fromarray(np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8))
 
@@ -37,8 +37,8 @@ def test_pixels_are_those_of_transformers(tmp_path, name, options, size):
     theirs = getattr(transformers, f"{name}ImageProcessorPil")(**options)
     theirs.save_pretrained(tmp_path)
     ours = pixel_config(read_processor(tmp_path))
-    expected = theirs(picture(*size), return_tensors="pt").pixel_values[0]
-    torch.testing.assert_close(ours(picture(*size)), expected, atol=1e-5, rtol=1e-5)
+    expected = theirs(image(*size), return_tensors="pt").pixel_values[0]
+    torch.testing.assert_close(ours(image(*size)), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_files_as_older_versions_wrote_them():
@@ -69,7 +69,7 @@ def test_what_is_not_supported_is_named(tmp_path):
         pixel_config({"image_processor_type": "BlipImageProcessor", "size": {"height": 3}})
 
 
-def test_grey_pictures_become_three_channels():
-    pixels = pixel_config({"image_processor_type": "ViTImageProcessor"})(picture(9, 9, "L"))
+def test_grey_images_become_three_channels():
+    pixels = pixel_config({"image_processor_type": "ViTImageProcessor"})(image(9, 9, "L"))
     assert pixels.shape == (3, 224, 224)
     assert torch.equal(pixels[0], pixels[1])

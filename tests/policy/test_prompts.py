@@ -1,4 +1,4 @@
-"""Models with processors and chat templates: from pictures of any size to saved folders."""
+"""Models with processors and chat templates: from images of any size to saved folders."""
 
 import numpy as np
 import pytest
@@ -27,16 +27,16 @@ def opened(folder, **settings):
     return HuggingFacePolicy(open_checkpoint(HuggingFaceConfig(checkpoint=str(folder), **settings)))
 
 
-def pictures():
+def images():
     rng = np.random.default_rng(3)
     arrays = [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for w, h in SIZES]
     return [Image.fromarray(array) for array in arrays]
 
 
 @torch.no_grad()
-def test_pictures_of_any_size_are_captioned_as_alone(folder):
+def test_images_of_any_size_are_captioned_as_alone(folder):
     policy = opened(folder)
-    batch = batch_of([policy.preprocess(picture) for picture in pictures()])
+    batch = batch_of([policy.preprocess(image) for image in images()])
     lengths = {one["input_ids"].shape[1] for one in batch}
     assert len(lengths) > 1
     found = policy.search(policy.encode(batch), SEARCH)
@@ -46,7 +46,7 @@ def test_pictures_of_any_size_are_captioned_as_alone(folder):
         assert torch.equal(found.tokens[place, :, :width], alone.tokens[0])
         assert (found.tokens[place, :, width:] == policy.pad_id).all()
         torch.testing.assert_close(found.logps[place], alone.logps[0], atol=1e-5, rtol=0)
-    assert not torch.equal(found.tokens[0], found.tokens[3])  # of one size, another picture
+    assert not torch.equal(found.tokens[0], found.tokens[3])  # of one size, another image
 
 
 @torch.no_grad()
@@ -57,7 +57,7 @@ def test_what_is_saved_captions_the_same_in_transformers_alone(folder, tmp_path)
     with torch.no_grad():
         for value in policy.module.parameters():
             value.mul_(1.01)
-    batch = batch_of([policy.preprocess(picture) for picture in pictures()])
+    batch = batch_of([policy.preprocess(image) for image in images()])
     found = policy.search(policy.encode(batch), SEARCH)
     policy.save(tmp_path / "saved")
     again = HuggingFacePolicy(load(tmp_path / "saved"))
@@ -72,8 +72,8 @@ def test_what_is_saved_captions_the_same_in_transformers_alone(folder, tmp_path)
     text = processor.apply_chat_template(
         [{"role": "user", "content": content}], add_generation_prompt=True
     )
-    for place, picture in enumerate(pictures()):
-        inputs = processor(images=picture, text=text, return_tensors="pt")
+    for place, image in enumerate(images()):
+        inputs = processor(images=image, text=text, return_tensors="pt")
         made = model.generate(
             **inputs,
             num_beams=3,
@@ -102,8 +102,8 @@ def test_the_instruction_and_the_bound_are_the_settings(folder):
     assert asked.preprocess.prompt == plain.preprocess.prompt.replace(
         "Describe the image in one sentence.", "What is it?"
     )
-    picture = pictures()[2]
-    wide, narrow = (one.preprocess(picture)["input_ids"].shape[1] for one in (plain, asked))
+    image = images()[2]
+    wide, narrow = (one.preprocess(image)["input_ids"].shape[1] for one in (plain, asked))
     assert narrow < wide
     literal = opened(folder, prompt=plain.preprocess.prompt.removeprefix("<|im_start|> "))
     assert not literal.preprocess.prompt.startswith("<|im_start|>")
@@ -122,7 +122,7 @@ def test_frozen_weights_in_bfloat16_and_adapters_in_float32(folder, tmp_path):
     assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}
     tower = policy.captioner.image_encoder
     assert not any(p.requires_grad for p in tower.parameters())
-    batch = batch_of([policy.preprocess(picture) for picture in pictures()[:2]])
+    batch = batch_of([policy.preprocess(image) for image in images()[:2]])
     memory = policy.encode(batch)
     assert not memory.requires_grad
     tokens = policy.search(memory, SEARCH).tokens
@@ -135,11 +135,11 @@ def test_frozen_weights_in_bfloat16_and_adapters_in_float32(folder, tmp_path):
         HuggingFaceConfig(dtype="bfloat16")
 
 
-def test_a_server_that_cuts_pictures_first_sees_the_same(folder):
+def test_a_server_that_cuts_images_first_sees_the_same(folder):
     preprocess = opened(folder, image_px=48).preprocess
-    frames = [preprocess.frame.cut(picture) for picture in pictures()]
+    frames = [preprocess.frame.cut(image) for image in images()]
     assert max(max(frame.size) for frame in frames) == 48
-    for one, picture in zip(preprocess.of_frames(frames), pictures(), strict=True):
-        expected = preprocess(picture)
+    for one, image in zip(preprocess.of_frames(frames), images(), strict=True):
+        expected = preprocess(image)
         assert one.keys() == expected.keys()
         assert all(torch.equal(one[name], expected[name]) for name in one)

@@ -8,13 +8,13 @@ from dico.decoding.huggingface import search
 from dico.errors import ConfigError
 from dico.models.huggingface import wrap
 from dico.models.huggingface.self_check import choose_route
-from tests.policy.tiny_types import build, captions, naive_logps, pictures
+from tests.policy.tiny_types import build, captions, images, naive_logps
 
 
 def looked_at(change):
     """A captioner whose model's forward is ``change``d, with its own scores."""
     model = build("llava")
-    batch = pictures(model, 1)
+    batch = images(model, 1)
     captioner = wrap(model)
     tokens = captions(captioner.pad_id)
     plain = model.forward

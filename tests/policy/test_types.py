@@ -14,12 +14,12 @@ from dico.decoding import DecodingConfig
 from dico.decoding.huggingface import search
 from dico.models.huggingface import wrap
 from dico.models.huggingface.inputs import collate
-from tests.policy.tiny_types import build, captions, naive_logps, pictures
+from tests.policy.tiny_types import build, captions, images, naive_logps
 
 QUICK = (
     "aria",  # experts
     "blip-2",  # a query transformer between tower and language model
-    "florence2",  # an encoder of picture and prompt
+    "florence2",  # an encoder of image and prompt
     "gemma3",  # windows, places that look both ways
     "idefics3",  # tiles with masks
     "kosmos-2",  # pixels beside the prompt
@@ -48,7 +48,7 @@ CHOSEN = ALL if os.environ.get("DICO_ALL_TYPES") else QUICK
 @pytest.mark.parametrize("kind", CHOSEN)
 def test_scores_gradients_and_beams_are_those_of_the_plain_pass(kind):
     model = build(kind)
-    captioner, batch = wrap(model), pictures(model, 1)
+    captioner, batch = wrap(model), images(model, 1)
     tokens = captions(captioner.pad_id)
     expected = naive_logps(model, batch, tokens, captioner.pad_id)
     expected.sum().backward()
@@ -65,7 +65,7 @@ def test_scores_gradients_and_beams_are_those_of_the_plain_pass(kind):
     assert off < 1e-4 * torch.stack([g.norm() for g in gradients.values()]).norm()
 
     with torch.no_grad():
-        others = captioner.score_candidates(captioner.encode(pictures(model, 2)), tokens)
+        others = captioner.score_candidates(captioner.encode(images(model, 2)), tokens)
     assert (others - found).abs().max() > 1e-3
     if kind not in NO_BEAMS:
         assert_beams(kind, captioner, batch)

@@ -202,7 +202,7 @@ CHANGES = {
 
 
 def build(kind, dtype=torch.float32, seed=0):
-    """A random model of one type, in eval mode, whose captions listen to the picture."""
+    """A random model of one type, in eval mode, whose captions listen to the image."""
     from transformers import CONFIG_MAPPING, AutoModelForImageTextToText
 
     torch.manual_seed(seed)
@@ -225,15 +225,15 @@ def build(kind, dtype=torch.float32, seed=0):
 def naive_logps(model, batch, tokens, pad_id):
     """Log-probabilities (B, K): each caption by a pass of its own over pixels, prompt and words."""
     rows = [
-        _of_one(model, picture, [token for token in caption.tolist() if token != pad_id])
-        for picture, captions in zip(batch, tokens, strict=True)
+        _of_one(model, image, [token for token in caption.tolist() if token != pad_id])
+        for image, captions in zip(batch, tokens, strict=True)
         for caption in captions
     ]
     return torch.stack(rows).view(tokens.shape[:2])
 
 
-def _of_one(model, picture, caption):
-    words, inputs = caption[1:], dict(picture)
+def _of_one(model, image, caption):
+    words, inputs = caption[1:], dict(image)
     if model.config.is_encoder_decoder:
         start = [2]
         inputs["decoder_input_ids"] = torch.tensor([start + words[:-1]])
@@ -268,25 +268,25 @@ def captions(pad_id):
     return torch.tensor(rows).view(2, 3, 7)
 
 
-def pictures(model, seed):
-    """Inputs of two pictures of noise."""
+def images(model, seed):
+    """Inputs of two images of noise."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
     dtype = next(model.parameters()).dtype
-    return InputBatch([inputs_of(model, picture.to(dtype)) for picture in noise])
+    return InputBatch([inputs_of(model, image.to(dtype)) for image in noise])
 
 
-def pixel_inputs(model, picture):
-    """What processors make of one picture (3, H, W), without the prompt."""
+def pixel_inputs(model, image):
+    """What processors make of one image (3, H, W), without the prompt."""
     names = inspect.signature(model.forward).parameters
     config = model.config
     vision = getattr(config, "vision_config", None)
-    pixels, (_, height, width) = picture[None], picture.shape
+    pixels, (_, height, width) = image[None], image.shape
     if "image_grid_thw" in names:
         patch, merge = vision.patch_size, getattr(vision, "spatial_merge_size", 1)
         frames = getattr(vision, "temporal_patch_size", getattr(vision, "patch_temporal", 1))
         grid = (height // (patch * merge), merge, patch, width // (patch * merge), merge, patch)
-        cut = picture.reshape(3, *grid).permute(1, 4, 2, 5, 0, 3, 6)[:, :, :, :, :, None]
+        cut = image.reshape(3, *grid).permute(1, 4, 2, 5, 0, 3, 6)[:, :, :, :, :, None]
         cut = cut.expand(*cut.shape[:5], frames, patch, patch)
         flat = cut.reshape(-1, 3 * frames * patch * patch)
         if config.model_type in ("paddleocr_vl", "kimi_k25"):
@@ -297,7 +297,7 @@ def pixel_inputs(model, picture):
         }
     if "spatial_shapes" in names:
         patch = vision.patch_size
-        rows = picture.unfold(1, patch, patch).unfold(2, patch, patch).permute(1, 2, 3, 4, 0)
+        rows = image.unfold(1, patch, patch).unfold(2, patch, patch).permute(1, 2, 3, 4, 0)
         rows = rows.reshape(1, -1, 3 * patch * patch)
         shape = torch.tensor([[height // patch, width // patch]])
         mask = torch.ones(rows.shape[:2], dtype=torch.long)
@@ -308,7 +308,7 @@ def pixel_inputs(model, picture):
             "pixel_attention_mask": torch.ones(1, 1, dtype=torch.bool),
         }
     if config.model_type == "mllama":
-        tiles = torch.stack([picture, picture.flip(2)])[None, None]
+        tiles = torch.stack([image, image.flip(2)])[None, None]
         return {
             "pixel_values": tiles,
             "aspect_ratio_ids": torch.tensor([[2]]),
@@ -318,7 +318,7 @@ def pixel_inputs(model, picture):
         return {"pixel_values": pixels, "qformer_input_ids": torch.tensor([[5, 6]])}
     if "target_sizes" in names:
         patch = vision.patch_size
-        cut = picture.unfold(1, patch, patch).permute(0, 3, 1, 2).reshape(1, 3, patch, -1)
+        cut = image.unfold(1, patch, patch).permute(0, 3, 1, 2).reshape(1, 3, patch, -1)
         return {
             "pixel_values": cut,
             "target_sizes": torch.tensor([[height // patch, width // patch]]),
@@ -327,7 +327,7 @@ def pixel_inputs(model, picture):
         mask = torch.ones(1, 1, height, width, dtype=torch.long)
         return {"pixel_values": pixels[:, None], "pixel_attention_mask": mask}
     if config.model_type in ("llava_next", "llava_next_video", "llava_onevision"):
-        tiles = torch.stack([picture, picture.flip(1), picture.flip(2)])
+        tiles = torch.stack([image, image.flip(1), image.flip(2)])
         return {"pixel_values": tiles[None], "image_sizes": torch.tensor([[height, 2 * width]])}
     if getattr(vision, "model_type", "") == "pixtral":
         return {"pixel_values": pixels, "image_sizes": torch.tensor([[height, width]])}
@@ -337,7 +337,7 @@ def pixel_inputs(model, picture):
 
 
 def num_places(model, seen):
-    """Places of one picture in the prompt."""
+    """Places of one image in the prompt."""
     if model.config.model_type == "mllama":
         return 1
     if model.config.model_type.startswith("kosmos"):
@@ -356,9 +356,9 @@ def num_places(model, seen):
     return sum(part.numel() // part.shape[-1] for part in out)
 
 
-def inputs_of(model, picture):
-    """Inputs of one picture, its prompt among them."""
-    seen = pixel_inputs(model, picture)
+def inputs_of(model, image):
+    """Inputs of one image, its prompt among them."""
+    seen = pixel_inputs(model, image)
     names = inspect.signature(model.forward).parameters
     ids = torch.tensor([[1, 10, *[IMAGE] * num_places(model, seen), 11, 12]])
     inputs = {"input_ids": ids, **seen}

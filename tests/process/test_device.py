@@ -8,7 +8,7 @@ from dico.features.extract import FeaturesConfig, Towers, extract, feature_spec
 from dico.features.store import FeatureStore, FeatureWriter
 from dico.models.evaluator import Evaluator
 from dico.policy import load_policy
-from dico.policy.captioning import caption_pictures, caption_stored
+from dico.policy.captioning import caption_images, caption_stored
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.evaluator import train_evaluator
 from tests.training import tiny
@@ -31,7 +31,7 @@ def world(tmp_path_factory):
 
 
 def extracted(world, folder, device):
-    """Arrays of all test pictures, by a tower on ``device``."""
+    """Arrays of all test images, by a tower on ``device``."""
     towers = Towers.load(str(world / "evaluator"), FEATURES, device)
     assert towers.tower.device.type == towers.pac.device.type == device
     with FeatureWriter.open(str(folder), feature_spec(towers, FEATURES)) as writer:
@@ -41,7 +41,7 @@ def extracted(world, folder, device):
 
 
 def scored(world, captions, device):
-    """Metrics of captions of the test pictures, by evaluators on ``device``."""
+    """Metrics of captions of the test images, by evaluators on ``device``."""
     records = tiny.records(world, "test")
     stored = tiny.features(world)
     kinds = ("clip", "pac")
@@ -76,7 +76,7 @@ def test_captions_of_a_gpu_are_those_of_the_cpu(world):
         policy = load_policy(world / "captioner", device)
         tower = Evaluator.load(world / "evaluator", "clip", device)
         found.append(list(caption_stored(policy, tiny.features(world), keys, tiny.SEARCH)))
-        found.append(list(caption_pictures(policy, tower, uris, tiny.SEARCH)))
+        found.append(list(caption_images(policy, tower, uris, tiny.SEARCH)))
     for other in found[1:]:
         assert [caption.text for caption in other] == [caption.text for caption in found[0]]
         expected = [caption.logp for caption in found[0]]

@@ -31,7 +31,7 @@ MODULES = (
     "check_denied_storage",
     "check_full_disk",
     "check_flipped_bits",
-    "check_pictures",
+    "check_images",
     "check_captions",
     "check_structure",
     "check_leakage",

@@ -1,4 +1,4 @@
-"""C6: features that are not what they should be are refused, naming the picture."""
+"""C6: features that are not what they should be are refused, naming the image."""
 
 import hashlib
 import shutil
@@ -61,7 +61,7 @@ def check(full: bool) -> list[Result]:
             count("C6", "wrong rows refused, naming the id", _wrong(store, 20 if full else 3)),
             count("C6", "rows out of order found, naming an id",
                   (_order_is_seen(store, shift, verify=True) for shift in shifts)),
-            count("C6", "keys of other pictures found", _other_keys(store, shifts)),
+            count("C6", "keys of other images found", _other_keys(store, shifts)),
             count("C6", "ids without features named", _absent(store)),
             Result("C6", CONTROL + "without digests rows out of order pass for right",
                    int(unseen.passed == 0), 1, unseen.seconds,

@@ -16,7 +16,7 @@ from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
 from dico.images.load import read_image
 from dico.storage import verify_digests, write_digests
 from dico.validation import ValidationConfig, validate
-from tests.data.pictures import write_dataset
+from tests.data.images import write_dataset
 from tests.reliability.disk_writer import records
 from tests.reliability.result import CONTROL, Result, count
 
@@ -34,7 +34,7 @@ def check(full: bool) -> list[Result]:
             "the manifest": _manifest(folder),
             "a published folder: weights, tokenizer, registry": _published(folder),
             "stored features and their index": _features(folder),
-            "a picture, and a picture in a tar": _pictures(folder),
+            "an image, and an image in a tar": _images(folder),
         }
         rows = [
             count("B6", f"flipped bits found in {name}", _found(files, use, num_flips))
@@ -101,7 +101,7 @@ def _features(folder: Path) -> tuple[list[Place], Use]:
     return _whole(files), lambda: FeatureStore.open(store, digest=digest)
 
 
-def _pictures(folder: Path) -> tuple[list[Place], Use]:
+def _images(folder: Path) -> tuple[list[Place], Use]:
     write_dataset(folder / "photos", 8)
     config = ValidationConfig(num_workers=1)
     dataset = str(folder / "photos/dataset.jsonl")

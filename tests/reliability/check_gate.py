@@ -2,7 +2,7 @@
 
 Captioners are made up on a small world of sentences and judged as in a run: the evaluation with its
 paired bootstrap, then the gate. The reward is the cosine of bags of words, which can be hacked as
-real ones can: a salad of the picture's words scores above every sentence.
+real ones can: a salad of the image's words scores above every sentence.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ Scene = tuple[str, str, str, str]
 
 
 class World:
-    """Pictures known by their four words, what people say of them, and the reward."""
+    """Images known by their four words, what people say of them, and the reward."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -118,7 +118,7 @@ def check(full: bool) -> list[Result]:
                 systems["champion"] = world.captions(champion)
             yield world.promoted(systems, config)
 
-    def wrong_pictures(world: World, share: float) -> Captions:
+    def wrong_images(world: World, share: float) -> Captions:
         own = world.captions(whole)
         others = list(own.values())
         return {
@@ -129,7 +129,7 @@ def check(full: bool) -> list[Result]:
     for name, make, champion, wanted in (
         ("better than the champion is promoted", lambda w: w.captions(whole), vague, True),
         ("first one, better than its start, is promoted", lambda w: w.captions(whole), None, True),
-        ("wrong about a third of the pictures", lambda w: wrong_pictures(w, 0.33), whole, False),
+        ("wrong about a third of the images", lambda w: wrong_images(w, 0.33), whole, False),
         ("equal to the champion", lambda w: w.captions(whole), whole, False),
         ("vaguer than the champion", lambda w: w.captions(vague), whole, False),
         ("reward-hacked: a salad of words", lambda w: w.captions(salad), vague, False),

@@ -1,4 +1,4 @@
-"""C5: copies of test pictures in train are found on real photographs, and few others are accused."""
+"""C5: copies of test images in train are found on real photographs, and few others are accused."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from PIL import Image
 
 from dico.validation import ValidationConfig, validate
 from tests.data.corruptor import COPIES
-from tests.data.pictures import captions_of, encoded, write_rows
+from tests.data.images import captions_of, encoded, write_rows
 from tests.reliability.result import CONTROL, Result
 
 IDS = ("C5",)
@@ -99,7 +99,7 @@ def _row(image_id: str, image: str, number: int, split: str) -> dict[str, Any]:
 
 
 def _accused(folder: Path, near: bool) -> set[str]:
-    """Ids of the pictures that are said to leak."""
+    """Ids of the images that are said to leak."""
     config = ValidationConfig(max_examples=10**6, near_duplicates=near)
     validate(str(folder / "dataset.jsonl"), "", config, folder / "m.parquet", folder / "out")
     findings = json.loads((folder / "out/summary.json").read_text())["findings"]

@@ -88,7 +88,7 @@ def _reads(folder: Path, endpoint: str) -> dict[str, Read]:
         "a file": lambda: store.fetch("ours", folder / "out").read_bytes(),
         "a model": lambda: (store.fetch("model", folder / "m", model) / "weights").read_bytes(),
         "features": features,
-        "a picture in a tar": lambda: read_image(member, digest),
+        "an image in a tar": lambda: read_image(member, digest),
     }
 
 

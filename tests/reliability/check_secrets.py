@@ -12,7 +12,7 @@ from urllib.parse import quote
 from dico.registry import open_registry, signing
 from tests.local_server import Handler, LocalServer
 from tests.reliability.result import CONTROL, Result
-from tests.serving.tiny import make_version, picture
+from tests.serving.tiny import image, make_version
 
 IDS = ("D4",)
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +93,7 @@ def _prepare(folder: Path) -> None:
     work = folder / "work"
     work.mkdir()
     make_version(work / "version")
-    (work / "picture.png").write_bytes(picture(0))
+    (work / "image.png").write_bytes(image(0))
     (work / "bad.jsonl").write_text('{"image": 3}\n')
     broken = work / "broken"
     make_version(broken)
@@ -111,8 +111,8 @@ def _commands(folder: Path, port: int) -> dict[str, list[str]]:
         "traceback": [python, "-c", _TRACEBACK],
         "register": [python, "-c", _REGISTER, str(work / "registry"), str(work / "version")],
         "serve, folder changed": [*dico, "serve", str(work / "broken"), "--port", "0"],
-        "registry refused": [*dico, "caption", str(work / "picture.png"), "--registry", "s3://denied/r"],
-        "no bucket": [*dico, "caption", str(work / "picture.png"), "--registry", "s3://missing/r"],
+        "registry refused": [*dico, "caption", str(work / "image.png"), "--registry", "s3://denied/r"],
+        "no bucket": [*dico, "caption", str(work / "image.png"), "--registry", "s3://missing/r"],
         "expired": [*dico, "serve", "a", "--registry", "s3://expired/r"],
         "not S3": [*dico, "serve", "s3://html/r/a"],
         "dataset refused": [*dico, "validate", "s3://denied/data.jsonl"],
@@ -127,7 +127,7 @@ def _commands(folder: Path, port: int) -> dict[str, list[str]]:
         "runs": [*dico, "runs", *kfp],
         "submit": [*dico, "submit", "pipelines/dico.yaml", *kfp],
         "run": [*dico, "run", "pipelines/dico.yaml", "dataset=s3://denied/data.jsonl"],
-        "champion unsigned": [*dico, "caption", str(work / "picture.png"), "--registry", str(work / "local")],
+        "champion unsigned": [*dico, "caption", str(work / "image.png"), "--registry", str(work / "local")],
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from dico.data.formats import detect, read_entries
 from dico.validation import ValidationConfig, validate
 from tests.data.corruptor import DEFECTS, LINES, STRUCTURES, corrupt
-from tests.data.pictures import annotations, captions_of, write_dataset, write_rows
+from tests.data.images import annotations, captions_of, write_dataset, write_rows
 from tests.reliability.result import CONTROL, Result, count
 
 IDS = ("C4",)
@@ -28,7 +28,7 @@ def check(full: bool) -> list[Result]:
         rows = [
             count("C4", "broken lines named with their number", _lines(folder / "lines", places)),
             count("C4", "files cut off at any place", _cut(folder)),
-            count("C4", "ids, splits and pictures compared", _compared(folder)),
+            count("C4", "ids, splits and images compared", _compared(folder)),
             Result(
                 "C4",
                 CONTROL + "Python's own JSON parser takes duplicate keys and NaN",
@@ -85,7 +85,7 @@ def _compared(folder: Path) -> Iterator[bool]:
         rows = write_dataset(here, 12)
         plant(here, rows)
         summary = _run(here, write_rows(here, rows))
-        yield {k: v["num_pictures"] for k, v in summary["findings"].items()} == {code: 1}
+        yield {k: v["num_images"] for k, v in summary["findings"].items()} == {code: 1}
 
 
 def _standard_parser() -> Iterator[bool]:
@@ -100,12 +100,12 @@ def _standard_parser() -> Iterator[bool]:
 
 
 def _corrupted(folder: Path) -> Iterator[bool]:
-    """Each place of each defect; a row without a picture's name counts by their number."""
+    """Each place of each defect; a row without an image's name counts by their number."""
     path, planted = corrupt(folder / "corrupted", len(PLACES))
     findings = _run(folder / "corrupted", path, max_examples=10**6)["findings"]
     seen = {code: {e["image_id"] for e in one["examples"]} for code, one in findings.items()}
     nameless = planted.pop("row_malformed")
-    num_found = findings["row_malformed"]["num_pictures"]
+    num_found = findings["row_malformed"]["num_images"]
     yield from (index < num_found for index in range(len(nameless)))
     yield from (one in seen.get(code, ()) for code, ids in planted.items() for one in ids)
     seen.pop("row_malformed")
@@ -122,7 +122,7 @@ def _million(folder: Path) -> Result:
         for index in range(1_000_000):
             text = texts[index % len(texts)]
             file.write(f"{index // 5:07d}.jpg,{text} {index},train\n")
-    command = [sys.executable, "-m", "dico", "validate", str(path), "--pictures", "skip"]
+    command = [sys.executable, "-m", "dico", "validate", str(path), "--images", "skip"]
     process = subprocess.Popen(
         [*command, "--output", str(folder / "million")],
         stdout=subprocess.DEVNULL,

@@ -1,8 +1,8 @@
 """Fuzzes the readers of all formats: ``python -m tests.reliability.fuzz_readers [--datasets 2000]``.
 
 Datasets are generated in every layout of docs/data.md, with defects planted in some rows. What the
-generator put in must be what validation kept, plus what it names: rows, pictures and captions, to
-the last one. Each caption that was kept must be of its own picture.
+generator put in must be what validation kept, plus what it names: rows, images and captions, to
+the last one. Each caption that was kept must be of its own image.
 """
 
 import argparse
@@ -56,14 +56,14 @@ class Made:
     """One generated dataset."""
 
     captions: dict[str, list[str]] = field(default_factory=dict)
-    """Picture's mark, its bytes as text, to its captions."""
+    """Image's mark, its bytes as text, to its captions."""
     num_named: int = 0
     """Captions with a defect, which must be named and not kept."""
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
     """Name to bytes."""
 
 
-def picture(number: int) -> bytes:
+def image_file(number: int) -> bytes:
     target = io.BytesIO()
     shade = (number * 37 % 256, number * 91 % 256, number * 13 % 256)
     Image.new("RGB", (8, 8), shade).save(target, "PNG", comment=str(number))
@@ -82,7 +82,7 @@ def draw(chance: random.Random, delimiter: str = "") -> Made:
     made = Made()
     for number in range(chance.randint(1, 6)):
         name = f"{number:04d}.png"
-        made.pictures[name] = picture(chance.randint(0, 10**6) * 10 + number)
+        made.images[name] = image_file(chance.randint(0, 10**6) * 10 + number)
         made.captions[name] = [
             caption(chance, 10 * number + k, delimiter) for k in range(chance.randint(1, 4))
         ]
@@ -91,7 +91,7 @@ def draw(chance: random.Random, delimiter: str = "") -> Made:
 
 def store(folder: Path, made: Made) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in made.pictures.items():
+    for name, data in made.images.items():
         (folder / name).write_bytes(data)
 
 
@@ -174,7 +174,7 @@ def headless(chance: random.Random, folder: Path) -> str:
 def karpathy(chance: random.Random, folder: Path) -> str:
     made = MADE.made = draw(chance)
     images = []
-    for number, (name, data) in enumerate(made.pictures.items()):
+    for number, (name, data) in enumerate(made.images.items()):
         split = chance.choice(SPLITS)
         (folder / split).mkdir(parents=True, exist_ok=True)
         (folder / split / name).write_bytes(data)
@@ -226,14 +226,14 @@ def mapping(chance: random.Random, folder: Path) -> str:
 
 def sidecar(chance: random.Random, folder: Path) -> str:
     made = MADE.made = draw(chance)
-    store(folder / "pictures", made)
+    store(folder / "images", made)
     for name, texts in made.captions.items():
-        path = folder / "pictures" / name
+        path = folder / "images" / name
         if chance.random() < 0.5:
             path.with_suffix(".txt").write_text("\n".join(texts))
         else:
             path.with_suffix(".json").write_text(json.dumps({"captions": texts}))
-    return str(folder / "pictures")
+    return str(folder / "images")
 
 
 def shards(chance: random.Random, folder: Path) -> str:
@@ -244,7 +244,7 @@ def shards(chance: random.Random, folder: Path) -> str:
         members = []
         for name, texts in made.captions.items():
             stem = f"clip.{name.partition('.')[0]}" if dotted else name.partition(".")[0]
-            members.append((f"{stem}.png", made.pictures[name]))
+            members.append((f"{stem}.png", made.images[name]))
             form = chance.choice(["txt", "json", "both"])
             if form != "json":
                 members.append((f"{stem}.txt", "\n".join(texts).encode()))
@@ -268,7 +268,7 @@ def embedded(chance: random.Random, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     kind = chance.choice(["parquet", "arrow", "bytes", "base64", "ofa"])
     rows = [
-        {"image": {"bytes": made.pictures[n], "path": n}, "caption": t}
+        {"image": {"bytes": made.images[n], "path": n}, "caption": t}
         for n, t in made.captions.items()
     ]
     if kind == "bytes":
@@ -287,7 +287,7 @@ def embedded(chance: random.Random, folder: Path) -> str:
     elif kind == "base64":
         path = folder / "d.jsonl"
         lines = [
-            {"id": n, "image": base64.b64encode(made.pictures[n]).decode(), "captions": t}
+            {"id": n, "image": base64.b64encode(made.images[n]).decode(), "captions": t}
             for n, t in made.captions.items()
         ]
         path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -302,7 +302,7 @@ def embedded(chance: random.Random, folder: Path) -> str:
                     n,
                     "&&".join(t),
                     "dog&&cat",
-                    base64.urlsafe_b64encode(made.pictures[n]).decode(),
+                    base64.urlsafe_b64encode(made.images[n]).decode(),
                 ]
             )
             for n, t in made.captions.items()
@@ -324,7 +324,7 @@ def imagefolder(chance: random.Random, folder: Path) -> str:
         ]
         (folder / split / "metadata.jsonl").write_text("\n".join(rows) + "\n")
         for name, texts in made.captions.items():
-            whole.pictures[f"{split}/{name}"] = made.pictures[name]
+            whole.images[f"{split}/{name}"] = made.images[name]
             whole.captions[f"{split}/{name}"] = texts
     MADE.made = whole
     return str(folder)
@@ -361,7 +361,7 @@ def check(seed: int, work: Path) -> tuple[str, str]:
     folder.mkdir()
     dataset = LAYOUTS[layout](chance, folder)
     made = MADE.made
-    config = ValidationConfig(pictures="skip")
+    config = ValidationConfig(image_check="skip")
     try:
         entries = list(read_entries(detect(dataset)))
         scanned = scan(iter(entries), folder, folder / "cache", config)
@@ -372,10 +372,10 @@ def check(seed: int, work: Path) -> tuple[str, str]:
 
 
 def _compare(made: Made, fidelity: dict[str, Any], folder: Path) -> str:
-    """Held against the generator: the numbers, and each picture's own captions."""
+    """Held against the generator: the numbers, and each image's own captions."""
     wanted = {
         data: Counter(" ".join(t.split()) for t in made.captions[n])
-        for n, data in made.pictures.items()
+        for n, data in made.images.items()
     }
     got = {
         read_image(record.uri): Counter(record.captions)
@@ -389,7 +389,7 @@ def _compare(made: Made, fidelity: dict[str, Any], folder: Path) -> str:
         ]
         return f"other captions: {wrong[:2]}"
     num_in = sum(map(len, made.captions.values())) + made.num_named
-    captions, pictures = fidelity["captions"], fidelity["pictures"]
+    captions, images = fidelity["captions"], fidelity["images"]
     named = sum(captions["left_out"].values())
     if (captions["read"], captions["kept"], named) != (
         num_in,
@@ -397,8 +397,8 @@ def _compare(made: Made, fidelity: dict[str, Any], folder: Path) -> str:
         made.num_named,
     ):
         return f"captions {num_in} in, {made.num_named} to name: {captions}"
-    if (pictures["read"], pictures["kept"]) != (len(made.pictures), len(made.pictures)):
-        return f"pictures {len(made.pictures)} in: {pictures}"
+    if (images["read"], images["kept"]) != (len(made.images), len(made.images)):
+        return f"images {len(made.images)} in: {images}"
     if any(code not in KINDS for code in captions["left_out"]):
         return f"a difference without a name: {captions}"
     return ""

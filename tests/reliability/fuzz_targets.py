@@ -48,8 +48,8 @@ def digests(data: bytes) -> None:
     parse_digests(data, "digests.json")
 
 
-def picture(data: bytes) -> None:
-    load_image_bytes(data, "picture")
+def image(data: bytes) -> None:
+    load_image_bytes(data, "image")
 
 
 def tar(data: bytes) -> None:
@@ -91,7 +91,7 @@ TARGETS: dict[str, Target] = {
     "overrides": overrides,
     "config": config,
     "digests": digests,
-    "picture": picture,
+    "image": image,
     "tar": tar,
     "manifest": manifest,
     "checkpoint": checkpoint,
@@ -147,12 +147,12 @@ def _bytes_of(name: str) -> bytes:
     from PIL import Image
 
     target = io.BytesIO()
-    if name == "picture":
+    if name == "image":
         Image.new("RGB", (8, 6), (200, 10, 10)).save(target, "PNG")
         return target.getvalue()
     if name in ("tar", "tar-dataset"):
         with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for member, content in (("0.png", _bytes_of("picture")), ("0.txt", b"a red circle")):
+            for member, content in (("0.png", _bytes_of("image")), ("0.txt", b"a red circle")):
                 info = tarfile.TarInfo(member + "x" * 120 * (member == "0.txt"))
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))

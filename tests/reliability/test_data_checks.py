@@ -17,7 +17,7 @@ import pytest
         "check_flipped_bits",
         "check_full_disk",
         "check_lying_storage",
-        "check_pictures",
+        "check_images",
         "check_structure",
     ],
 )

@@ -11,7 +11,7 @@ from dico.data.manifest import Record, write_manifest
 from dico.errors import DataError
 from dico.evaluation.evaluate import EvaluationConfig, evaluate
 from dico.report import write_report
-from dico.report.pictures import select_pictures
+from dico.report.images import select_images
 
 EVIL = '<script>alert("x")</script>'
 NUM_IMAGES = 20
@@ -35,7 +35,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A made-up run: test picture i is described better by dico the larger i is."""
+    """A made-up run: test image i is described better by dico the larger i is."""
     folder = tmp_path_factory.mktemp("run")
     records, references, xe, dico = [], {}, {}, {}
     for i in range(NUM_IMAGES):
@@ -114,7 +114,7 @@ def test_page_holds_what_a_reader_asks(run, tmp_path):
 
 
 def test_extremes_are_those_that_gained_and_lost_most(run):
-    selection = select_pictures(
+    selection = select_images(
         run / "evaluation", run / "manifest.parquet", "pac_score", num_sample=5, num_extremes=2
     )
     assert [p.image_id for p in selection.gained] == ["image19", "image18"]

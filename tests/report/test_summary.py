@@ -62,16 +62,16 @@ def test_difference_within_chance_is_even():
 
 def test_notes_say_what_is_missing():
     notes = tabulate(make_metrics()).notes
-    assert notes[0].startswith("50 test pictures")
+    assert notes[0].startswith("50 test images")
     assert notes[-1] == "METEOR not computed: no Java"
 
 
 @pytest.mark.parametrize(("finder", "score"), [("pac", "PAC-S"), ("clip", "CLIP-S")])
-def test_retrieval_names_the_embeddings_that_found_the_pictures(finder, score):
+def test_retrieval_names_the_embeddings_that_found_the_images(finder, score):
     metrics = make_metrics()
     metrics["systems"]["dico"]["recall_at_1"] = 0.8
     metrics["settings"] = {"retrieval": finder, "w": {"clip": 2.5, "pac": 2.0}}
-    assert f"R@1: pictures found by the embeddings behind {score}." in tabulate(metrics).notes
+    assert f"R@1: images found by the embeddings behind {score}." in tabulate(metrics).notes
 
 
 def test_headline_is_finite_and_written(tmp_path):

@@ -21,7 +21,7 @@ SIZES = [(50, 41), (32, 32), (40, 70), (45, 33)]
 
 
 def make_version(folder, **processor):
-    """A version whose captioner is a random BLIP that listens to the picture."""
+    """A version whose captioner is a random BLIP that listens to the image."""
     import torch
 
     tiny.make_version(folder)
@@ -45,9 +45,9 @@ def test_answers_are_those_of_the_command(tmp_path, capsys):
     version = make_version(tmp_path / "version")
     registry = open_registry(tmp_path / "registry")
     registry.register("seer", version, {}, identity="one")
-    pictures = [tiny.picture(seed, size) for seed, size in enumerate(SIZES)]
-    files = [str(tmp_path / f"{i}.png") for i in range(len(pictures))]
-    for file, data in zip(files, pictures, strict=True):
+    images = [tiny.image(seed, size) for seed, size in enumerate(SIZES)]
+    files = [str(tmp_path / f"{i}.png") for i in range(len(images))]
+    for file, data in zip(files, images, strict=True):
         with open(file, "wb") as out:
             out.write(data)
     options = ["--registry", registry.uri, "--version", "1"]
@@ -59,15 +59,15 @@ def test_answers_are_those_of_the_command(tmp_path, capsys):
     assert len({tuple(texts) for texts in expected}) > 1
 
     server = tiny.Server("seer@1", "--registry", registry.uri).wait_ready()
-    answers = [server.request("POST", "/caption", data) for data in pictures]
+    answers = [server.request("POST", "/caption", data) for data in images]
     code, errors = server.stop()
     assert (code, errors) == (0, "")
-    assert [status for status, _ in answers] == [200] * len(pictures)
+    assert [status for status, _ in answers] == [200] * len(images)
     found = [[caption["text"] for caption in answer["captions"]] for _, answer in answers]
     assert found == expected
 
 
 def test_frames_of_many_sizes_are_refused(tmp_path):
     version = make_version(tmp_path / "version", do_center_crop=False)
-    with pytest.raises(DataError, match="keeps each picture's proportions"):
+    with pytest.raises(DataError, match="keeps each image's proportions"):
         ServedModel(find_source(str(version), ""))

@@ -1,4 +1,4 @@
-"""``dico serve`` as a process: captions, protocol, limits, bad pictures, shutdown."""
+"""``dico serve`` as a process: captions, protocol, limits, bad images, shutdown."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ from dico.models.captioner import Captioner
 from dico.models.evaluator import Evaluator
 from tests.serving import tiny
 
-LIMITS = "max_body_bytes=200000 max_pixels=100000 max_pictures=4 max_queue=8 max_body_seconds=2"
+LIMITS = "max_body_bytes=200000 max_pixels=100000 max_images=4 max_queue=8 max_body_seconds=2"
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +36,12 @@ def server(version):
 
 @pytest.fixture(scope="module")
 def expected(version):
-    """The library's captions of pictures 0 to 7, one at a time."""
+    """The library's captions of images 0 to 7, one at a time."""
     captioner = Captioner.load(version / "captioner")
     tower = Evaluator.load(version / "evaluator", "clip")
     texts = []
     for seed in range(8):
-        pixels = tower.preprocess(load_image_bytes(tiny.picture(seed), ""))[None]
+        pixels = tower.preprocess(load_image_bytes(tiny.image(seed), ""))[None]
         memory = captioner.encode(tower.image_tokens(pixels)[0])
         found = beam_search(captioner, memory, DecodingConfig(max_tokens=8))
         texts.append(captioner.tokenizer.decode_batch(found.tokens[0]))
@@ -50,7 +50,7 @@ def expected(version):
 
 
 def test_caption_of_a_body(server, expected):
-    status, answer = server.request("POST", "/caption", tiny.picture(0))
+    status, answer = server.request("POST", "/caption", tiny.image(0))
     assert status == 200
     assert answer["caption"] == expected[0][0]
     assert [caption["text"] for caption in answer["captions"]] == expected[0][:3]
@@ -60,22 +60,22 @@ def test_caption_of_a_body(server, expected):
 
 def test_caption_of_a_form(server, expected):
     head = b'--edge\r\nContent-Disposition: form-data; name="a"; filename="a.png"\r\n\r\n'
-    body = head + tiny.picture(1) + b"\r\n--edge--\r\n"
+    body = head + tiny.image(1) + b"\r\n--edge--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=edge"}
     status, answer = server.request("POST", "/caption?captions=5", body, headers)
     assert status == 200
     assert [caption["text"] for caption in answer["captions"]] == expected[1]
 
 
-def infer(server, pictures, **more):
-    data = [base64.b64encode(picture).decode() for picture in pictures]
+def infer(server, images, **more):
+    data = [base64.b64encode(image).decode() for image in images]
     tensor = {"name": "image", "shape": [len(data)], "datatype": "BYTES", "data": data}
     body = json.dumps({"id": "7", "inputs": [tensor], **more})
     return server.request("POST", "/v2/models/tiny/infer", body)
 
 
 def test_inference_protocol(server, expected):
-    status, answer = infer(server, [tiny.picture(2), tiny.picture(3)])
+    status, answer = infer(server, [tiny.image(2), tiny.image(3)])
     assert status == 200
     assert (answer["model_name"], answer["id"]) == ("tiny", "7")
     caption, logp = answer["outputs"]
@@ -88,9 +88,9 @@ def test_inference_protocol(server, expected):
     assert (logp["name"], logp["datatype"], logp["shape"]) == ("logp", "FP32", [2])
 
 
-def test_inference_protocol_with_raw_pictures(server, expected):
-    pictures = [tiny.picture(4), tiny.picture(5)]
-    raw = b"".join(len(data).to_bytes(4, "little") + data for data in pictures)
+def test_inference_protocol_with_raw_images(server, expected):
+    images = [tiny.image(4), tiny.image(5)]
+    raw = b"".join(len(data).to_bytes(4, "little") + data for data in images)
     tensor = {
         "name": "image",
         "shape": [2, 1],
@@ -134,16 +134,16 @@ def test_what_it_says_of_itself(server):
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
-        (b"", 400, "no_picture"),
-        (b"not a picture", 415, "image_format"),
+        (b"", 400, "no_image"),
+        (b"not an image", 415, "image_format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "image_format"),
-        (tiny.picture(0)[:400], 422, "image_truncated"),
-        (tiny.picture(0, kind="JPEG")[:700], 422, "image_truncated"),
-        (tiny.picture(0, (400, 400)), 413, "body_too_large"),
-        (tiny.picture(0, (1, 60)), 422, "image_too_narrow"),
+        (tiny.image(0)[:400], 422, "image_truncated"),
+        (tiny.image(0, kind="JPEG")[:700], 422, "image_truncated"),
+        (tiny.image(0, (400, 400)), 413, "body_too_large"),
+        (tiny.image(0, (1, 60)), 422, "image_too_narrow"),
     ],
 )
-def test_bad_pictures(server, body, status, code):
+def test_bad_images(server, body, status, code):
     found, answer = server.request("POST", "/caption", body)
     assert (found, answer["code"]) == (status, code)
     assert len(answer["error"]) > 10
@@ -158,10 +158,10 @@ def test_too_many_pixels(server):
     assert "100000" in answer["error"]
 
 
-def test_a_bad_picture_in_a_tensor_is_named(server):
-    status, answer = infer(server, [tiny.picture(0), b"no", tiny.picture(1)])
+def test_a_bad_image_in_a_tensor_is_named(server):
+    status, answer = infer(server, [tiny.image(0), b"no", tiny.image(1)])
     assert status == 415
-    assert answer["error"].startswith("picture 1: not a picture")
+    assert answer["error"].startswith("image 1: not an image")
 
 
 TENSOR = {"name": "image", "shape": [1], "datatype": "BYTES", "data": ["AAAA"]}
@@ -177,14 +177,14 @@ TENSOR = {"name": "image", "shape": [1], "datatype": "BYTES", "data": ["AAAA"]}
         ({"inputs": [TENSOR, TENSOR]}, "inputs: expected one tensor"),
         ({"inputs": [TENSOR | {"name": "text"}]}, r"inputs\[0\]: expected the name"),
         ({"inputs": [TENSOR | {"datatype": "FP32"}]}, r"inputs\[0\]: expected the name"),
-        ({"inputs": [TENSOR | {"shape": [2]}]}, r"does not hold 1 pictures"),
+        ({"inputs": [TENSOR | {"shape": [2]}]}, r"does not hold 1 images"),
         ({"inputs": [TENSOR | {"shape": [-1]}]}, r"expected a list of sizes"),
         ({"inputs": [TENSOR | {"shape": [True]}]}, r"expected a list of sizes"),
         ({"inputs": [TENSOR | {"shape": 1}]}, r"expected a list of sizes"),
-        ({"inputs": [TENSOR | {"shape": [0], "data": []}]}, "no pictures"),
+        ({"inputs": [TENSOR | {"shape": [0], "data": []}]}, "no images"),
         ({"inputs": [TENSOR | {"data": ["%"]}]}, "not base64"),
-        ({"inputs": [TENSOR | {"data": [1]}]}, "expected pictures in base64"),
-        ({"inputs": [TENSOR | {"data": None}]}, "expected pictures in base64"),
+        ({"inputs": [TENSOR | {"data": [1]}]}, "expected images in base64"),
+        ({"inputs": [TENSOR | {"data": None}]}, "expected images in base64"),
         ({"inputs": [TENSOR], "outputs": [{"name": "x"}]}, "outputs: known are caption, logp"),
         ({"inputs": [TENSOR], "outputs": [3]}, "outputs: known are caption, logp"),
     ],
@@ -204,14 +204,14 @@ def test_bad_binary_headers(server, length):
     assert "Inference-Header-Content-Length" in answer["error"]
 
 
-def test_too_many_pictures(server):
-    status, answer = infer(server, [tiny.picture(0)] * 5)
-    assert (status, answer["code"]) == (413, "too_many_pictures")
+def test_too_many_images(server):
+    status, answer = infer(server, [tiny.image(0)] * 5)
+    assert (status, answer["code"]) == (413, "too_many_images")
 
 
 @pytest.mark.parametrize("captions", ["0", "6", "-1", "x", "1e9", "9" * 5000])
 def test_bad_number_of_captions(server, captions):
-    status, answer = server.request("POST", f"/caption?captions={captions}", tiny.picture(0))
+    status, answer = server.request("POST", f"/caption?captions={captions}", tiny.image(0))
     assert status == 400
     assert answer["error"] == "captions: expected a number from 1 to 5"
 
@@ -240,10 +240,10 @@ def test_a_client_that_leaves_frees_its_place(server):
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(b"POST /caption HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
     deadline = time.monotonic() + 30
-    while server.metric("dico_pictures_under_way") and time.monotonic() < deadline:
+    while server.metric("dico_images_under_way") and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert server.request("POST", "/caption", tiny.picture(0))[0] == 200
-    assert server.metric("dico_pictures_under_way") == 0
+    assert server.request("POST", "/caption", tiny.image(0))[0] == 200
+    assert server.metric("dico_images_under_way") == 0
 
 
 def in_threads(number, work):
@@ -263,7 +263,7 @@ def in_threads(number, work):
 def test_requests_share_batches_and_each_gets_its_own(server, expected):
     before = server.metric("dico_batch_size_count"), server.metric("dico_batch_size_sum")
     for _ in range(4):
-        answers = in_threads(8, lambda i: server.request("POST", "/caption", tiny.picture(i)))
+        answers = in_threads(8, lambda i: server.request("POST", "/caption", tiny.image(i)))
         assert [status for status, _ in answers] == [200] * 8
         assert [answer["caption"] for _, answer in answers] == [text[0] for text in expected]
     num_batches = server.metric("dico_batch_size_count") - before[0]
@@ -278,21 +278,21 @@ def test_a_full_queue_is_429_and_recovers(server):
         connection.sendall(b"POST /caption HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
         halves.append(connection)
     deadline = time.monotonic() + 10
-    while server.metric("dico_pictures_under_way") < 8 and time.monotonic() < deadline:
+    while server.metric("dico_images_under_way") < 8 and time.monotonic() < deadline:
         time.sleep(0.02)
-    status, answer, headers = server.request_with_headers("POST", "/caption", tiny.picture(0))
+    status, answer, headers = server.request_with_headers("POST", "/caption", tiny.image(0))
     for connection in halves:
         connection.close()
     assert (status, answer["code"], headers["retry-after"]) == (429, "busy", "1")
-    while server.metric("dico_pictures_under_way"):
+    while server.metric("dico_images_under_way"):
         time.sleep(0.02)
-    assert server.request("POST", "/caption", tiny.picture(0))[0] == 200
+    assert server.request("POST", "/caption", tiny.image(0))[0] == 200
 
 
 def test_the_page_is_whole_and_may_call_nobody(server):
     status, page, headers = server.request_with_headers("GET", "/")
     assert status == 200
-    assert "Drop a picture" in page
+    assert "Drop an image" in page
     assert "tiny" in page
     assert not re.findall(r'(?:src|href)="https?://', page)
     policy = headers["content-security-policy"]
@@ -302,8 +302,8 @@ def test_the_page_is_whole_and_may_call_nobody(server):
 
 
 def test_metrics_are_prometheus_text(server):
-    server.request("POST", "/caption", b"not a picture")
-    assert server.metric('dico_refused_pictures_total{code="image_format"}') >= 1
+    server.request("POST", "/caption", b"not an image")
+    assert server.metric('dico_refused_images_total{code="image_format"}') >= 1
     assert server.metric('dico_requests_total{route="/caption",status="200"}') >= 1
     assert server.metric('dico_model{digest="') == 1
     assert server.metric("process_resident_memory_bytes") > 1e7
@@ -312,7 +312,7 @@ def test_metrics_are_prometheus_text(server):
 def test_sigterm_answers_what_is_under_way(version):
     server = tiny.Server(version, settings="linger_seconds=1").wait_ready()
     connection = socket.create_connection(("127.0.0.1", server.port))
-    data = tiny.picture(0)
+    data = tiny.image(0)
     head = f"POST /caption HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n\r\n"
     connection.sendall(head.encode() + data[:100])
     time.sleep(0.3)
@@ -341,7 +341,7 @@ def test_sigterm_answers_what_is_under_way(version):
     ids=["lines", "urlsafe", "data URI"],
 )
 def test_base64_as_clients_write_it(server, expected, write):
-    tensor = TENSOR | {"data": [write(tiny.picture(2))]}
+    tensor = TENSOR | {"data": [write(tiny.image(2))]}
     body = json.dumps({"inputs": [tensor]})
     status, answer = server.request("POST", "/v2/models/tiny/infer", body)
     assert status == 200
@@ -359,7 +359,7 @@ def test_base64_as_clients_write_it(server, expected, write):
     ids=["image.b64", "b64", "data URI", "text"],
 )
 def test_kserves_protocol_of_version_1(server, expected, write):
-    texts = [base64.b64encode(tiny.picture(n)).decode() for n in (2, 3)]
+    texts = [base64.b64encode(tiny.image(n)).decode() for n in (2, 3)]
     body = json.dumps({"instances": [write(text) for text in texts]})
     status, answer = server.request("POST", "/v1/models/tiny:predict", body)
     assert status == 200

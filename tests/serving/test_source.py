@@ -102,7 +102,7 @@ def test_a_signature_where_keys_are_trusted(version, tmp_path, monkeypatch):
         ("max_wait_ms=nan", r"settings\.max_wait_ms: expected a finite number"),
         ("max_batch", "expected name=value"),
         ("max_queue=many", r"settings\.max_queue: expected int, got 'many'"),
-        ("max_pictures=900", r"settings\.max_pictures: must not exceed max_queue"),
+        ("max_images=900", r"settings\.max_images: must not exceed max_queue"),
     ],
 )
 def test_wrong_settings_are_named(text, reason):

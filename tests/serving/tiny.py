@@ -22,7 +22,7 @@ from dico.storage import write_digests
 
 
 def make_version(folder, **decoding):
-    """A version's folder with random weights that listen to the picture."""
+    """A version's folder with random weights that listen to the image."""
     torch.manual_seed(0)
     tokenizer = Tokenizer.train(["a red circle", "a blue square on a green ground"], 320)
     clip = ClipConfig(
@@ -55,8 +55,8 @@ def make_version(folder, **decoding):
     return folder
 
 
-def picture(seed, size=(50, 40), kind="PNG"):
-    """The file of a picture of noise."""
+def image(seed, size=(50, 40), kind="PNG"):
+    """The file of an image of noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind)

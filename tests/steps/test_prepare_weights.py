@@ -97,7 +97,7 @@ def test_wrong_names_and_kinds_are_one_line_before_anything_is_fetched(tmp_path,
     wrong = [
         ({}, captioner_of("acme/nothing"), "has no model acme/nothing"),
         ({}, captioner_of("acme/blip@v9"), "no revision 'v9'"),
-        ({}, captioner_of("acme/clip"), "captions no pictures"),
+        ({}, captioner_of("acme/clip"), "captions no images"),
         ({"weights": "acme/blip"}, {}, "an evaluator is a dual encoder"),
         ({"weights": "ViT-B-33:openai"}, {}, "knows no model 'ViT-B-33' .did you mean"),
         ({"weights": "ViT-B-32:nothing"}, {}, "has no 'nothing'; known are openai"),

@@ -131,7 +131,7 @@ def test_the_same_command_again_only_repeats_the_result(walk, tmp_path):
 
 
 def test_a_mixed_reward_judges_by_both_weights(walk, tmp_path):
-    """One step over all pictures, against their candidates' cosines with both embeddings."""
+    """One step over all images, against their candidates' cosines with both embeddings."""
     reward = "0.5*pac + 0.5*clip"
     config = FinetuneConfig(reward=reward, num_steps=1, batch_size=24, num_validation_images=4)
     finetune(walk, "x", config=to_json(config), output_captioner=str(tmp_path / "x"))
@@ -180,7 +180,7 @@ def test_other_settings_have_checkpoints_of_their_own(tmp_path):
         checkpoints_of("xe", "", "", "a")
 
 
-def test_captions_are_one_line_a_picture(walk):
+def test_captions_are_one_line_an_image(walk):
     captions = read_captions(path(walk, "dico.jsonl"))
     assert list(captions) == [record.image_id for record in tiny.records(walk, "test")]
     assert read_captions(path(walk, "none.jsonl")) == {}
@@ -204,7 +204,7 @@ def decide(walk, tmp_path, config):
     return outputs, decision
 
 
-def test_too_few_pictures_decide_nothing(walk, tmp_path):
+def test_too_few_images_decide_nothing(walk, tmp_path):
     outputs, _ = decide(walk, tmp_path, GateConfig())
     assert outputs.promote == "false"
     assert outputs.reasons.startswith("6 test images decide nothing")

@@ -17,7 +17,7 @@ from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
 from dico.images.load import load_image
 from dico.storage import open_store
 from dico.validation import ValidationConfig, validate
-from tests.data.pictures import write_dataset
+from tests.data.images import write_dataset
 from tests.storage.conftest import use_endpoint
 from tests.storage.faulty_proxy import FaultyProxy
 
@@ -47,7 +47,7 @@ def test_a_remote_dataset_and_its_shards(endpoint: str, tmp_path: Path) -> None:
     assert load_image(uris[0]).size == (96, 72)
 
 
-def test_a_missing_remote_picture_is_a_finding(endpoint: str, tmp_path: Path) -> None:
+def test_a_missing_remote_image_is_a_finding(endpoint: str, tmp_path: Path) -> None:
     rows = write_dataset(tmp_path / "in", 4)
     store = open_store("s3://dico-tests/lost")
     for row in rows[1:]:
@@ -114,7 +114,7 @@ ROWS = np.random.default_rng(0).standard_normal((20, 4, 64)).astype(np.float16)
 
 @pytest.fixture
 def large_rows(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URI of a store of 20 pictures whose tokens count as large; this machine has no copy."""
+    """The URI of a store of 20 images whose tokens count as large; this machine has no copy."""
     monkeypatch.setattr(feature_format, "LARGE_ROW_BYTES", 512)
     monkeypatch.setattr(feature_cache, "RANGE_BYTES", 3 * 512)
     monkeypatch.setenv("DICO_CACHE", str(tmp_path / "writer"))

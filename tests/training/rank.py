@@ -16,7 +16,7 @@ from dico.policy import HuggingFacePolicy
 from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.data import CaptioningData
 from dico.training.distributed import World, join_world
-from dico.training.pictures import picture_bank
+from dico.training.pixel_cache import pixel_cache_of
 from dico.training.resilience.state import TrainingState
 from dico.training.xe import pretrain
 from tests.training import tiny
@@ -50,7 +50,7 @@ def train_adapters(
     """Low-rank updates of a captioner of transformers, by cross-entropy in bfloat16."""
     policy = HuggingFacePolicy(open_checkpoint(HuggingFaceConfig(checkpoint, lora_rank=4)))
     train = tiny.records(world, "train")
-    data = CaptioningData(train, tiny.features(world), tiny.CPU, picture_bank(policy))
+    data = CaptioningData(train, tiny.features(world), tiny.CPU, pixel_cache_of(policy))
     rough = dataclasses.replace(XE, precision="bfloat16")
     saved = tiny.checkpoints(store)
     state = pretrain(policy, data, tiny.validator(world), rough, 1, saved, ranks)

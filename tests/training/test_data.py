@@ -24,15 +24,15 @@ def test_rows_follow_the_indices(world):
     assert data.references([5, 0]) == [records[5].captions, records[0].captions]
 
 
-def test_missing_features_name_a_picture(world):
+def test_missing_features_name_an_image(world):
     records = tiny.records(world, "train")
     stranger = dataclasses.replace(records[3], image_id="stranger", sha256="ab" * 32)
-    with pytest.raises(DataError, match="no features of 2 pictures, such as stranger; extract"):
+    with pytest.raises(DataError, match="no features of 2 images, such as stranger; extract"):
         CaptioningData([*records, stranger, stranger], tiny.features(world), tiny.CPU)
 
 
-def test_a_split_without_pictures_is_refused(world):
-    with pytest.raises(DataError, match="no pictures in this split"):
+def test_a_split_without_images_is_refused(world):
+    with pytest.raises(DataError, match="no images in this split"):
         CaptioningData([], tiny.features(world), tiny.CPU)
 
 
@@ -55,7 +55,7 @@ def test_too_few_captions_are_repeated(world):
     assert set(drawn) == {"a", "b"}
 
 
-def test_captions_of_a_picture_stay_side_by_side(world):
+def test_captions_of_an_image_stay_side_by_side(world):
     data = tiny.data(world)
     drawn = data.draw_captions([4, 9], 3, np.random.default_rng(1))
     assert sorted(drawn[:3]) == sorted(data.records[4].captions)

@@ -53,14 +53,14 @@ def train(world, folder, config, seed=1):
 
 def test_extensions_off_are_no_part_of_the_objective(world, tmp_path):
     plain = train(world, tmp_path / "a", SMALL)
-    other = dataclasses.replace(SMALL, captions_per_picture=3, blind_share=0.5, alpha=0.1)
+    other = dataclasses.replace(SMALL, captions_per_image=3, blind_share=0.5, alpha=0.1)
     same = train(world, tmp_path / "b", other)
     assert plain.generative is None
     for name, value in plain.pac_weights.items():
         assert torch.equal(value, same.pac_weights[name]), name
 
 
-def test_added_positives_stand_in_for_pictures(world, tmp_path):
+def test_added_positives_stand_in_for_images(world, tmp_path):
     once = dataclasses.replace(SMALL, lambda_visual=0.0)
     plain = train(world, tmp_path / "a", once)
     swapped = train(world, tmp_path / "b", dataclasses.replace(once, swap_share=1.0))
@@ -100,7 +100,7 @@ def test_a_joint_run_that_was_stopped_goes_on_to_the_same_weights(world, tmp_pat
         assert torch.equal(value, resumed.pac_weights[name]), name
 
 
-def test_the_steps_write_an_evaluator_and_a_judge_of_other_pictures(world, tmp_path):
+def test_the_steps_write_an_evaluator_and_a_judge_of_other_images(world, tmp_path):
     manifest = str(world / "manifest.parquet")
     shared = dataclasses.replace(JOINT, judge_share=0.5)
     judge = JudgeConfig(**{**vars(shared), "vision_width": 16}, enabled=True)

@@ -40,7 +40,7 @@ def train(world, folder, blind_share=0.5):
     return data, made, state
 
 
-def test_a_share_of_the_pictures_is_the_mean_picture(world):
+def test_a_share_of_the_images_is_the_mean_image(world):
     data = PartlyBlindData(tiny.records(world, "train"), tiny.features(world), tiny.CPU, 0.5)
     torch.manual_seed(0)
     seen = data.images(range(24))

@@ -1,4 +1,4 @@
-"""Parts of the training pictures: disjoint, whole, and the same whatever comes later."""
+"""Parts of the training images: disjoint, whole, and the same whatever comes later."""
 
 import hashlib
 
@@ -33,11 +33,11 @@ def test_parts_are_disjoint_and_whole(share):
     assert abs(len(judge) / len(RECORDS) - share) < 0.04
 
 
-def test_weekly_pictures_do_not_move_the_others():
+def test_weekly_images_do_not_move_the_others():
     before = {r.sha256 for r in judges_part(RECORDS[:1000], 0.5)}
     after = {r.sha256 for r in judges_part(list(reversed(RECORDS)), 0.5)}
     assert before == after & {r.sha256 for r in RECORDS[:1000]}
 
 
-def test_without_a_share_all_pictures_are_both_ones():
+def test_without_a_share_all_images_are_both_ones():
     assert judges_part(RECORDS, 0.0) == evaluators_part(RECORDS, 0.0) == RECORDS

@@ -11,11 +11,11 @@ COLOURS, THINGS = ("red", "green", "blue"), ("cat", "dog", "horse")
 PLACES = ("left", "right")
 
 
-def world(num_pictures=400):
-    """Pictures of two coloured animals, and two captions of each; large and big are synonyms."""
+def world(num_images=400):
+    """Images of two coloured animals, and two captions of each; large and big are synonyms."""
     rng = np.random.default_rng(0)
     scenes, captions = [], []
-    for _ in range(num_pictures):
+    for _ in range(num_images):
         colours, things = rng.choice(COLOURS, 2), rng.choice(THINGS, 2)
         place = str(rng.choice(PLACES))
         scenes.append((tuple(zip(colours, things, strict=True)), place))

@@ -8,13 +8,13 @@ import torch
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface import has_adapters, open_checkpoint
 from dico.policy import HuggingFacePolicy, load_policy
-from dico.policy.captioning import caption_pictures
+from dico.policy.captioning import caption_images
 from dico.rewards import RetokenisedReward
 from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.data import CaptioningData
 from dico.training.distributed import World
 from dico.training.finetune import finetune
-from dico.training.pictures import picture_bank
+from dico.training.pixel_cache import pixel_cache_of
 from dico.training.xe import pretrain
 from tests.policy.chat_models import write_qwen, write_smolvlm
 from tests.policy.families import FAMILIES, PROMPT, PROMPTED, blip, write_checkpoint
@@ -57,7 +57,7 @@ def opened(folder, make, **settings):
 
 def data(world, policy):
     train = tiny.records(world, "train")
-    return CaptioningData(train, tiny.features(world), tiny.CPU, picture_bank(policy))
+    return CaptioningData(train, tiny.features(world), tiny.CPU, pixel_cache_of(policy))
 
 
 def train_xe(world, policy, folder, **changes):
@@ -85,7 +85,7 @@ def train_dico(world, policy, folder, **changes):
 
 def captions(world, policy):
     uris = [record.uri for record in tiny.records(world, "test")]
-    return list(caption_pictures(policy, None, uris, tiny.SEARCH))
+    return list(caption_images(policy, None, uris, tiny.SEARCH))
 
 
 def assert_alike(found, expected):

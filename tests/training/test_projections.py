@@ -70,9 +70,9 @@ def records(tmp_path_factory):
     rng, found = np.random.default_rng(0), []
     for i in range(24):
         name = COLOURS[i % 6]
-        picture = np.array(Image.new("RGB", (40, 32), name)).astype(int) + rng.integers(-20, 20, 3)
+        image = np.array(Image.new("RGB", (40, 32), name)).astype(int) + rng.integers(-20, 20, 3)
         path = folder / f"{i}.png"
-        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path)
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path)
         captions = (f"{name} wall", f"a wall of {name}")
         size = path.stat().st_size
         found.append(Record(str(i), str(path), sha256_file(path), size, 40, 32, captions, "train"))
@@ -120,7 +120,7 @@ def test_captions_of_one_pass_do_not_touch_each_other(evaluator):
     assert torch.allclose(together, alone, atol=1e-6)
 
 
-def test_recall_counts_each_caption_among_all_pictures(evaluator):
+def test_recall_counts_each_caption_among_all_images(evaluator):
     identity = torch.eye(3)
     model = torch.nn.Module()
     model.visual_projection = model.text_projection = torch.nn.Identity()
@@ -129,6 +129,6 @@ def test_recall_counts_each_caption_among_all_pictures(evaluator):
     assert torch.equal(F.normalize(identity, dim=-1), identity)
 
 
-def test_no_pictures_are_refused(evaluator):
-    with pytest.raises(DataError, match="no training pictures"):
+def test_no_images_are_refused(evaluator):
+    with pytest.raises(DataError, match="no training images"):
         train_projections([], [], evaluator, TRAINING, seed=0)

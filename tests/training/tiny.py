@@ -1,4 +1,4 @@
-"""A very small world for tests of training: rendered pictures, a random evaluator, features."""
+"""A very small world for tests of training: rendered images, a random evaluator, features."""
 
 import json
 from functools import partial
@@ -66,8 +66,8 @@ def make_world(folder: Path) -> Path:
 def record_of(folder: Path, line: dict) -> Record:
     """The manifest's record of one line of the small world."""
     path = folder / line["image"]
-    with Image.open(path) as picture:
-        width, height = picture.size
+    with Image.open(path) as image:
+        width, height = image.size
     return Record(
         image_id=line["id"],
         uri=str(path),

@@ -10,7 +10,7 @@ from PIL import Image
 from dico.cli import main
 from dico.cli.validate import validate as command
 from dico.validation.findings import KINDS
-from tests.data.pictures import write_dataset
+from tests.data.images import write_dataset
 
 
 def run(capsys, *arguments):
@@ -51,9 +51,9 @@ def test_what_was_read_is_kept_or_named(dataset, capsys, tmp_path):
     code, said = run(capsys, path, "--output", tmp_path / "out", "--workers", "1")
     assert code == 65
     lines = {line.split()[0]: line for line in said.out.splitlines()}
-    assert "6 read, 4 kept" in lines["pictures"]
-    assert "1 image_missing" in lines["pictures"]
-    assert "1 captions_rejected" in lines["pictures"]
+    assert "6 read, 4 kept" in lines["images"]
+    assert "1 image_missing" in lines["images"]
+    assert "1 captions_rejected" in lines["images"]
     counts = json.loads((tmp_path / "out/summary.json").read_text())["fidelity"]["captions"]
     num_read = sum(len(row["captions"]) for row in rows)
     assert counts["read"] == num_read

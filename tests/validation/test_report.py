@@ -5,7 +5,7 @@ import numpy as np
 from dico.validation.report import _histogram, _split_bars
 
 
-def test_a_split_of_no_pictures_has_no_bar() -> None:
+def test_a_split_of_no_images_has_no_bar() -> None:
     summary = {"split_counts": {"train": 6, "validation": 0, "test": 2},
                "numbers": {"num_set_aside": 0}}  # fmt: skip
     assert _split_bars(summary) == [("train", 6, 75.0, "train"), ("test", 2, 25.0, "test")]

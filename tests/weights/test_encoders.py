@@ -31,7 +31,7 @@ VISION = SMALL | {"image_size": 32, "patch_size": 8}
 TEXTS = ["a dog runs", "two red birds on a wire"]
 
 
-def picture(seed: int = 0) -> Image.Image:
+def image(seed: int = 0) -> Image.Image:
     torch.manual_seed(seed)
     values = (torch.rand(40, 52, 3) * 255).byte().numpy()
     return Image.fromarray(values)
@@ -122,8 +122,8 @@ def test_models_of_open_clip_embed_as_the_library_does(tmp_path, name):
         transform = open_clip.image_transform(
             data["vision_cfg"]["image_size"], False, (0.5,) * 3, (0.5,) * 3, "squash", "bicubic"
         )
-        pixels = transform(picture()).unsqueeze(0)
-        torch.testing.assert_close(ours.preprocess(picture()), pixels[0], atol=1e-6, rtol=0)
+        pixels = transform(image()).unsqueeze(0)
+        torch.testing.assert_close(ours.preprocess(image()), pixels[0], atol=1e-6, rtol=0)
         expected = theirs.encode_image(pixels, normalize=True)
         torch.testing.assert_close(ours.embed_images(pixels), expected, atol=1e-5, rtol=0)
         tokens, embeddings = ours.image_tokens(pixels)
@@ -205,7 +205,7 @@ def test_dual_encoders_of_transformers_embed_as_the_library_does(tmp_path, name)
     prepare_evaluator(tmp_path / "evaluator", ClipSource(str(folder)))
     ours = Evaluator.load(tmp_path / "evaluator")
     assert isinstance(ours.config.clip, EncoderConfig)
-    pixels = ours.preprocess(picture()).unsqueeze(0)
+    pixels = ours.preprocess(image()).unsqueeze(0)
     fills = name.startswith("siglip")
     raw = transformers.AutoTokenizer.from_pretrained(folder)
     read = raw(
@@ -279,7 +279,7 @@ def test_any_vision_backbone_is_a_captioners_tower(tmp_path):
         folder = tmp_path / f"with-{name}"
         prepare_evaluator(folder, ClipSource(str(base)), tower=ClipSource(str(tmp_path / name)))
         tower = Evaluator.load(folder, "tower")
-        pixels = tower.preprocess(picture()).unsqueeze(0)
+        pixels = tower.preprocess(image()).unsqueeze(0)
         with torch.no_grad():
             tokens, embeddings = tower.image_tokens(pixels)
             torch.testing.assert_close(tokens, expected(pixels), atol=1e-5, rtol=0)

@@ -75,7 +75,7 @@ def test_pixels_are_those_that_a_tag_was_trained_on(name, tag, pixels):
     assert open_clip_pixels(name, tag) == ClipPixels(**pixels, interpolation="bicubic")
 
 
-def test_tags_that_squash_pictures_are_squashed():
+def test_tags_that_squash_images_are_squashed():
     assert open_clip_pixels("ViT-H-14", "dfn5b").resize == "squash"
 
 
@@ -96,7 +96,7 @@ def test_each_set_of_weights_sees_its_own_pixels(tmp_path, publish, prepare):
         "base": (["--clip", "dico-test-tiny:own", "--pac", path, "--tower", path], HALVES, HALVES, OPENAI),
         "pac": (["--clip", "dico-test-tiny:own", "--pac", path, *own], HALVES, other, HALVES),
     }  # fmt: skip
-    picture = Image.effect_noise((50, 40), 90).convert("RGB")
+    image = Image.effect_noise((50, 40), 90).convert("RGB")
     for name, (arguments, *expected) in runs.items():
         assert prepare([tmp_path / name, *arguments]) == 0
         for weights, pixels in zip(("clip", "pac", "tower"), expected, strict=True):
@@ -104,11 +104,11 @@ def test_each_set_of_weights_sees_its_own_pixels(tmp_path, publish, prepare):
             config, pixels = evaluator.config, ClipPixels(**pixels)
             found = ClipPixels(config.image_mean, config.image_std, config.interpolation)
             assert found == pixels, (name, weights)
-            square = torch.from_numpy(np.array(config.frame.cut(picture))).permute(2, 0, 1) / 255
+            square = torch.from_numpy(np.array(config.frame.cut(image))).permute(2, 0, 1) / 255
             mean, std = (
                 torch.tensor(v)[:, None, None] for v in (pixels.image_mean, pixels.image_std)
             )
-            torch.testing.assert_close(evaluator.preprocess(picture), (square - mean) / std)
+            torch.testing.assert_close(evaluator.preprocess(image), (square - mean) / std)
     written = json.loads((tmp_path / "files" / "config.json").read_text())
     assert written.keys().isdisjoint({"pac_pixels", "tower_pixels", "tower"})
 

@@ -1,4 +1,4 @@
-"""Dataset formats: what an input looks like, and its pictures as a stream of entries."""
+"""Dataset formats: what an input looks like, and its images as a stream of entries."""
 
 from dico.data.formats.columns import Columns
 from dico.data.formats.dataset import FORMATS, Dataset

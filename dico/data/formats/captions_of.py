@@ -22,7 +22,7 @@ _ASKED, _ANSWERED = ("human", "user"), ("gpt", "assistant")
 def captions_of(
     row: Mapping[str, Any], reading: Reading, findings: Findings
 ) -> tuple[list[Any], bool]:
-    """The captions of a row, and whether it stands for one caption of its picture.
+    """The captions of a row, and whether it stands for one caption of its image.
 
     Args:
         row: a row under normal names.
@@ -37,7 +37,7 @@ def captions_of(
     if several is not None:
         listed = items_of(several, findings)
         if isinstance(one, str) and one in listed and first_key(row, CAPTION_KEYS) == "caption_str":
-            return [one], True  # TextCaps repeats all of a picture's captions in each row
+            return [one], True  # TextCaps repeats all of an image's captions in each row
         more = [] if one is None or one in listed else items_of(one, findings)
         return listed + more, False
     if one is not None:

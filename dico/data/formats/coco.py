@@ -45,7 +45,7 @@ def _entries(joined: Joined, path: str, reading: Reading) -> Iterator[Entry]:
         own = normal_split(image["split"], findings)
         name = image["file_name"]
         split = own or reading.split
-        uri = reading.pictures.find([name], findings, split) if name else ""
+        uri = reading.images.find([name], findings, split) if name else ""
         entry = Entry(joined.key, uri, list(captions), own or reading.split, where, findings)
         entry.names = {"id": joined.key, **({"file_name": name} if name else {})}
         entry.left_out = list(left_out)

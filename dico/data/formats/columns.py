@@ -58,7 +58,7 @@ class Columns:
     """The columns that the user names; empty where the known names count."""
 
     image: str = ""
-    """Column of the picture; a point leads into an object, as in ``image.path``."""
+    """Column of the image; a point leads into an object, as in ``image.path``."""
     captions: tuple[str, ...] = ()
     """Columns of captions, each a text or a list of texts."""
 
@@ -121,7 +121,7 @@ def is_rejected(row: Mapping[str, Any]) -> str:
 
 
 def known_columns(names: Iterable[str], columns: Columns) -> tuple[bool, bool, bool]:
-    """Whether columns of these names hold a picture, a caption and an id."""
+    """Whether columns of these names hold an image, a caption and an id."""
     normal = [normal_key(name) for name in names]
     image = bool(columns.image) or any(key in IMAGE_KEYS or key == "images" for key in normal)
     captions = (

@@ -1,4 +1,4 @@
-"""What a dataset is once its format is known: its files, their splits, where pictures are looked for."""
+"""What a dataset is once its format is known: its files, their splits, where images are looked for."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from dico.data.formats.columns import KNOWN_NAMES, Columns
 FORMATS = {
     "karpathy": "Karpathy's JSON (images with sentences)",
     "coco": "COCO caption JSON (images and annotations)",
-    "jsonl": "JSON lines, one picture or caption a line",
-    "json": "a JSON list of pictures",
-    "mapping": "a JSON object from pictures to captions",
+    "jsonl": "JSON lines, one image or caption a line",
+    "json": "a JSON list of images",
+    "mapping": "a JSON object from images to captions",
     "csv": "CSV or TSV table",
     "parquet": "Parquet table",
     "arrow": "Arrow table, as datasets' save_to_disk writes it",
-    "captions": "captions file beside a folder of pictures (picture<TAB>caption)",
+    "captions": "captions file beside a folder of images (image<TAB>caption)",
     "webdataset": "WebDataset tars",
-    "sidecar": "a folder of pictures with a text beside each",
+    "sidecar": "a folder of images with a text beside each",
 }
 
 
@@ -28,7 +28,7 @@ class Part:
     split: str = ""
     """The split that the file stands for; empty when its rows say."""
     roots: tuple[str, ...] = ()
-    """Folders or prefixes in which its pictures are looked for."""
+    """Folders or prefixes in which its images are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Dataset:
     columns: Columns = KNOWN_NAMES
     """Columns that the user names."""
     splits: tuple[tuple[str, str], ...] = ()
-    """Lists of pictures, as Flickr8k has them: (split, file of names)."""
+    """Lists of images, as Flickr8k has them: (split, file of names)."""
     strict: bool = False
-    """Whether the user named the folders of pictures, so that none comes before another."""
+    """Whether the user named the folders of images, so that none comes before another."""
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """Where the first file's pictures are looked for."""
+        """Where the first file's images are looked for."""
         return self.parts[0].roots

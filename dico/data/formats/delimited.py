@@ -20,7 +20,7 @@ from dico.data.formats.texts import byte_order_mark, is_packed, open_text
 MAX_FIELD_CHARS = 32_000_000
 _MAX_LINES = 200
 _BROKEN_PIPE = re.compile(r"\s*\d+\s+(\S.*)", re.DOTALL)
-_PICTURE_LINE = re.compile(r"\n\S+\.(?:jpe?g|png|webp|gif|bmp|tiff?)[#,\t|;\"]", re.IGNORECASE)
+_IMAGE_LINE = re.compile(r"\n\S+\.(?:jpe?g|png|webp|gif|bmp|tiff?)[#,\t|;\"]", re.IGNORECASE)
 _NUMBER = re.compile(r"#\d+$")
 
 
@@ -74,7 +74,7 @@ def _row(
         for key, value in zip(dialect.columns, fields, strict=True)
         if key and value != ""
     }
-    if any(_PICTURE_LINE.search(value) for value in row.values() if "\n" in value):
+    if any(_IMAGE_LINE.search(value) for value in row.values() if "\n" in value):
         findings.append(("row_malformed", "a quote that is not closed runs on into the next rows"))
         return None, findings
     if "caption" in dialect.columns and "caption" not in row:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dico.data.entries import SPLIT_NAMES, Entry, split_in_name
-from dico.data.finder import PictureFinder
+from dico.data.finder import ImageFinder
 from dico.data.formats import texts
 from dico.data.formats.columns import KNOWN_NAMES, Columns
 from dico.data.formats.dataset import FORMATS, Dataset, Part
@@ -31,7 +31,7 @@ def detect(
 
     Args:
         dataset: file, folder, prefix, or several with commas; see the module's text.
-        images: folders or prefixes of the pictures, with commas; empty means beside the file.
+        images: folders or prefixes of the images, with commas; empty means beside the file.
         format_name: one of `FORMATS`; empty means by content.
         columns: the columns that the user names.
 
@@ -88,20 +88,20 @@ def read_entries(
     readings: "list[Reading] | None" = None,
     deep: bool = False,
 ) -> Iterator[Entry]:
-    """All pictures of a dataset, streamed; broken rows come as entries with findings.
+    """All images of a dataset, streamed; broken rows come as entries with findings.
 
     Args:
         dataset: what `detect` found.
-        look: whether pictures are looked for; otherwise they are named below the first root.
-        pixels: whether pictures inside tables are handed on with their entries.
-        captions_only: whether rows without a picture are well.
+        look: whether images are looked for; otherwise they are named below the first root.
+        pixels: whether images inside tables are handed on with their entries.
+        captions_only: whether rows without an image are well.
         readings: gets what was met in each file.
-        deep: whether pictures may lie in all folders below the roots, not just below them.
+        deep: whether images may lie in all folders below the roots, not just below them.
     """
     names = DistinctNames(len(dataset.parts) > 1)
     splits = read_lists(dataset.splits)
     for part in dataset.parts:
-        finder = PictureFinder(part.roots, look, dataset.strict, deep)
+        finder = ImageFinder(part.roots, look, dataset.strict, deep)
         reading = Reading(finder, dataset.columns, part.uri, part.split, pixels, captions_only)
         if readings is not None:
             readings.append(reading)

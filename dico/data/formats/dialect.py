@@ -1,7 +1,7 @@
 """How a text table is written, told by its first lines: delimiter, quoting, header, columns.
 
-Names of columns decide where there is a header. Where there is none, the cells do: a picture's name,
-a web address or base64 is the picture, the longest text is the caption.
+Names of columns decide where there is a header. Where there is none, the cells do: an image's name,
+a web address or base64 is the image, the longest text is the caption.
 """
 
 import csv
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dico.data.formats.columns import KNOWN_NAMES, Columns, known_columns, normal_key
 from dico.images.embedded import looks_embedded
-from dico.storage.uris import PICTURE_SUFFIXES, is_address
+from dico.storage.uris import IMAGE_SUFFIXES, is_address
 
 DELIMITERS = "\t|;,"
 HEAD_LINES = 60
@@ -89,7 +89,7 @@ def _with_header(
     for delimiter in delimiters:
         cells = _cells(lines[0], delimiter)
         image, caption, has_id = known_columns(cells, columns)
-        if not caption or not (image or has_id) or len(cells) < 2 or _is_picture(cells[0]):
+        if not caption or not (image or has_id) or len(cells) < 2 or _is_image(cells[0]):
             continue
         if best is None or len(cells) > best[0]:
             best = (len(cells), delimiter, cells)
@@ -127,12 +127,12 @@ def _without_header(
         if width < 2:
             continue
         columns = list(zip(*(row[:width] for row in rows if len(row) >= width), strict=False))
-        shares = [sum(map(_is_picture, column)) / len(column) for column in columns]
+        shares = [sum(map(_is_image, column)) / len(column) for column in columns]
         inside = [all(map(looks_embedded, column)) for column in columns]
         image = max(range(width), key=lambda index: (inside[index], shares[index]))
         if shares[image] < 0.5 or len(columns[image]) < len(lines) / 2:
             continue
-        if len(lines) > 1 and not _is_picture(columns[image][0]) and _is_picture(columns[image][1]):
+        if len(lines) > 1 and not _is_image(columns[image][0]) and _is_image(columns[image][1]):
             return None  # a header of unknown names
         if delimiter == "," and image == 0:
             width = 2  # a comma in a caption that is in no quotes is text
@@ -148,7 +148,7 @@ def _headless(columns: Sequence[Sequence[str]], image: int) -> tuple[str, ...]:
     names[image] = "image"
     lengths = [_num_words(column) for column in columns]
     texts = [i for i in range(len(columns)) if i != image and not _is_numbers(columns[i])]
-    texts = [i for i in texts if not all(map(_is_picture, columns[i]))]
+    texts = [i for i in texts if not all(map(_is_image, columns[i]))]
     if not texts:
         return ()
     caption = max(texts, key=lambda index: (lengths[index] >= 1.5, index != image, lengths[index]))
@@ -160,9 +160,9 @@ def _headless(columns: Sequence[Sequence[str]], image: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _is_picture(cell: str) -> bool:
+def _is_image(cell: str) -> bool:
     cell = _NUMBERED_NAME.sub("", cell.strip().strip('"'))
-    return cell.lower().endswith(PICTURE_SUFFIXES) or is_address(cell) or looks_embedded(cell)
+    return cell.lower().endswith(IMAGE_SUFFIXES) or is_address(cell) or looks_embedded(cell)
 
 
 def _is_numbers(column: Sequence[str]) -> bool:

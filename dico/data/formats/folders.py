@@ -13,7 +13,7 @@ from dico.data.formats.sidecar import is_sidecar
 from dico.data.formats.split_lists import is_split_list
 from dico.errors import DataError, UsageError
 from dico.facts import FACTS_FILE
-from dico.storage.uris import is_picture_name, list_files, parent
+from dico.storage.uris import is_image_name, list_files, parent
 
 SHARDED = ("webdataset", "parquet", "arrow")
 _NOT_DATASETS = (
@@ -68,9 +68,9 @@ def _candidates(files: Sequence[str]) -> list[str]:
 
 
 def _only_sidecars(files: Sequence[str]) -> bool:
-    """Whether texts lie beside pictures and nothing else in the folder could be the dataset."""
-    pictures = {uri.rpartition(".")[0] for uri in files if is_picture_name(uri)}
-    others = [uri for uri in _candidates(files) if uri.rpartition(".")[0] not in pictures]
+    """Whether texts lie beside images and nothing else in the folder could be the dataset."""
+    images = {uri.rpartition(".")[0] for uri in files if is_image_name(uri)}
+    others = [uri for uri in _candidates(files) if uri.rpartition(".")[0] not in images]
     return is_sidecar(files) and not any(not uri.endswith((".txt", ".parquet")) for uri in others)
 
 
@@ -138,11 +138,11 @@ def _share(folder: str, uris: Sequence[str]) -> bool:
 
 def _nothing(folder: str, files: Sequence[str]) -> str:
     """What a folder without a dataset looks like."""
-    pictures = [uri for uri in files if is_picture_name(uri)]
-    if pictures:
-        folders = sorted({_below(folder, parent(uri)) for uri in pictures} - {""})
+    images = [uri for uri in files if is_image_name(uri)]
+    if images:
+        folders = sorted({_below(folder, parent(uri)) for uri in images} - {""})
         where = f" in folders such as {', '.join(folders[:3])}" if folders else ""
-        return f"{folder}: {len(pictures)} pictures{where}, and no captions for them"
+        return f"{folder}: {len(images)} images{where}, and no captions for them"
     if any(re.search(r"\.(zip|7z|rar|tgz|tar\.gz)$", uri.lower()) for uri in files):
         return f"{folder}: only packed archives in it; unpack them"
     return f"{folder}: no dataset file in it; known formats are {', '.join(FORMATS)}"

@@ -1,4 +1,4 @@
-"""Pictures in base64 within a line of text, named by the place of their bytes."""
+"""Images in base64 within a line of text, named by the place of their bytes."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ from dico.images.load import ImageError
 
 
 def embed(row: dict[str, Any], raw: bytes, offset: int, uri: str, columns: Columns) -> None:
-    """Replaces base64 in a row's picture columns by a reference to it.
+    """Replaces base64 in a row's image columns by a reference to it.
 
     Args:
         row: a row as it was parsed.
@@ -42,7 +42,7 @@ def embed(row: dict[str, Any], raw: bytes, offset: int, uri: str, columns: Colum
 def _reference(text: str, raw: bytes, offset: int, uri: str, name: str) -> Embedded:
     if offset < 0:
         problem = (
-            "a picture in base64 in a packed file or a JSON list: unpack it, or write JSON lines"
+            "an image in base64 in a packed file or a JSON list: unpack it, or write JSON lines"
         )
         return Embedded(uri, None, name, problem)
     plain = strip_data_uri(text)
@@ -55,4 +55,4 @@ def _reference(text: str, raw: bytes, offset: int, uri: str, name: str) -> Embed
                 return Embedded(place, from_base64(data, place), name)
             except ImageError as error:
                 return Embedded(place, None, name, str(error))
-    return Embedded(uri, None, name, "a picture in base64 that is written with escapes")
+    return Embedded(uri, None, name, "an image in base64 that is written with escapes")

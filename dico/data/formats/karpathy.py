@@ -14,7 +14,7 @@ ID_KEYS = ("cocoid", "id", "imgid")
 
 
 def read(path: str, reading: Reading) -> Iterator[Entry]:
-    """The pictures of a Karpathy JSON file, streamed."""
+    """The images of a Karpathy JSON file, streamed."""
     parser, index = Parser(), 0
     try:
         for key, item in iter_items(lambda: open_text(path), parser):
@@ -43,7 +43,7 @@ def _entry(item: Any, where: str, reading: Reading) -> Entry:
         folder = item.get("filepath")
         told = [f"{folder}/{name}", name] if isinstance(folder, str) and folder else [name]
         entry.names |= {"filename": name, "filepath": told[0]}
-        entry.uri = reading.pictures.find(told, findings, entry.split or reading.split)
+        entry.uri = reading.images.find(told, findings, entry.split or reading.split)
     elif not reading.captions_only:
         findings.append(("row_malformed", "no filename"))
     return entry

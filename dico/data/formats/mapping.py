@@ -1,4 +1,4 @@
-"""A JSON object from pictures to captions: ``{"0001.jpg": ["a dog", "a brown dog"]}``.
+"""A JSON object from images to captions: ``{"0001.jpg": ["a dog", "a brown dog"]}``.
 
 The keys are file names or ids; a value is a list of captions or one.
 """
@@ -11,11 +11,11 @@ from dico.data.formats.captions_of import items_of
 from dico.data.formats.reading import Findings, Reading
 from dico.data.formats.texts import open_text
 from dico.data.strict_json import JsonFinding, Parser, iter_items
-from dico.storage.uris import is_picture_name
+from dico.storage.uris import is_image_name
 
 
 def read(path: str, reading: Reading) -> Iterator[Entry]:
-    """The pictures of such a file, streamed."""
+    """The images of such a file, streamed."""
     parser = Parser()
     try:
         for key, value in iter_items(lambda: open_text(path), parser, whole=True):
@@ -28,10 +28,10 @@ def _entry(key: str, value: Any, where: str, parser: Parser, reading: Reading) -
     findings: Findings = [("json_duplicate_key", name) for name in parser.take_duplicate_keys()]
     captions = items_of(value, findings)
     entry = Entry(key, "", captions, "", where, findings, names={"image": key})
-    if is_picture_name(key):
-        entry.uri = reading.pictures.find([key], findings, reading.split)
+    if is_image_name(key):
+        entry.uri = reading.images.find([key], findings, reading.split)
     else:
-        entry.uri = reading.pictures.find_id(key, findings, reading.split)
+        entry.uri = reading.images.find_id(key, findings, reading.split)
     if not entry.uri and not reading.captions_only:
-        findings.append(("row_malformed", f"no picture is called {key}"))
+        findings.append(("row_malformed", f"no image is called {key}"))
     return entry

@@ -1,10 +1,10 @@
-"""What the readers of all formats share: where pictures are, which columns count, what was met."""
+"""What the readers of all formats share: where images are, which columns count, what was met."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from dico.data.finder import PictureFinder
+from dico.data.finder import ImageFinder
 from dico.data.formats.columns import KNOWN_NAMES, Columns
 
 Findings = list[tuple[str, str]]
@@ -15,7 +15,7 @@ Row = tuple[str, Any, Findings]
 class Reading:
     """One pass over one file of a dataset."""
 
-    pictures: PictureFinder
+    images: ImageFinder
     """Turns names into URIs."""
     columns: Columns = KNOWN_NAMES
     """Columns that the user names."""
@@ -24,16 +24,16 @@ class Reading:
     split: str = ""
     """The split that the file stands for; empty when its rows say."""
     pixels: bool = False
-    """Whether pictures inside the file are handed on with their entries."""
+    """Whether images inside the file are handed on with their entries."""
     captions_only: bool = False
-    """Whether a row may lack a picture, and keeps every name by which it may be called."""
+    """Whether a row may lack an image, and keeps every name by which it may be called."""
     unread: Counter[str] = field(default_factory=Counter)
-    """What of the file is neither picture nor caption nor id: columns, members; with its count."""
+    """What of the file is neither image nor caption nor id: columns, members; with its count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A picture that a row holds itself."""
+    """An image that a row holds itself."""
 
     uri: str
     """Where it is; see `dico.images.embedded`."""

@@ -26,7 +26,7 @@ DATA_SUFFIXES = (
     ".arrow",
     ".tar",
 )
-_MAPPING = re.compile(  # a picture's name, or any key with a list of texts of several words
+_MAPPING = re.compile(  # an image's name, or any key with a list of texts of several words
     r'\{\s*"(?:(?:[^"\\]|\\.)+\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif|heic)"\s*:'
     r'|(?:[^"\\]|\\.)+"\s*:\s*\[\s*(?:"(?:[^"\\]|\\.)*\s(?:[^"\\]|\\.)*"|\{\s*"(?:caption|raw|text)"))',
     re.IGNORECASE,
@@ -114,7 +114,7 @@ def _object_format(
         return "coco"
     if listed and not images:
         if re.fullmatch(rf'\{{\s*"{listed[0]}"\s*:\s*\[\s*\]\s*\}}\s*', start):
-            raise DataError(f"{uri}: the dataset has no pictures: its list {listed[0]} is empty; "
+            raise DataError(f"{uri}: the dataset has no images: its list {listed[0]} is empty; "
                             f"known formats are {', '.join(FORMATS)}")  # fmt: skip
         return "json"
     if rows is not None and not rows[0]:
@@ -124,7 +124,7 @@ def _object_format(
         if caption and (image or has_id):
             return "jsonl"
     if re.search(r'"images"\s*:\s*\[\s*\]', start):
-        raise DataError(f"{uri}: the dataset has no pictures: its list of images is empty")
+        raise DataError(f"{uri}: the dataset has no images: its list of images is empty")
     if images:
         raise UsageError(
             f"{uri}: looks like karpathy or coco, and its first images tell neither; use --format"
@@ -151,7 +151,7 @@ def _first_lines(start: str) -> list[dict[str, Any]] | None:
 
 
 def _check_rows(uri: str, rows: list[dict[str, Any]], columns: Columns) -> None:
-    """Refuses rows none of which has a picture or a caption under a known name."""
+    """Refuses rows none of which has an image or a caption under a known name."""
     seen = [known_columns(row, columns) for row in rows]
     if not any(image or (has_id and caption) for image, caption, has_id in seen):
         _refuse_columns(uri, "JSON lines", tuple(str(key) for key in rows[0]))
@@ -169,6 +169,6 @@ def _check_schema(uri: str, path: Path, columns: Columns) -> None:
 def _refuse_columns(uri: str, what: str, cells: tuple[str, ...]) -> None:
     shown = ", ".join(cell.strip()[:40] for cell in cells[:12])
     raise DataError(
-        f"{uri}: looks like {what} of the columns {shown}; none is known to be the picture with its "
+        f"{uri}: looks like {what} of the columns {shown}; none is known to be the image with its "
         "caption: say --image-column NAME --caption-column NAME"
     )

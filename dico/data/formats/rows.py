@@ -1,8 +1,8 @@
-"""Rows of a table as pictures: JSONL, a JSON list, CSV, TSV, Parquet and Arrow share this reading.
+"""Rows of a table as images: JSONL, a JSON list, CSV, TSV, Parquet and Arrow share this reading.
 
-A row has a picture (``image``), a caption or captions (``caption``, ``captions``, ``caption_0``,
+A row has an image (``image``), a caption or captions (``caption``, ``captions``, ``caption_0``,
 a conversation of one question and one answer) and optionally ``split``, ``id``,
-``positive_images``, ``positive_captions``. Rows with one caption each are joined by picture; rows
+``positive_images``, ``positive_captions``. Rows with one caption each are joined by image; rows
 with a list of captions stand for themselves.
 """
 
@@ -54,7 +54,7 @@ def read(rows: Iterator[Row], reading: Reading) -> Iterator[Entry]:
 
 
 def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[Entry, bool]:
-    """The entry of one row, and whether the row stands for one caption of its picture."""
+    """The entry of one row, and whether the row stands for one caption of its image."""
     if row is None and findings:
         return Entry("", "", [], "", where, findings), False
     if not isinstance(row, dict):
@@ -65,7 +65,7 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
     id_key = first_key(row, ID_KEYS)
     split = _split(row, findings)
     names = {key: str(row[key]) for key in ID_KEYS if row.get(key) is not None}
-    picture = _picture(row, reading)
+    image = _image(row, reading)
     entry = Entry(
         image_id=names.get(id_key, ""),
         uri="",
@@ -75,51 +75,51 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
         findings=findings,
         names=names,
     )
-    _place(entry, picture, row, reading)
+    _place(entry, image, row, reading)
     mark = is_rejected(row) if not _MARKS.isdisjoint(row) else ""
     if mark:
         entry.captions, entry.left_out = [], [("caption_rejected", c) for c in captions]
     if "positive_images" in row:
         found = _texts(row, "positive_images", findings)
-        entry.positive_uris = [reading.pictures.find([n], findings, split) for n in found]
+        entry.positive_uris = [reading.images.find([n], findings, split) for n in found]
     entry.positive_captions = _texts(row, "positive_captions", findings)
     return entry, single
 
 
-def _place(entry: Entry, picture: Any, row: Mapping[str, Any], reading: Reading) -> None:
-    """Puts the picture's URI, its name and its id into an entry."""
+def _place(entry: Entry, image: Any, row: Mapping[str, Any], reading: Reading) -> None:
+    """Puts the image's URI, its name and its id into an entry."""
     split = entry.split or reading.split
-    if isinstance(picture, Embedded):
-        entry.uri, entry.image_bytes = picture.uri, picture.data
-        entry.image_id = entry.image_id or picture.name
-        if picture.problem:
+    if isinstance(image, Embedded):
+        entry.uri, entry.image_bytes = image.uri, image.data
+        entry.image_id = entry.image_id or image.name
+        if image.problem:
             entry.uri = ""
-            entry.findings.append(("image_embedded", picture.problem))
-    elif isinstance(picture, str):
-        names = _names(picture, row)
-        entry.names["image"] = picture
-        if is_address(picture) and entry.image_id:
-            entry.uri = reading.pictures.find_id(entry.image_id, [], split)
-        entry.uri = entry.uri or reading.pictures.find(names, entry.findings, split, entry.image_id)
+            entry.findings.append(("image_embedded", image.problem))
+    elif isinstance(image, str):
+        names = _names(image, row)
+        entry.names["image"] = image
+        if is_address(image) and entry.image_id:
+            entry.uri = reading.images.find_id(entry.image_id, [], split)
+        entry.uri = entry.uri or reading.images.find(names, entry.findings, split, entry.image_id)
         entry.image_id = entry.image_id or names[0]
-    elif isinstance(picture, list):
-        entry.findings.append(("row_malformed", f"{len(picture)} pictures in one row"))
+    elif isinstance(image, list):
+        entry.findings.append(("row_malformed", f"{len(image)} images in one row"))
     elif entry.image_id:
-        entry.uri = reading.pictures.find_id(entry.image_id, entry.findings, split)
-    told = picture is not None and entry.findings
+        entry.uri = reading.images.find_id(entry.image_id, entry.findings, split)
+    told = image is not None and entry.findings
     if not entry.uri and not reading.captions_only and not told:
-        entry.findings.append(("row_malformed", _no_picture(entry, row)))
+        entry.findings.append(("row_malformed", _no_image(entry, row)))
 
 
-def _no_picture(entry: Entry, row: Mapping[str, Any]) -> str:
+def _no_image(entry: Entry, row: Mapping[str, Any]) -> str:
     if entry.image_id:
-        return f"no picture: no column names one, and none is called {entry.image_id}"
+        return f"no image: no column names one, and none is called {entry.image_id}"
     seen = ", ".join(map(str, row))[:120]
-    return f"no picture in the columns {seen}; name one by --image-column"
+    return f"no image in the columns {seen}; name one by --image-column"
 
 
-def _picture(row: Mapping[str, Any], reading: Reading) -> Any:
-    """What a row says of its picture: a name, an `Embedded`, a list of several, or None."""
+def _image(row: Mapping[str, Any], reading: Reading) -> Any:
+    """What a row says of its image: a name, an `Embedded`, a list of several, or None."""
     if reading.columns.image:
         return _one(lookup(row, reading.columns.image))
     for key in IMAGE_KEYS:
@@ -141,12 +141,12 @@ def _one(value: Any) -> Any:
     return None
 
 
-def _names(picture: str, row: Mapping[str, Any]) -> list[str]:
+def _names(image: str, row: Mapping[str, Any]) -> list[str]:
     """The names to look for: with the folder that a row gives apart, as Karpathy's rows do."""
     folder = row.get("filepath")
-    if isinstance(folder, str) and folder and folder != picture and not picture.startswith("/"):
-        return [f"{folder.rstrip('/')}/{picture}", picture]
-    return [picture]
+    if isinstance(folder, str) and folder and folder != image and not image.startswith("/"):
+        return [f"{folder.rstrip('/')}/{image}", image]
+    return [image]
 
 
 def _split(row: Mapping[str, Any], findings: Findings) -> str:
@@ -179,7 +179,7 @@ def _broken(where: str, findings: Findings) -> Entry:
 
 
 def _continues(run: Entry, entry: Entry) -> bool:
-    """Whether a row is the next caption of the picture before it: tables repeat its bytes."""
+    """Whether a row is the next caption of the image before it: tables repeat its bytes."""
     return run.image_bytes == entry.image_bytes and run.split == entry.split
 
 
@@ -210,7 +210,7 @@ def _group(grouping: Grouping, entry: Entry, reading: Reading) -> None:
 
 
 def _joined(joined: Joined) -> Entry:
-    """One picture of several rows; rows that disagree on its id or split are a finding."""
+    """One image of several rows; rows that disagree on its id or split are a finding."""
     image, findings = joined.images[0], joined.findings
     caption_ids = _are_caption_ids(joined.images)
     if caption_ids:
@@ -218,7 +218,7 @@ def _joined(joined: Joined) -> Entry:
     for key, code in (("image_id", "image_two_ids"), ("split", "split_conflict")):
         values = sorted({str(row[key]) for row in joined.images})
         if len(values) > 1 and not (key == "image_id" and caption_ids):
-            findings.append((code, f"rows of one picture say {', '.join(values)}"[:200]))
+            findings.append((code, f"rows of one image say {', '.join(values)}"[:200]))
     left_out = [tuple(one) for row in joined.images for one in row.get("left_out", ())]
     image["left_out"], image["num_rows"] = left_out, len(joined.images)
     return Entry(captions=joined.captions, findings=findings, **image)

@@ -1,9 +1,9 @@
 """Files that share a name are one sample: ``0001.jpg`` with ``0001.txt`` or ``0001.json``.
 
-So are the members of WebDataset's tars, and pictures with texts beside them in a folder. A text has
+So are the members of WebDataset's tars, and images with texts beside them in a folder. A text has
 a caption per line; JSON is a list of captions, or an object with ``captions`` (or ``caption``),
 ``split``, ``image_id``. What a text and a JSON of one sample both say counts once. Names with points
-(``clip.frame0.jpg``) are told apart where each picture has texts of its own.
+(``clip.frame0.jpg``) are told apart where each image has texts of its own.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from dico.data.formats.captions_of import captions_of, items_of
 from dico.data.formats.columns import ID_KEYS, first, is_rejected, normal_keys
 from dico.data.formats.reading import Reading
 from dico.data.strict_json import JsonFinding, Parser
-from dico.storage.uris import PICTURE_SUFFIXES
+from dico.storage.uris import IMAGE_SUFFIXES
 
 TEXT_SUFFIXES = (".txt", ".caption", ".text")
 CAPTION_SUFFIXES = (*TEXT_SUFFIXES, ".json")
@@ -43,7 +43,7 @@ class Group:
     """Files of one key: the name up to its first point, as the webdataset library cuts it."""
 
     key: str
-    pictures: list[Item] = field(default_factory=list)
+    images: list[Item] = field(default_factory=list)
     texts: list[Item] = field(default_factory=list)
 
 
@@ -59,7 +59,7 @@ def is_left_behind(name: str) -> bool:
 
 
 def is_about(name: str) -> bool:
-    """Whether a text tells of the dataset and not of a picture."""
+    """Whether a text tells of the dataset and not of an image."""
     stem = name.rpartition("/")[2].rpartition(".")[0].lower()
     return any(stem == word or stem.endswith(word) for word in _BY_THE_WAY)
 
@@ -76,58 +76,58 @@ def stem_of(name: str) -> str:
 
 
 def add(groups: dict[str, Group], item: Item, reading: Reading) -> None:
-    """Puts a file into its group; what is neither picture nor text is counted as unread."""
+    """Puts a file into its group; what is neither image nor text is counted as unread."""
     suffix = suffix_of(item.name)
-    if is_left_behind(item.name) or suffix not in (*PICTURE_SUFFIXES, *CAPTION_SUFFIXES):
+    if is_left_behind(item.name) or suffix not in (*IMAGE_SUFFIXES, *CAPTION_SUFFIXES):
         reading.unread[f"*{suffix}" if not is_left_behind(item.name) else "hidden files"] += 1
         return
     if suffix in CAPTION_SUFFIXES and is_about(item.name):
         reading.unread[item.name.rpartition("/")[2]] += 1
         return
     group = groups.setdefault(key_of(item.name), Group(key_of(item.name)))
-    (group.pictures if suffix in PICTURE_SUFFIXES else group.texts).append(item)
+    (group.images if suffix in IMAGE_SUFFIXES else group.texts).append(item)
 
 
 def entries(group: Group, where: str, reading: Reading) -> Iterator[Entry]:
-    """The pictures of a group, each with the texts that can only be its own."""
-    if len(group.pictures) == 1:
-        yield _entry(group.key, group.pictures[0], group.texts, where, reading)
+    """The images of a group, each with the texts that can only be its own."""
+    if len(group.images) == 1:
+        yield _entry(group.key, group.images[0], group.texts, where, reading)
         return
-    if not group.pictures:
+    if not group.images:
         entry = Entry(group.key, "", [], "", f"{where}, sample {group.key}")
         _add_texts(entry, group.texts, reading)
-        entry.findings.append(("row_malformed", "a sample without a picture"))
+        entry.findings.append(("row_malformed", "a sample without an image"))
         yield entry
         return
     yield from _several(group, where, reading)
 
 
 def _several(group: Group, where: str, reading: Reading) -> Iterator[Entry]:
-    """Several pictures of one key: by their whole stems, or not at all."""
+    """Several images of one key: by their whole stems, or not at all."""
     by_stem: dict[str, Group] = {}
-    for item in (*group.pictures, *group.texts):
+    for item in (*group.images, *group.texts):
         own = by_stem.setdefault(stem_of(item.name), Group(stem_of(item.name)))
-        (own.pictures if item in group.pictures else own.texts).append(item)
-    told = [own for own in by_stem.values() if own.pictures and own.texts]
+        (own.images if item in group.images else own.texts).append(item)
+    told = [own for own in by_stem.values() if own.images and own.texts]
     for own in by_stem.values():
-        if len(own.pictures) == 1 and own.texts:
-            yield _entry(own.key, own.pictures[0], own.texts, where, reading)
-        elif not own.texts and told and len(own.pictures) == 1:
-            name = own.pictures[0].name  # as 0001.mask.png beside 0001.jpg and 0001.txt
-            reading.unread[f"picture without a text of its own, such as {name}"] += 1
+        if len(own.images) == 1 and own.texts:
+            yield _entry(own.key, own.images[0], own.texts, where, reading)
+        elif not own.texts and told and len(own.images) == 1:
+            name = own.images[0].name  # as 0001.mask.png beside 0001.jpg and 0001.txt
+            reading.unread[f"image without a text of its own, such as {name}"] += 1
         else:
-            names = ", ".join(item.name for item in (*own.pictures, *own.texts))
+            names = ", ".join(item.name for item in (*own.images, *own.texts))
             entry = Entry(own.key, "", [], "", f"{where}, sample {own.key}")
             _add_texts(entry, own.texts, reading)
-            what = "several pictures and texts of one name" if told else "no picture of its own"
+            what = "several images and texts of one name" if told else "no image of its own"
             entry.findings.append(("sample_ambiguous", f"{what}: {names}"[:300]))
             yield entry
 
 
-def _entry(key: str, picture: Item, texts: Sequence[Item], where: str, reading: Reading) -> Entry:
+def _entry(key: str, image: Item, texts: Sequence[Item], where: str, reading: Reading) -> Entry:
     folder = key.rpartition("/")[0]
-    entry = Entry(key, picture.uri, [], split_in_name(folder), f"{where}, sample {key}")
-    entry.names["name"] = picture.name
+    entry = Entry(key, image.uri, [], split_in_name(folder), f"{where}, sample {key}")
+    entry.names["name"] = image.name
     _add_texts(entry, texts, reading)
     return entry
 

@@ -1,4 +1,4 @@
-"""A folder of pictures with a text beside each: ``0001.jpg`` and ``0001.txt`` (or .caption, .json)."""
+"""A folder of images with a text beside each: ``0001.jpg`` and ``0001.txt`` (or .caption, .json)."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -7,18 +7,18 @@ from dico.data.entries import Entry, split_in_name
 from dico.data.formats import samples
 from dico.data.formats.reading import Reading
 from dico.images.load import ImageError, read_image
-from dico.storage.uris import PICTURE_SUFFIXES
+from dico.storage.uris import IMAGE_SUFFIXES
 
 
 def is_sidecar(files: Sequence[str]) -> bool:
-    """Whether most pictures of a folder have a text of their name."""
-    pictures = {samples.stem_of(uri) for uri in files if _has(uri, PICTURE_SUFFIXES)}
+    """Whether most images of a folder have a text of their name."""
+    images = {samples.stem_of(uri) for uri in files if _has(uri, IMAGE_SUFFIXES)}
     texts = {samples.stem_of(uri) for uri in files if _has(uri, samples.CAPTION_SUFFIXES)}
-    return bool(pictures) and 2 * len(pictures & texts) >= len(pictures)
+    return bool(images) and 2 * len(images & texts) >= len(images)
 
 
 def read(files: Sequence[str], reading: Reading) -> Iterator[Entry]:
-    """The pictures of a folder, each with the texts beside it."""
+    """The images of a folder, each with the texts beside it."""
     folder = reading.uri
     groups: dict[str, samples.Group] = {}
     for uri in files:

@@ -1,4 +1,4 @@
-"""Lists of pictures by split, as Flickr8k has them: ``Flickr_8k.trainImages.txt``, a name a line."""
+"""Lists of images by split, as Flickr8k has them: ``Flickr_8k.trainImages.txt``, a name a line."""
 
 import os
 import re
@@ -14,7 +14,7 @@ _NAME = re.compile(r"[\w./#-]+")
 
 
 def is_split_list(uri: str) -> bool:
-    """Whether a text file named like a split holds one name of a picture a line."""
+    """Whether a text file named like a split holds one name of an image a line."""
     name = uri.rpartition("/")[2]
     if not name.lower().endswith(".txt") or not split_in_name(name.rpartition(".")[0]):
         return False
@@ -37,7 +37,7 @@ def find_lists(captions_file: str) -> tuple[tuple[str, str], ...]:
 
 
 def read_lists(lists: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Name of a picture, with and without its suffix, to its split."""
+    """Name of an image, with and without its suffix, to its split."""
     splits: dict[str, str] = {}
     for split, uri in lists:
         with local_copy(uri) as path, texts.open_text(str(path)) as file:
@@ -49,7 +49,7 @@ def read_lists(lists: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def split_of(uri: str, splits: dict[str, str]) -> str:
-    """The split of a picture by its file's name."""
+    """The split of an image by its file's name."""
     name = uri.rpartition("/")[2]
     return splits.get(name) or splits.get(_without_suffix(name), "")
 

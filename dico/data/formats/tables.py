@@ -1,6 +1,6 @@
-"""Parquet and Arrow tables as rows, with the pictures that lie inside of them.
+"""Parquet and Arrow tables as rows, with the images that lie inside of them.
 
-Hugging Face's datasets writes a picture as ``{"bytes", "path"}``, img2dataset as a column of bytes.
+Hugging Face's datasets writes an image as ``{"bytes", "path"}``, img2dataset as a column of bytes.
 They stay where they are: in Arrow files, which are not compressed, by offset; in Parquet by row.
 Indices that ``datasets`` keeps beside an Arrow file choose other rows, so such a folder is refused.
 """
@@ -15,8 +15,8 @@ from dico.data.formats.reading import Embedded, Reading, Row
 from dico.images.embedded import embedded_uri
 
 _ROWS = 10_000
-_ROWS_WITH_PICTURES = 32
-Pictures = dict[str, Callable[[int], Embedded | str | None]]
+_ROWS_WITH_IMAGES = 32
+Images = dict[str, Callable[[int], Embedded | str | None]]
 
 
 def schema_names(path: str) -> list[str]:
@@ -41,16 +41,16 @@ def read_parquet(path: str, reading: Reading) -> Iterator[Row]:
     index = 0
     try:
         file = pq.ParquetFile(path)
-        inside = _picture_columns(file.schema_arrow, reading)
-        size = _ROWS_WITH_PICTURES if inside else _ROWS
+        inside = _image_columns(file.schema_arrow, reading)
+        size = _ROWS_WITH_IMAGES if inside else _ROWS
         for group in range(file.num_row_groups):
             start = 0
             for batch in file.iter_batches(size, row_groups=[group]):
-                pictures = {
+                images = {
                     name: _from_parquet(batch, name, leaf, reading, (group, start))
                     for name, leaf in inside.items()
                 }
-                for row in _rows(batch, pictures):
+                for row in _rows(batch, images):
                     yield f"{path}, row {index}", row, []
                     index += 1
                 start += batch.num_rows
@@ -60,7 +60,7 @@ def read_parquet(path: str, reading: Reading) -> Iterator[Row]:
 
 
 def read_arrow(path: str, reading: Reading) -> Iterator[Row]:
-    """Rows of an Arrow file, as ``Dataset.save_to_disk`` writes it; pictures are not copied."""
+    """Rows of an Arrow file, as ``Dataset.save_to_disk`` writes it; images are not copied."""
     import pyarrow as pa
 
     index = 0
@@ -72,12 +72,12 @@ def read_arrow(path: str, reading: Reading) -> Iterator[Row]:
         with pa.memory_map(path) as source:
             base = _address(source)
             for batch in _arrow_batches(source):
-                inside = _picture_columns(batch.schema, reading)
-                pictures = {
+                inside = _image_columns(batch.schema, reading)
+                images = {
                     name: _from_arrow(batch, name, leaf, reading, base)
                     for name, leaf in inside.items()
                 }
-                for row in _rows(batch, pictures):
+                for row in _rows(batch, images):
                     yield f"{path}, row {index}", row, []
                     index += 1
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -85,16 +85,16 @@ def read_arrow(path: str, reading: Reading) -> Iterator[Row]:
         yield path, None, [("file_malformed", detail)]
 
 
-def _rows(batch: Any, pictures: Pictures) -> Iterator[dict[str, Any]]:
-    plain = batch.drop_columns(list(pictures)) if pictures else batch
+def _rows(batch: Any, images: Images) -> Iterator[dict[str, Any]]:
+    plain = batch.drop_columns(list(images)) if images else batch
     names = {name: normal_key(name) for name in batch.schema.names}
     for index, row in enumerate(plain.to_pylist() or [{}] * batch.num_rows):
         kept = {names[key]: value for key, value in row.items()}
-        kept |= {names[name]: find(index) for name, find in pictures.items()}
+        kept |= {names[name]: find(index) for name, find in images.items()}
         yield kept
 
 
-def _picture_columns(schema: Any, reading: Reading) -> dict[str, str]:
+def _image_columns(schema: Any, reading: Reading) -> dict[str, str]:
     """Columns of bytes, and of objects with bytes: name to path."""
     import pyarrow as pa
 
@@ -114,7 +114,7 @@ def _picture_columns(schema: Any, reading: Reading) -> dict[str, str]:
 
 
 def _paths(batch: Any, name: str, leaf: str) -> list[str | None]:
-    """The file names that a table remembers beside its pictures."""
+    """The file names that a table remembers beside its images."""
     column = batch.column(name)
     if leaf == name or column.type.get_field_index("path") < 0:
         return [None] * batch.num_rows

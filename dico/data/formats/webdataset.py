@@ -1,7 +1,7 @@
 """WebDataset tars: members that share a name are one sample; see `dico.data.formats.samples`.
 
-Nothing is unpacked: pictures are named by their place in the tar. Members of a sample need not
-follow each other. Samples ``0001__0`` and ``0001__1`` with the same picture are one picture with two
+Nothing is unpacked: images are named by their place in the tar. Members of a sample need not
+follow each other. Samples ``0001__0`` and ``0001__1`` with the same image are one image with two
 captions, as one sample a caption is written.
 """
 
@@ -48,10 +48,10 @@ def _entries(groups: dict[str, samples.Group], shard: str, reading: Reading) -> 
 
 
 def _merged(entries: Iterator[Entry], file: IO[bytes]) -> Iterator[Entry]:
-    """Joins the numbered samples of one picture; a number alone does not make them one."""
+    """Joins the numbered samples of one image; a number alone does not make them one."""
     for base, group in itertools.groupby(entries, key=lambda one: _NUMBERED.sub("", one.image_id)):
         run = list(group)
-        if run[0].image_id != f"{base}__0" or not _is_one_picture(run, file):
+        if run[0].image_id != f"{base}__0" or not _is_one_image(run, file):
             yield from run
             continue
         first, *others = run
@@ -63,7 +63,7 @@ def _merged(entries: Iterator[Entry], file: IO[bytes]) -> Iterator[Entry]:
         yield first
 
 
-def _is_one_picture(run: list[Entry], file: IO[bytes]) -> bool:
+def _is_one_image(run: list[Entry], file: IO[bytes]) -> bool:
     if not all(entry.uri for entry in run):
         return False
     sizes = {container_of(entry.uri)[1].partition(":")[0].partition("+")[2] for entry in run}

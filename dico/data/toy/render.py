@@ -1,4 +1,4 @@
-"""Pictures of the small world: a scene drawn with jitter of place, size, turn, tint and noise."""
+"""Images of the small world: a scene drawn with jitter of place, size, turn, tint and noise."""
 
 import math
 import random
@@ -28,21 +28,21 @@ PALETTE: dict[str, Colour] = {
 OVERSAMPLING = 3
 """Shapes are drawn this many times larger and reduced, for smooth edges."""
 TEXTURE_STEP = 0.15
-"""Distance of stripes and of dots in units of the picture's side."""
+"""Distance of stripes and of dots in units of the image's side."""
 RADIUS = {"small": 0.135, "large": 0.22}
-"""Radius of an object in units of the picture's side."""
+"""Radius of an object in units of the image's side."""
 
 
 def render(scene: Scene, rng: random.Random, side_px: int) -> Image.Image:
-    """Draws ``scene`` as an RGB picture of ``side_px`` squared; ``rng`` draws the jitter."""
+    """Draws ``scene`` as an RGB image of ``side_px`` squared; ``rng`` draws the jitter."""
     canvas_px = side_px * OVERSAMPLING
     canvas = Image.new("RGB", (canvas_px, canvas_px), _tint(PALETTE[scene.background], rng))
     for thing in scene.things:
         mask = _outline(thing, rng, canvas_px)
         canvas.paste(_fill(thing, rng, canvas_px), mask=mask)
-    picture = np.asarray(canvas.reduce(OVERSAMPLING), dtype=np.float32)
-    noise = np.random.default_rng(rng.getrandbits(32)).normal(0.0, 4.0, picture.shape)
-    return Image.fromarray(np.clip(picture + noise, 0, 255).astype(np.uint8))
+    image = np.asarray(canvas.reduce(OVERSAMPLING), dtype=np.float32)
+    noise = np.random.default_rng(rng.getrandbits(32)).normal(0.0, 4.0, image.shape)
+    return Image.fromarray(np.clip(image + noise, 0, 255).astype(np.uint8))
 
 
 def _tint(colour: Colour, rng: random.Random) -> Colour:

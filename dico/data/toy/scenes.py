@@ -27,7 +27,7 @@ class Thing:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scene:
-    """What a picture shows: the objects, how the first two relate, and the background."""
+    """What an image shows: the objects, how the first two relate, and the background."""
 
     things: tuple[Thing, ...]
     relation: str

@@ -1,4 +1,4 @@
-"""The small world on disk: pictures and a JSONL dataset, in the format that a user would bring."""
+"""The small world on disk: images and a JSONL dataset, in the format that a user would bring."""
 
 import dataclasses
 import functools
@@ -37,15 +37,15 @@ class ToyConfig(Ranged):
     """How large the small world is."""
 
     num_train: PositiveInt = 4000
-    """Training pictures; each has a second rendering and a paraphrase as added positives."""
+    """Training images; each has a second rendering and a paraphrase as added positives."""
     num_validation: PositiveInt = 200
-    """Validation pictures."""
+    """Validation images."""
     num_test: PositiveInt = 400
-    """Test pictures."""
+    """Test images."""
     num_captions: PositiveInt = 5
-    """Captions per picture."""
+    """Captions per image."""
     image_side_px: Annotated[int, Range(low=16)] = 64
-    """Side of the square pictures, pixels."""
+    """Side of the square images, pixels."""
     seed: Annotated[int, Range(low=-1)] = -1
     """Seed of the scenes; -1 for the run's. With one of its own, runs of several seeds train on one
     dataset."""
@@ -58,7 +58,7 @@ class ToyConfig(Ranged):
 def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:
     """Renders the small world into the new ``folder``; returns the path of its dataset file.
 
-    Its facts are beside it (`dico.facts.FACTS_FILE`). Pictures are rendered on all cores. The same config and seed give the same bytes.
+    Its facts are beside it (`dico.facts.FACTS_FILE`). Images are rendered on all cores. The same config and seed give the same bytes.
     """
     sizes = {
         "train": config.num_train,
@@ -67,10 +67,10 @@ def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:
     }
     places = [(split, index) for split, size in sizes.items() for index in range(size)]
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    write = functools.partial(_write_picture, folder, config, seed)
+    write = functools.partial(_write_image, folder, config, seed)
     with (
         ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool,
-        progress("small world", total=len(places), unit="picture") as bar,
+        progress("small world", total=len(places), unit="image") as bar,
     ):
         lines, scenes = [], []
         for entry, scene in pool.map(write, places, chunksize=50):
@@ -82,10 +82,10 @@ def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:
     return folder / DATASET_FILE
 
 
-def _write_picture(
+def _write_image(
     folder: Path, config: ToyConfig, seed: int, place: tuple[str, int]
 ) -> tuple[dict[str, Any], Scene]:
-    """Writes one picture (two for training); returns its line of the dataset, and its facts."""
+    """Writes one image (two for training); returns its line of the dataset, and its facts."""
     split, index = place
     rng = random.Random(f"{seed}/{split}/{index}")
     scene = sample_scene(rng)

@@ -24,7 +24,7 @@ def add_adapters(model: nn.Module, config: HuggingFaceConfig, language: nn.Modul
         model: of any type.
         config: their sizes, and which modules have them.
         language: the part of it that is adapted unless modules are named, so that what the vision
-            tower makes of a picture serves the policy and the reference model together.
+            tower makes of an image serves the policy and the reference model together.
 
     Raises:
         ConfigError: peft is not installed, or no module has one of the names.

@@ -1,4 +1,4 @@
-"""What every captioner of transformers has here: encode pictures, score captions, search.
+"""What every captioner of transformers has here: encode images, score captions, search.
 
 Captions are ids BOS..EOS, PAD after, in the model's own vocabulary. BOS is the token a caption
 begins with; where a prompt takes its place, BOS only marks it. PAD is an id beyond the vocabulary,
@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from dico.errors import ConfigError
 from dico.losses import token_logps
 from dico.models.captioner_config import HuggingFaceConfig
-from dico.models.huggingface.memory import PictureMemory
+from dico.models.huggingface.memory import ImageMemory
 from dico.models.huggingface.pixels import pixel_config
 from dico.models.huggingface.tokenizer import HuggingFaceTokenizer
 from dico.models.huggingface.word_search import WordSearch
 
 MOST_TOKENS = 1024
-Memory = Tensor | PictureMemory
-"""What is computed once per image: states (B, P, D), or the memory of pictures with prompts."""
+Memory = Tensor | ImageMemory
+"""What is computed once per image: states (B, P, D), or the memory of images with prompts."""
 
 
 class HuggingFaceCaptioner(nn.Module):
@@ -71,7 +71,7 @@ class HuggingFaceCaptioner(nn.Module):
 
     @cached_property
     def pixels(self) -> Any:
-        """How a picture becomes pixels.
+        """How an image becomes pixels.
 
         Raises:
             ConfigError: the model has no image processor, or one that is not known.

@@ -1,9 +1,9 @@
-"""An image-text-to-text model whose encoder reads picture and prompt, and whose decoder captions.
+"""An image-text-to-text model whose encoder reads image and prompt, and whose decoder captions.
 
-Florence-2, Pix2Struct, T5Gemma 2, BLIP-2 with a T5, and the like: what the encoder made of a picture
+Florence-2, Pix2Struct, T5Gemma 2, BLIP-2 with a T5, and the like: what the encoder made of an image
 is computed once and looked at by all its captions.
 
-B pictures, N captions, P encoder states, D width, T tokens, V vocabulary.
+B images, N captions, P encoder states, D width, T tokens, V vocabulary.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from dico.errors import ConfigError
 from dico.models.huggingface.image_text import SPEAKERS, ImageTextToText
 from dico.models.huggingface.inputs import collate
-from dico.models.huggingface.memory import PictureGroup, PictureMemory
+from dico.models.huggingface.memory import ImageGroup, ImageMemory
 from dico.models.huggingface.word_search import CrossAttentionStates, WordSearch
 
 
@@ -33,25 +33,25 @@ class EncoderDecoder(ImageTextToText):
         self._start = [start] if forced is None else [start, forced]
         self.bos_id = start
 
-    def read_prompts(self, memory: PictureMemory) -> PictureMemory:  # type: ignore[override]
+    def read_prompts(self, memory: ImageMemory) -> ImageMemory:  # type: ignore[override]
         """As it is: decoders read no prompt."""
         return memory
 
-    def begin_search(self, states: PictureMemory, num_rows: int, max_tokens: int) -> WordSearch:
+    def begin_search(self, states: ImageMemory, num_rows: int, max_tokens: int) -> WordSearch:
         """As of every captioner; ``states`` are of one group."""
         if self.route == "full":
             return super().begin_search(states, num_rows, max_tokens)
         (group,) = states.groups
 
-        def begin(pictures: Tensor) -> CrossAttentionStates:
-            cache = CrossAttentionStates(group.features[pictures])
+        def begin(images: Tensor) -> CrossAttentionStates:
+            cache = CrossAttentionStates(group.features[images])
             for token in self._start[:-1]:
-                step(torch.full_like(pictures, token), pictures, cache)
+                step(torch.full_like(images, token), images, cache)
             return cache
 
-        def step(tokens: Tensor, pictures: Tensor, cache: CrossAttentionStates) -> Tensor:
+        def step(tokens: Tensor, images: Tensor, cache: CrossAttentionStates) -> Tensor:
             options = {"past_key_values": cache.pair, "use_cache": True}
-            return self._decode(group, pictures, cache.encoded, tokens[:, None], **options)[:, -1]
+            return self._decode(group, images, cache.encoded, tokens[:, None], **options)[:, -1]
 
         last = self._start[-1]
         return WordSearch(len(group), self.pad_id, begin, step, device=states.device, start=last)
@@ -64,9 +64,9 @@ class EncoderDecoder(ImageTextToText):
         found = found.get("language_model_outputs") or found
         return found["encoder_last_hidden_state"]
 
-    def _logits(self, group: PictureGroup, words: Tensor) -> tuple[Tensor, Tensor]:
-        per_picture = len(words) // len(group)
-        rows = torch.arange(len(group), device=words.device).repeat_interleave(per_picture)
+    def _logits(self, group: ImageGroup, words: Tensor) -> tuple[Tensor, Tensor]:
+        per_image = len(words) // len(group)
+        rows = torch.arange(len(group), device=words.device).repeat_interleave(per_image)
         words = words.masked_fill(words == self.pad_id, self.eos_id)
         if self.route == "full":
             logits = self._whole(group, rows, words)
@@ -77,12 +77,12 @@ class EncoderDecoder(ImageTextToText):
         return logits[:, 0], logits[:, 1:]
 
     def _decode(
-        self, group: PictureGroup, rows: Tensor, encoded: Tensor, inputs: Tensor, **cache: Any
+        self, group: ImageGroup, rows: Tensor, encoded: Tensor, inputs: Tensor, **cache: Any
     ) -> Tensor:
         """Logits (N, T, V) of what follows each of ``inputs`` (N, T)."""
         from transformers.modeling_outputs import BaseModelOutput
 
-        masks = collate(group.pictures, ["attention_mask"])
+        masks = collate(group.images, ["attention_mask"])
         logits: Tensor = self.model.get_submodule(SPEAKERS.get(self._kind, ""))(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
             decoder_input_ids=inputs,
@@ -91,8 +91,8 @@ class EncoderDecoder(ImageTextToText):
         ).logits
         return logits
 
-    def _whole(self, group: PictureGroup, rows: Tensor, words: Tensor) -> Tensor:
-        inputs = collate([group.pictures[row] for row in rows.tolist()])
+    def _whole(self, group: ImageGroup, rows: Tensor, words: Tensor) -> Tensor:
+        inputs = collate([group.images[row] for row in rows.tolist()])
         logits: Tensor = self.model(**self._whole_inputs(inputs, words)).logits
         return logits[:, -words.shape[1] - 1 :]
 

@@ -6,7 +6,7 @@
 
 All others are `image_text.ImageTextToText`.
 
-B pictures, N captions, T tokens, P image tokens, D width, V vocabulary.
+B images, N captions, T tokens, P image tokens, D width, V vocabulary.
 """
 
 from collections.abc import Iterator
@@ -34,10 +34,10 @@ class _CrossAttending(HuggingFaceCaptioner):
         return self._decode(inputs, states, use_cache=False)
 
     def begin_search(self, states: Tensor, num_rows: int, max_tokens: int) -> WordSearch:  # noqa: ARG002
-        def begin(pictures: Tensor) -> CrossAttentionStates:
-            return CrossAttentionStates(states[pictures])
+        def begin(images: Tensor) -> CrossAttentionStates:
+            return CrossAttentionStates(states[images])
 
-        def step(tokens: Tensor, _pictures: Tensor, cache: CrossAttentionStates) -> Tensor:
+        def step(tokens: Tensor, _images: Tensor, cache: CrossAttentionStates) -> Tensor:
             options = {"past_key_values": cache.pair, "use_cache": True}
             return self._decode(tokens[:, None], cache.encoded, **options)[:, -1]
 
@@ -136,10 +136,10 @@ class _Git(HuggingFaceCaptioner):
         layers, first = self._read(states)
         length = layers[0].get_seq_length() - 1
 
-        def begin(pictures: Tensor) -> GrowingStates:
-            return GrowingStates(layers, pictures, max_tokens)
+        def begin(images: Tensor) -> GrowingStates:
+            return GrowingStates(layers, images, max_tokens)
 
-        def step(tokens: Tensor, _pictures: Tensor, cache: GrowingStates) -> Tensor:
+        def step(tokens: Tensor, _images: Tensor, cache: GrowingStates) -> Tensor:
             place = cache.get_seq_length() - length
             return self._go_on(tokens[:, None], place, cache)[:, -1]
 

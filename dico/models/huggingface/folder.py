@@ -22,7 +22,7 @@ from dico.models.huggingface.families import FAMILIES, wrap
 from dico.models.huggingface.pixels import read_processor as read_image_processor
 from dico.models.huggingface.processor import (
     FILES,
-    PromptedPictures,
+    PromptedImages,
     prompt_text,
     read_processor,
     require_one_place,
@@ -128,7 +128,7 @@ def _give_prompt(captioner: Any, folder: Path) -> None:
     _give_tokenizer(captioner, getattr(processor, "tokenizer", None))
     text = prompt_text(processor, settings)
     require_one_place(processor, captioner.model.config, text)
-    captioner.pixels = PromptedPictures(processor, text, settings.image_px)
+    captioner.pixels = PromptedImages(processor, text, settings.image_px)
     check(captioner)
 
 

@@ -1,11 +1,11 @@
 """Any image-text-to-text model of transformers as a captioner: one class for all architectures.
 
-The vision tower looks at a picture once. What the language model makes of the prompt, the picture's
-places in it, is computed once per picture and pass too, and read by all its captions, with gradients
+The vision tower looks at an image once. What the language model makes of the prompt, the image's
+places in it, is computed once per image and pass too, and read by all its captions, with gradients
 to every weight. Nothing here knows an architecture: where a model cannot do it, `self_check` finds
 out when the model is opened, and each caption goes through the whole of the model (``route`` full).
 
-B pictures, N captions, P prompt tokens, T caption tokens, V vocabulary.
+B images, N captions, P prompt tokens, T caption tokens, V vocabulary.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dico.losses import token_logps
 from dico.models.huggingface.captioner import HuggingFaceCaptioner
 from dico.models.huggingface.inputs import InputBatch, collate
-from dico.models.huggingface.memory import PictureGroup, PictureMemory, mapped, read_part
+from dico.models.huggingface.memory import ImageGroup, ImageMemory, mapped, read_part
 from dico.models.huggingface.prompt_states import GrowingStates, RecordedStates, SharedStates
 from dico.models.huggingface.special_ids import begin_id, end_ids
 from dico.models.huggingface.word_search import WordSearch, WordsSoFar
@@ -41,22 +41,22 @@ SPEAKERS = {
     "kosmos-2": "text_model",
     "kosmos-2.5": "text_model",
 }
-"""Types that ask for a picture in every pass: the part that goes on from a prompt without one."""
+"""Types that ask for an image in every pass: the part that goes on from a prompt without one."""
 ALONE = {"hunyuan_vl"}
-"""Types whose pictures go through the model one by one: positions in a picture depend on the
-pictures before it in the batch."""
+"""Types whose images go through the model one by one: positions in an image depend on the
+images before it in the batch."""
 
 
 @dataclass(frozen=True)
 class PromptStates:
-    """What the language model made of the prompts of B pictures."""
+    """What the language model made of the prompts of B images."""
 
     layers: list[Any]
     """Of a cache, never changed."""
     logits: Tensor
     """(B, V) of the first word."""
     deltas: list[tuple[Any, Tensor]]
-    """Modules that count positions from where a picture's grid ended, and how far (B, 1)."""
+    """Modules that count positions from where an image's grid ended, and how far (B, 1)."""
 
     def place(self, rows: Tensor) -> None:
         """Lets positions of captions behind the prompts ``rows`` (N,) count from their grids."""
@@ -65,7 +65,7 @@ class PromptStates:
 
 
 class ImageTextToText(HuggingFaceCaptioner):
-    """Made by `wrap`; a batch is an `InputBatch`, what is kept of it a `PictureMemory`."""
+    """Made by `wrap`; a batch is an `InputBatch`, what is kept of it an `ImageMemory`."""
 
     route: Route = "shared"
     longest_prompt = 0
@@ -100,21 +100,21 @@ class ImageTextToText(HuggingFaceCaptioner):
 
     @property
     def excluded_ids(self) -> list[int]:
-        """Places of pictures: in a caption they would ask for one that there is not."""
+        """Places of images: in a caption they would ask for one that there is not."""
         names = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
         found = {getattr(self.model.config, name, None) for name in names}
         return sorted(i for i in found if isinstance(i, int) and 0 <= i < self.vocab_size)
 
-    def encode(self, images: InputBatch) -> PictureMemory:
-        """What is computed once per picture."""
+    def encode(self, images: InputBatch) -> ImageMemory:
+        """What is computed once per image."""
         groups = [
-            PictureGroup(tuple(places), tuple(pictures), self._look(collate(pictures)))
-            for places, pictures in images.groups(alone=self._kind in ALONE)
+            ImageGroup(tuple(places), tuple(inputs), self._look(collate(inputs)))
+            for places, inputs in images.groups(alone=self._kind in ALONE)
         ]
-        return PictureMemory(tuple(groups))
+        return ImageMemory(tuple(groups))
 
-    def next_logits(self, states: PictureMemory, inputs: Tensor) -> Tensor:
-        """Logits (N, T, V) of what follows each of ``inputs`` (N, T), the N pictures' one each."""
+    def next_logits(self, states: ImageMemory, inputs: Tensor) -> Tensor:
+        """Logits (N, T, V) of what follows each of ``inputs`` (N, T), the N images' one each."""
         logits = []
         order = []
         for group, rows in states.rows(1):
@@ -123,7 +123,7 @@ class ImageTextToText(HuggingFaceCaptioner):
             order.append(rows)
         return torch.cat(logits)[torch.cat(order).argsort()]
 
-    def caption_logits(self, states: PictureMemory, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def caption_logits(self, states: ImageMemory, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """As of every captioner; the tokens come group by group, first words first."""
         logits, targets = [], []
         for group, rows in states.rows(len(tokens) // len(states)):
@@ -134,7 +134,7 @@ class ImageTextToText(HuggingFaceCaptioner):
             targets += [words[:, 0], words[:, 1:][real]]
         return torch.cat(logits), torch.cat(targets)
 
-    def score_candidates(self, states: PictureMemory, tokens: Tensor) -> Tensor:
+    def score_candidates(self, states: ImageMemory, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
         flat = tokens.flatten(0, 1)
         logps = torch.zeros(len(flat), device=tokens.device)
@@ -148,31 +148,31 @@ class ImageTextToText(HuggingFaceCaptioner):
             logps = logps.index_add(0, rows, token_logps(first, words[:, 0]) + gained.sum(dim=-1))
         return logps.view(tokens.shape[:2])
 
-    def read_prompts(self, memory: PictureMemory) -> PictureMemory:  # type: ignore[override]
+    def read_prompts(self, memory: ImageMemory) -> ImageMemory:  # type: ignore[override]
         """``memory`` with what the language model makes of the prompts, for several uses of it."""
         if self.route == "full":
             return memory
         groups = [replace(group, states=self._read(group)) for group in memory.groups]
-        return PictureMemory(tuple(groups))
+        return ImageMemory(tuple(groups))
 
-    def begin_search(self, states: PictureMemory, num_rows: int, max_tokens: int) -> WordSearch:  # noqa: ARG002
+    def begin_search(self, states: ImageMemory, num_rows: int, max_tokens: int) -> WordSearch:  # noqa: ARG002
         """As of every captioner; ``states`` are of one group."""
         (group,) = states.groups
         if self.route == "full":
             return self._begin_whole_search(group)
         read = self._states(group)
 
-        def begin(pictures: Tensor) -> GrowingStates:
-            return GrowingStates(read.layers, pictures, max_tokens)
+        def begin(places: Tensor) -> GrowingStates:
+            return GrowingStates(read.layers, places, max_tokens)
 
-        def step(tokens: Tensor, pictures: Tensor, cache: GrowingStates) -> Tensor:
-            return self._go_on(group, read, pictures, tokens[:, None], cache)[:, -1]
+        def step(tokens: Tensor, places: Tensor, cache: GrowingStates) -> Tensor:
+            return self._go_on(group, read, places, tokens[:, None], cache)[:, -1]
 
         return WordSearch(len(group), self.pad_id, begin, step, read.logits, states.device)
 
-    def _begin_whole_search(self, group: PictureGroup) -> WordSearch:
-        """A search in which each word takes a pass over the picture, the prompt and the caption."""
-        pictures = torch.arange(len(group), device=group.pictures[0]["input_ids"].device)
+    def _begin_whole_search(self, group: ImageGroup) -> WordSearch:
+        """A search in which each word takes a pass over the image, the prompt and the caption."""
+        images = torch.arange(len(group), device=group.images[0]["input_ids"].device)
 
         def begin(rows: Tensor) -> WordsSoFar:
             return WordsSoFar(rows.new_empty(len(rows), 0))
@@ -181,8 +181,8 @@ class ImageTextToText(HuggingFaceCaptioner):
             so_far.words = torch.cat([so_far.words, tokens[:, None]], dim=1)
             return self._whole(group, rows, so_far.words)[:, -1]
 
-        first = self._whole(group, pictures, pictures.new_empty(len(pictures), 0))[:, -1]
-        return WordSearch(len(group), self.pad_id, begin, step, first, pictures.device)
+        first = self._whole(group, images, images.new_empty(len(images), 0))[:, -1]
+        return WordSearch(len(group), self.pad_id, begin, step, first, images.device)
 
     def _look(self, inputs: dict[str, Tensor]) -> Any:
         """The tower's output for a group; None where the model takes no such thing."""
@@ -196,11 +196,11 @@ class ImageTextToText(HuggingFaceCaptioner):
             seen["pixel_values"] = inputs["pixel_values_images"]
         return read_part(look(**seen, return_dict=True))
 
-    def _states(self, group: PictureGroup) -> PromptStates:
+    def _states(self, group: ImageGroup) -> PromptStates:
         found: PromptStates = group.states or self._read(group)
         return found
 
-    def _read(self, group: PictureGroup) -> PromptStates:
+    def _read(self, group: ImageGroup) -> PromptStates:
         """The pass of the language model over the prompts of a group."""
         inputs = self._inputs(group)
         counters: list[Any] = [m for m in self.model.modules() if hasattr(m, "rope_deltas")]
@@ -211,9 +211,9 @@ class ImageTextToText(HuggingFaceCaptioner):
         deltas = [(m, m.rope_deltas) for m in counters if m.rope_deltas is not None]
         return PromptStates(states.recorded, logits[:, 0], deltas)
 
-    def _inputs(self, group: PictureGroup) -> dict[str, Any]:
+    def _inputs(self, group: ImageGroup) -> dict[str, Any]:
         """What the forward pass takes of a group's prompts."""
-        inputs: dict[str, Any] = collate(group.pictures)
+        inputs: dict[str, Any] = collate(group.images)
         inputs = {name: x for name, x in inputs.items() if name in self._takes}
         if group.features is not None:
             inputs = {name: x for name, x in inputs.items() if not name.startswith("pixel_")}
@@ -223,10 +223,10 @@ class ImageTextToText(HuggingFaceCaptioner):
             inputs["mm_encoder_outputs"] = {"image": mapped(lambda x: x, group.features)}
         return inputs
 
-    def _logits(self, group: PictureGroup, words: Tensor) -> tuple[Tensor, Tensor]:
+    def _logits(self, group: ImageGroup, words: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, V) of first words and (n, T, V) of those after each of ``words`` (n, T)."""
-        per_picture = len(words) // len(group)
-        rows = torch.arange(len(group), device=words.device).repeat_interleave(per_picture)
+        per_image = len(words) // len(group)
+        rows = torch.arange(len(group), device=words.device).repeat_interleave(per_image)
         words = words.masked_fill(words == self.pad_id, self.eos_id)
         if self.route == "full":
             logits = self._whole(group, rows, words)
@@ -239,7 +239,7 @@ class ImageTextToText(HuggingFaceCaptioner):
         return first, self._go_on(group, states, rows, words, cache)
 
     def _go_on(
-        self, group: PictureGroup, states: PromptStates, rows: Tensor, words: Tensor, cache: Any
+        self, group: ImageGroup, states: PromptStates, rows: Tensor, words: Tensor, cache: Any
     ) -> Tensor:
         """Logits (N, T, V) after words (N, T) behind the prompts ``rows`` (N,)."""
         states.place(rows)
@@ -254,17 +254,17 @@ class ImageTextToText(HuggingFaceCaptioner):
         """What goes on from a prompt."""
         return self.model.get_submodule(SPEAKERS.get(self._kind, ""))
 
-    def _of_last(self, group: PictureGroup, num_words: int) -> dict[str, Tensor]:
+    def _of_last(self, group: ImageGroup, num_words: int) -> dict[str, Tensor]:
         """Inputs (B, T, ...) that every pass over words is given."""
         names = [name for name, of_words in OF_WORDS.items() if of_words is None]
         return {
             name: _grown(x, num_words)[:, -num_words:]
-            for name, x in collate(group.pictures, names).items()
+            for name, x in collate(group.images, names).items()
         }
 
-    def _whole(self, group: PictureGroup, rows: Tensor, words: Tensor) -> Tensor:
+    def _whole(self, group: ImageGroup, rows: Tensor, words: Tensor) -> Tensor:
         """Logits (n, T + 1, V) by the model's own pass over pixels, prompt and words, for each."""
-        inputs = collate([group.pictures[row] for row in rows.tolist()])
+        inputs = collate([group.images[row] for row in rows.tolist()])
         inputs = {name: x for name, x in inputs.items() if name in self._takes}
         inputs["input_ids"] = torch.cat([inputs["input_ids"], words], dim=1)
         for name in OF_WORDS.keys() & inputs.keys():

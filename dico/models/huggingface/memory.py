@@ -1,4 +1,4 @@
-"""What a vision-language model keeps of pictures: their prompts and what its tower made of them."""
+"""What a vision-language model keeps of images: their prompts and what its tower made of them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ _READ = ("pooler_output", "deepstack_features")
 
 
 @dataclass(frozen=True)
-class PictureGroup:
-    """B pictures whose prompts are equally long."""
+class ImageGroup:
+    """B images whose prompts are equally long."""
 
     places: tuple[int, ...]
     """Their places in the batch."""
-    pictures: tuple[Inputs, ...]
+    images: tuple[Inputs, ...]
     """Inputs of each, pixels among them where ``features`` is None."""
     features: Any = None
     """The ModelOutput of ``get_image_features``; None where the model reads pixels beside the
@@ -28,62 +28,62 @@ class PictureGroup:
     """What the language model made of the prompts, where one pass is to serve several."""
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self.places)
 
 
 @dataclass(frozen=True)
-class PictureMemory:
-    """What is computed once per picture of a batch, in groups of one prompt length."""
+class ImageMemory:
+    """What is computed once per image of a batch, in groups of one prompt length."""
 
-    groups: tuple[PictureGroup, ...]
-    """Every picture of the batch is in one of them."""
+    groups: tuple[ImageGroup, ...]
+    """Every image of the batch is in one of them."""
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return sum(map(len, self.groups))
 
     @property
     def device(self) -> torch.device:
         """Where it is."""
-        return self.groups[0].pictures[0]["input_ids"].device
+        return self.groups[0].images[0]["input_ids"].device
 
     @property
     def requires_grad(self) -> bool:
         """Whether weights that are trained made it."""
         return any(x.requires_grad for group in self.groups for x in tensors(group.features))
 
-    def detach(self) -> "PictureMemory":
+    def detach(self) -> "ImageMemory":
         """The same without its graph."""
         return self._map(Tensor.detach)
 
-    def to(self, device: torch.device | str) -> "PictureMemory":
+    def to(self, device: torch.device | str) -> "ImageMemory":
         """The same on ``device``."""
         return self._map(lambda x: x.to(device))
 
-    def cpu(self) -> "PictureMemory":
+    def cpu(self) -> "ImageMemory":
         """The same in main memory."""
         return self.to("cpu")
 
-    def parts(self) -> "list[PictureMemory]":
+    def parts(self) -> "list[ImageMemory]":
         """The memory of each group alone."""
         alone = [replace(group, places=tuple(range(len(group)))) for group in self.groups]
-        return [PictureMemory((group,)) for group in alone]
+        return [ImageMemory((group,)) for group in alone]
 
-    def rows(self, per_picture: int) -> Iterator[tuple[PictureGroup, Tensor]]:
-        """Each group with the places of its captions, ``per_picture`` of each side by side."""
-        within = torch.arange(per_picture, device=self.device)
+    def rows(self, per_image: int) -> Iterator[tuple[ImageGroup, Tensor]]:
+        """Each group with the places of its captions, ``per_image`` of each side by side."""
+        within = torch.arange(per_image, device=self.device)
         for group in self.groups:
             places = torch.tensor(group.places, device=self.device)
-            yield group, (places[:, None] * per_picture + within).flatten()
+            yield group, (places[:, None] * per_image + within).flatten()
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> "PictureMemory":
-        return PictureMemory(
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "ImageMemory":
+        return ImageMemory(
             tuple(
                 replace(
                     group,
-                    pictures=tuple(
-                        {name: change(x) for name, x in one.items()} for one in group.pictures
+                    images=tuple(
+                        {name: change(x) for name, x in one.items()} for one in group.images
                     ),
                     features=mapped(change, group.features),
                 )
@@ -92,9 +92,9 @@ class PictureMemory:
         )
 
 
-def concatenated(memories: Sequence[Tensor] | Sequence[PictureMemory]) -> Tensor | PictureMemory:
-    """The memory of all pictures of ``memories``, in their order."""
-    groups: list[PictureGroup] = []
+def concatenated(memories: Sequence[Tensor] | Sequence[ImageMemory]) -> Tensor | ImageMemory:
+    """The memory of all images of ``memories``, in their order."""
+    groups: list[ImageGroup] = []
     first = 0
     for memory in memories:
         if isinstance(memory, Tensor):
@@ -103,14 +103,14 @@ def concatenated(memories: Sequence[Tensor] | Sequence[PictureMemory]) -> Tensor
             places = tuple(first + place for place in group.places)
             groups.append(replace(group, places=places))
         first += len(memory)
-    return PictureMemory(tuple(groups))
+    return ImageMemory(tuple(groups))
 
 
-def memory_bytes(memory: Tensor | PictureMemory) -> int:
+def memory_bytes(memory: Tensor | ImageMemory) -> int:
     """Bytes that it takes."""
     held: list[Tensor] = [memory] if isinstance(memory, Tensor) else []
     for group in () if isinstance(memory, Tensor) else memory.groups:
-        held += [x for one in group.pictures for x in one.values()]
+        held += [x for one in group.images for x in one.values()]
         held += tensors(group.features)
     return sum(x.numel() * x.element_size() for x in held)
 

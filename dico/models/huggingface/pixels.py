@@ -1,4 +1,4 @@
-"""Pixels of a picture as a transformers model wants them, by PIL, without its image processors.
+"""Pixels of an image as a transformers model wants them, by PIL, without its image processors.
 
 Reads ``preprocessor_config.json`` (or the part of ``processor_config.json``) of processors that
 resize, crop and normalise. Equal to transformers' own PIL processors.
@@ -38,7 +38,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class PixelConfig:
-    """How a picture becomes pixels."""
+    """How an image becomes pixels."""
 
     image_mean: tuple[float, ...]
     """Mean of the three channels, on the 0..1 scale."""
@@ -47,12 +47,12 @@ class PixelConfig:
     frame: Frame
     """The part of it that is seen."""
 
-    def __call__(self, picture: Image.Image) -> Tensor:
+    def __call__(self, image: Image.Image) -> Tensor:
         """Pixels (3, H, W), float32."""
-        return preprocess(picture, self)
+        return preprocess(image, self)
 
     def of_frames(self, frames: Sequence[Image.Image]) -> Tensor:
-        """Pixels (B, 3, H, W), float32, of pictures that ``frame`` cut."""
+        """Pixels (B, 3, H, W), float32, of images that ``frame`` cut."""
         return normalise(torch.from_numpy(np.stack([np.array(one) for one in frames])), self)
 
 

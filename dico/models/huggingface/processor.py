@@ -1,7 +1,7 @@
-"""A picture and the prompt to a model's inputs, by the model's own processor.
+"""An image and the prompt to a model's inputs, by the model's own processor.
 
-Tiles, dynamic resolution, the places of a picture in the prompt and the chat template are the
-processor's; how large a picture is when it comes there is bounded by ``captioner.image_px``.
+Tiles, dynamic resolution, the places of an image in the prompt and the chat template are the
+processor's; how large an image is when it comes there is bounded by ``captioner.image_px``.
 """
 
 import importlib
@@ -43,8 +43,8 @@ _NOT_INPUTS = ("attention_mask", "labels")
 _BICUBIC = 3
 
 
-class PromptedPictures:
-    """Called with a picture, gives its `Inputs`; safe in several threads."""
+class PromptedImages:
+    """Called with an image, gives its `Inputs`; safe in several threads."""
 
     def __init__(self, processor: Any, prompt: str, image_px: int = 0) -> None:
         self._processor, self.prompt, self._image_px = processor, prompt, image_px
@@ -58,16 +58,16 @@ class PromptedPictures:
 
     @property
     def frame(self) -> Frame:
-        """All of a picture, no side longer than the bound."""
+        """All of an image, no side longer than the bound."""
         return Frame(_BICUBIC, longest_px=self._image_px or None)
 
-    def __call__(self, picture: Image.Image) -> Inputs:
-        """Inputs of a picture of any mode and size.
+    def __call__(self, image: Image.Image) -> Inputs:
+        """Inputs of an image of any mode and size.
 
         Raises:
             ConfigError: the processor does not take the prompt.
         """
-        cut = self.frame.cut(picture)
+        cut = self.frame.cut(image)
         try:
             made = self._processor(images=cut, return_tensors="pt", **self._options)
         except (TypeError, ValueError, IndexError) as error:
@@ -82,7 +82,7 @@ class PromptedPictures:
         return found
 
     def of_frames(self, frames: Sequence[Image.Image]) -> InputBatch:
-        """The batch of pictures that `frame` cut."""
+        """The batch of images that `frame` cut."""
         return InputBatch([self(one) for one in frames])
 
 
@@ -157,7 +157,7 @@ def turn_end(processor: Any, ids: Iterable[int]) -> int | None:
 
 
 def _bound(processor: Any, image_px: int) -> None:
-    """Keeps a processor from enlarging a picture beyond ``image_px``, or from more tiles of it."""
+    """Keeps a processor from enlarging an image beyond ``image_px``, or from more tiles of it."""
     images = getattr(processor, "image_processor", processor)
     size: Any = getattr(images, "size", None)
     size = size if hasattr(size, "get") else {}

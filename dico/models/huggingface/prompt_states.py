@@ -91,7 +91,7 @@ class GrowingStates(DynamicCache):  # type: ignore[misc]
     """A recorded prompt in front of captions that grow word by word, without gradient.
 
     The keys and values of a prompt are written once and stay where they are: going on with other
-    captions of the same picture moves only what their words added.
+    captions of the same image moves only what their words added.
     """
 
     def __init__(self, recorded: Sequence[Any], rows: Tensor, num_words: int) -> None:

@@ -1,9 +1,9 @@
 """Whether captions that share a prompt's states score as captions that go through the model alone.
 
-Looked at when a model is opened, on pictures of noise, so that a type nobody tried here, or another
+Looked at when a model is opened, on images of noise, so that a type nobody tried here, or another
 version of transformers, cannot be silently wrong.
 
-B = 2 pictures, K = 2 captions each, T tokens.
+B = 2 images, K = 2 captions each, T tokens.
 """
 
 import sys
@@ -17,7 +17,7 @@ from torch import Tensor
 from dico.errors import ConfigError
 from dico.models.huggingface.image_text import ImageTextToText
 from dico.models.huggingface.inputs import InputBatch
-from dico.models.huggingface.memory import PictureMemory
+from dico.models.huggingface.memory import ImageMemory
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
 """Largest difference of a token's log-probability, by the dtype of the weights: some times its
@@ -27,7 +27,7 @@ LENGTHS = (6, 3)
 
 
 def noise(seed: int) -> Image.Image:
-    """A picture of noise."""
+    """An image of noise."""
     values = np.random.default_rng(seed).integers(0, 256, (SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
     return Image.fromarray(values)
 
@@ -51,7 +51,7 @@ def choose_route(captioner: ImageTextToText, images: InputBatch) -> None:
 
     Args:
         captioner: in eval mode.
-        images: two pictures.
+        images: two images.
 
     Raises:
         ConfigError: captions that go through all of the model depend on those beside them.
@@ -94,8 +94,8 @@ def _alone(captioner: ImageTextToText, images: InputBatch) -> Tensor:
     captioner.route = "full"
     tokens = _captions(captioner)
     scores = []
-    for place, picture in enumerate(images.split(1)):
-        memory: PictureMemory = captioner.encode(picture)
+    for place, image in enumerate(images.split(1)):
+        memory: ImageMemory = captioner.encode(image)
         for row, length in zip(tokens[place], LENGTHS, strict=True):
             scores.append(captioner.score_candidates(memory, row[None, None, :length])[0, 0])
     return torch.stack(scores).view(2, 2)

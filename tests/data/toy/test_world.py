@@ -30,7 +30,7 @@ def digests(folder):
 
 
 FIRST_WORLD = "e6575949e0fe10fa4cc57664ac7700805fcffe15c8e4df0ad2b864ee905fdfe7"
-"""Digest of 70 pictures' pixels and captions of the version that published figures are of."""
+"""Digest of 70 images' pixels and captions of the version that published figures are of."""
 
 
 def lines(path):
@@ -50,8 +50,8 @@ def test_the_world_is_still_the_one_that_published_figures_are_of(tmp_path):
     config = ToyConfig(num_train=40, num_validation=10, num_test=20)
     digest = hashlib.sha256(write_toy_dataset(tmp_path, config, 1).read_bytes())
     for path in sorted((tmp_path / "images").iterdir()):
-        with Image.open(path) as picture:
-            digest.update(np.asarray(picture).tobytes())
+        with Image.open(path) as image:
+            digest.update(np.asarray(image).tobytes())
     assert digest.hexdigest() == FIRST_WORLD
 
 
@@ -71,7 +71,7 @@ def test_a_seed_of_its_own_does_not_follow_the_runs():
         ToyConfig(seed=-2)
 
 
-def test_a_picture_does_not_depend_on_how_many_there_are(tmp_path):
+def test_an_image_does_not_depend_on_how_many_there_are(tmp_path):
     write_toy_dataset(tmp_path / "few", CONFIG, 1)
     more = ToyConfig(num_train=7, num_validation=2, num_test=3, num_captions=4, image_side_px=32)
     write_toy_dataset(tmp_path / "more", more, 1)
@@ -88,8 +88,8 @@ def test_splits_captions_and_positives(tmp_path):
     for entry in entries:
         assert len(entry["captions"]) == 4
         assert ("positive_images" in entry) == (entry["split"] == "train")
-        with Image.open(tmp_path / "toy" / entry["image"]) as picture:
-            assert (picture.size, picture.mode) == ((32, 32), "RGB")
+        with Image.open(tmp_path / "toy" / entry["image"]) as image:
+            assert (image.size, image.mode) == ((32, 32), "RGB")
         for name in entry.get("positive_images", ()):
             again = (tmp_path / "toy" / name).read_bytes()
             assert again != (tmp_path / "toy" / entry["image"]).read_bytes()
@@ -107,7 +107,7 @@ def test_the_readers_of_users_datasets_read_it(tmp_path):
 
 
 def test_the_dataset_file_is_written_last(tmp_path):
-    """A writer that fails on a picture leaves no dataset that could be taken for a whole one."""
+    """A writer that fails on an image leaves no dataset that could be taken for a whole one."""
     (tmp_path / "images" / "test-00002.png").mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
         write_toy_dataset(tmp_path, CONFIG, 1)
@@ -188,7 +188,7 @@ def test_objects_lie_where_the_relation_says():
     assert {len(scene.things) for scene in SCENES} == {1, 2, 3}
 
 
-def test_pictures_show_background_and_objects():
+def test_images_show_background_and_objects():
     for number, scene in enumerate(SCENES[:20]):
         pixels = np.asarray(render(scene, random.Random(number), 64)).astype(int)
         corner = pixels[0, :].mean(axis=0)

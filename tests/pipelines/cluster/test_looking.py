@@ -12,7 +12,7 @@ from tests.pipelines.cluster.kube_server import KubeServer, node
 
 PIPELINE = Path(__file__).parents[3] / "pipelines" / "caption.yaml"
 PUSHED = "image=registry.example/dico@sha256:0"
-GIVEN = ["pictures=/data/in", PUSHED]
+GIVEN = ["inputs=/data/in", PUSHED]
 BUCKET = [*GIVEN, "store=s3://bucket/store", "registry=s3://bucket/registry"]
 
 
@@ -60,7 +60,7 @@ def test_what_is_missing_is_named_and_nothing_is_sent(server, cluster, change, o
 def test_everything_missing_is_named_at_once(cluster):
     cluster.objects = {("services", "ml-pipeline"): {}}
     with pytest.raises(UsageError, match=r"account .*; claim .*; image dico:0.1.0 is on no node"):
-        submit(PIPELINE, ["pictures=/data/in"])
+        submit(PIPELINE, ["inputs=/data/in"])
 
 
 def test_what_may_not_be_read_is_left_to_the_server(server, cluster):
@@ -68,7 +68,7 @@ def test_what_may_not_be_read_is_left_to_the_server(server, cluster):
     cluster.forbidden = {
         "serviceaccounts", "persistentvolumeclaims", "secrets", "services", "nodes", "namespaces",
     }  # fmt: skip
-    submit(PIPELINE, ["pictures=/data/in"])
+    submit(PIPELINE, ["inputs=/data/in"])
     assert len(server.runs) == 1
 
 
@@ -98,7 +98,7 @@ def test_with_everything_in_a_bucket_no_pod_mounts_a_claim(server, cluster):
 
 def test_an_image_that_was_loaded_is_found_on_its_node(server, cluster):
     cluster.nodes = [node("a", images=["docker.io/library/dico:0.1.0"])]
-    submit(PIPELINE, ["pictures=/data/in"])
+    submit(PIPELINE, ["inputs=/data/in"])
     assert len(server.runs) == 1
 
 
@@ -124,7 +124,7 @@ def test_without_a_kubeconfig_only_the_images_name_is_looked_at(
     server, cluster, monkeypatch, capsys
 ):
     monkeypatch.delenv("KUBECONFIG")
-    submit(PIPELINE, ["pictures=/data/in"], namespace="elsewhere")
+    submit(PIPELINE, ["inputs=/data/in"], namespace="elsewhere")
     said = capsys.readouterr().out
     assert "note: image dico:0.1.0 has no registry in its name" in said
     assert "in its own namespace, whatever is asked for: not to elsewhere" in said

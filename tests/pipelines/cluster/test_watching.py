@@ -15,7 +15,7 @@ from tests.pipelines.cluster.kfp_server import KfpServer
 from tests.pipelines.cluster.kube_server import KubeServer
 
 PIPELINE = Path(__file__).parents[3] / "pipelines" / "caption.yaml"
-GIVEN = ["pictures=/data/in", "image=registry.example/dico@sha256:0"]
+GIVEN = ["inputs=/data/in", "image=registry.example/dico@sha256:0"]
 LOG = "reading\n\nerror: toy: has no champion\n"
 
 

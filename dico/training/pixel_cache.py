@@ -1,4 +1,4 @@
-"""Pixels of training pictures: decoded once and kept in memory as far as a budget allows."""
+"""Pixels of training images: decoded once and kept in memory as far as a budget allows."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +17,8 @@ from dico.process.limits import num_threads
 DEFAULT_BUDGET_BYTES = 1 << 30
 
 
-class PictureBank:
-    """Preprocessed pictures by URI; kept until ``budget_bytes`` are used, then decoded each time."""
+class PixelCache:
+    """Preprocessed images by URI; kept until ``budget_bytes`` are used, then decoded each time."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class PictureBank:
     def pixels(self, uris: Sequence[str]) -> Images:
         """Pixels (B, 3, H, W), float32, or the inputs of a processor, as ``preprocess`` makes them.
 
-        Pictures that are not kept are decoded side by side.
+        Images that are not kept are decoded side by side.
         """
         missing = [uri for uri in dict.fromkeys(uris) if uri not in self._kept]
         with ThreadPoolExecutor(max_workers=num_threads()) as threads:
@@ -48,22 +48,22 @@ class PictureBank:
         return self._preprocess(load_validated(uri))
 
 
-def picture_bank(policy: Policy) -> PictureBank | None:
+def pixel_cache_of(policy: Policy) -> PixelCache | None:
     """The pixels that ``policy`` sees; None where it reads stored features."""
-    return None if policy.preprocess is None else PictureBank(policy.preprocess)
+    return None if policy.preprocess is None else PixelCache(policy.preprocess)
 
 
 def random_crops(pixels: Tensor, generator: torch.Generator, least_area: float = 0.5) -> Tensor:
-    """Another view of each picture: a random square crop, resized back; (B, 3, H, W).
+    """Another view of each image: a random square crop, resized back; (B, 3, H, W).
 
     No mirroring: captions say left and right.
     """
     side = pixels.shape[-1]
     views = []
-    for picture in pixels:
+    for image in pixels:
         area, x, y = torch.rand(3, generator=generator).tolist()
         crop = max(1, round(side * (least_area + (1 - least_area) * area) ** 0.5))
         left, top = round(x * (side - crop)), round(y * (side - crop))
-        view = picture[None, :, top : top + crop, left : left + crop]
+        view = image[None, :, top : top + crop, left : left + crop]
         views.append(F.interpolate(view, (side, side), mode="bilinear", align_corners=False))
     return torch.cat(views)

@@ -1,7 +1,7 @@
-"""What the frozen reference model's encoder makes of each picture, kept from epoch to epoch.
+"""What the frozen reference model's encoder makes of each image, kept from epoch to epoch.
 
-It never changes while a captioner is fine-tuned. Each picture is encoded by itself, so that what is
-kept does not depend on the pictures beside it: a resumed run, which starts with nothing kept, goes
+It never changes while a captioner is fine-tuned. Each image is encoded by itself, so that what is
+kept does not depend on the images beside it: a resumed run, which starts with nothing kept, goes
 on with the same bits.
 """
 
@@ -13,7 +13,7 @@ from dico.models.huggingface.memory import concatenated, memory_bytes
 from dico.policy.protocol import Images, Memory
 
 
-class KeptMemory:
+class EncoderCache:
     """An encoder that looks up what it encoded before, in main memory, within a budget."""
 
     def __init__(self, encode: Callable[[Images], Memory], gigabytes: float) -> None:
@@ -23,19 +23,19 @@ class KeptMemory:
         self._kept: dict[int, Memory] = {}
 
     @torch.no_grad()
-    def __call__(self, pictures: Sequence[int], images: Images) -> Memory:
-        """What `encode` makes of B ``images``, whose numbers are ``pictures``."""
+    def __call__(self, indices: Sequence[int], images: Images) -> Memory:
+        """What `encode` makes of B ``images``, whose indices are ``indices``."""
         if not self._keeps:
             return self._encode(images)
-        pairs = zip(pictures, images.split(1), strict=True)
-        return concatenated([self._one(picture, image) for picture, image in pairs])
+        pairs = zip(indices, images.split(1), strict=True)
+        return concatenated([self._one(index, image) for index, image in pairs])
 
-    def _one(self, picture: int, image: Images) -> Memory:
-        if picture in self._kept:
-            return self._kept[picture].to(image.device)
+    def _one(self, index: int, image: Images) -> Memory:
+        if index in self._kept:
+            return self._kept[index].to(image.device)
         made = self._encode(image)
         size = memory_bytes(made)
         if size <= self._room:
             self._room -= size
-            self._kept[picture] = made.cpu()
+            self._kept[index] = made.cpu()
         return made

@@ -1,4 +1,4 @@
-"""C1 and C2: each picture of the zoo gets the right verdict, and bombs are refused at little cost."""
+"""C1 and C2: each image of the zoo gets the right verdict, and bombs are refused at little cost."""
 
 import io
 import os
@@ -28,11 +28,11 @@ def check(full: bool) -> list[Result]:
         folder = Path(temporary)
         num_unsafe = len(zoo.UNSAFE_MEMBERS)
         return [
-            count("C1", "pictures accepted with their true pixels", _accepted()),
-            count("C1", "pictures refused with their reason, by the child", _refused(folder)),
+            count("C1", "images accepted with their true pixels", _accepted()),
+            count("C1", "images refused with their reason, by the child", _refused(folder)),
             count("C1", "links, pipes, folders: verdict in time", _special(folder)),
-            _lost("C1", "pictures that Pillow alone gets wrong", _plain_pillow()),
-            count("C2", "picture bombs refused in 2 s and 512 MB", _bombs(), CPU),
+            _lost("C1", "images that Pillow alone gets wrong", _plain_pillow()),
+            count("C2", "image bombs refused in 2 s and 512 MB", _bombs(), CPU),
             _lost("C2", "169 megapixels decoded without a limit", _unlimited()),
             count("C2", f"unsafe tar: {num_unsafe} members named, 0 written", _unsafe(folder)),
             count("C2", "tar of a million members refused at the first too many", _million(folder)),
@@ -61,7 +61,7 @@ def _refused(folder: Path) -> Iterator[bool]:
     inspector = Inspector(Limits())
     try:
         for make, codes in zoo.REFUSED.values():
-            path = folder / "picture"
+            path = folder / "image"
             path.write_bytes(make())
             yield inspector.inspect(str(path)).code in codes.split()
     finally:
@@ -84,7 +84,7 @@ def _plain_pillow() -> Iterator[bool]:
 
 
 def _bombs() -> Iterator[bool]:
-    """All in one child, which has looked at a plain picture before."""
+    """All in one child, which has looked at a plain image before."""
     inspector = Inspector(Limits())
     try:
         inspector.inspect("warm", zoo.JPEG)

@@ -1,54 +1,54 @@
-"""The picture of each image that is scored: as its references name it, or else by its id."""
+"""The file of each image that is scored: as its references name it, or else by its id."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from dico.data.finder import PictureFinder
+from dico.data.finder import ImageFinder
 from dico.errors import DataError
-from dico.evaluation.files import ids_of, read_with_pictures
+from dico.evaluation.files import ids_of, read_with_images
 from dico.metrics.scores import name_some
-from dico.storage.uris import is_picture_name
+from dico.storage.uris import is_image_name
 
 
-def find_pictures(
+def find_images(
     folder: Path, image_ids: Sequence[str], where: Path | None = None
 ) -> dict[str, Path]:
-    """The picture of each image, as `look_for_pictures` finds it.
+    """The file of each image, as `locate_images` finds it.
 
     Raises:
-        DataError: as there, or an image without a picture.
+        DataError: as there, or an image id without an image.
     """
-    found, missing = look_for_pictures(folder, image_ids, where)
+    found, missing = locate_images(folder, image_ids, where)
     if missing:
-        raise DataError(f"{folder}: no picture for {name_some(missing)}")
+        raise DataError(f"{folder}: no image for {name_some(missing)}")
     return found
 
 
-def look_for_pictures(
+def locate_images(
     folder: Path, image_ids: Sequence[str], where: Path | None = None
 ) -> tuple[dict[str, Path], list[str]]:
-    """The pictures that are there, and the ids of those that are not.
+    """The images that are there, and the ids of those that are not.
 
     Args:
         folder: looked through with all below it.
-        image_ids: whose pictures are wanted.
+        image_ids: whose images are wanted.
         where: references that may name the files.
 
     Raises:
-        DataError: no such folder, or a name that several pictures have.
+        DataError: no such folder, or a name that several images have.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     told = _told(folder, image_ids, where) if where else {}
-    finder = PictureFinder([str(folder.absolute())], deep=True)
+    finder = ImageFinder([str(folder.absolute())], deep=True)
     found: dict[str, Path] = {}
     ambiguous: list[str] = []
     for image_id in image_ids:
         findings: list[tuple[str, str]] = []
         uri = told.get(image_id, "")
         if not uri:
-            named = [image_id] if is_picture_name(image_id) else []
+            named = [image_id] if is_image_name(image_id) else []
             uri = finder.find(named, findings) if named else finder.find_id(image_id, findings)
         ambiguous += [detail for code, detail in findings if code == "image_ambiguous"]
         if uri and os.path.exists(uri):
@@ -59,8 +59,8 @@ def look_for_pictures(
 
 
 def _told(folder: Path, image_ids: Sequence[str], where: Path) -> dict[str, str]:
-    """{image id: picture} as far as the references name pictures that are there."""
-    entries = [entry for entry in read_with_pictures(where, folder) if entry.uri]
+    """{image id: file} of those images that the references name and that are there."""
+    entries = [entry for entry in read_with_images(where, folder) if entry.uri]
     ids = ids_of(entries, image_ids)
     wanted = set(image_ids)
     pairs = [(i, entry) for i, entry in zip(ids, entries, strict=True) if i in wanted]

@@ -1,6 +1,6 @@
-"""A picture's file to normalised pixels: ours, exact and fast, against transformers' processors.
+"""An image's file to normalised pixels: ours, exact and fast, against transformers' processors.
 
-Run: python benchmarks/pictures.py [--folder DIR] [--pictures 100] [--rounds 5]
+Run: python benchmarks/images.py [--folder DIR] [--images 100] [--rounds 5]
 
 CLIP's preprocessing at 224 px, one thread, CPU time. The folder's JPEGs are read before; compared
 are the pixels of each way with ours; transformers cuts some squares one pixel beside.
@@ -28,18 +28,18 @@ def main() -> None:
     """Times the ways in alternation and compares their pixels."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=DATA, help="folder of JPEGs")
-    parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    files = sorted(arguments.folder.glob("*.jpg"))[: arguments.pictures]
+    files = sorted(arguments.folder.glob("*.jpg"))[: arguments.images]
     if not files:
         raise SystemExit(f"{arguments.folder}: no JPEGs; give --folder")
-    write("pictures", measure([path.read_bytes() for path in files], arguments.rounds))
+    write("images", measure([path.read_bytes() for path in files], arguments.rounds))
 
 
 def measure(files: list[bytes], rounds: int) -> dict[str, object]:
-    """CPU milliseconds a picture, and how the pixels differ."""
+    """CPU milliseconds an image, and how the pixels differ."""
     config = EvaluatorConfig(
         clip=ClipConfig(
             embed_dim=512,
@@ -50,10 +50,10 @@ def measure(files: list[bytes], rounds: int) -> dict[str, object]:
     slow, quick = _processors()
 
     def ours(data: bytes) -> torch.Tensor:
-        return preprocess(load_image_bytes(data, "picture"), config)
+        return preprocess(load_image_bytes(data, "image"), config)
 
     def fast(data: bytes) -> torch.Tensor:
-        square = fast_square(data, "picture", SIZE_PX, "bicubic")
+        square = fast_square(data, "image", SIZE_PX, "bicubic")
         return ours(data) if square is None else normalise(square, config)
 
     def by(processor) -> object:  # type: ignore[no-untyped-def]
@@ -66,13 +66,12 @@ def measure(files: list[bytes], rounds: int) -> dict[str, object]:
     rivals = {name: (lambda way=way: [way(data) for data in files]) for name, way in ways.items()}
     times = alternate(rivals, rounds)
     truth = [ours(data) for data in files]
-    per_picture = {name: 1000 * one["cpu_seconds"] / len(files) for name, one in times.items()}
+    per_image = {name: 1000 * one["cpu_seconds"] / len(files) for name, one in times.items()}
     return {
-        "num_pictures": len(files),
-        "ms_per_picture": {name: round(ms, 3) for name, ms in per_picture.items()},
+        "num_images": len(files),
+        "ms_per_image": {name: round(ms, 3) for name, ms in per_image.items()},
         "times_faster_than_transformers": {
-            name: round(per_picture["transformers, Pillow"] / ms, 2)
-            for name, ms in per_picture.items()
+            name: round(per_image["transformers, Pillow"] / ms, 2) for name, ms in per_image.items()
         },
         "share_of_bytes_that_differ": {
             name: _differing([way(data) for data in files], truth) for name, way in ways.items()

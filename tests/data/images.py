@@ -1,4 +1,4 @@
-"""Pictures made for tests: photograph-like noise, and a dataset of them."""
+"""Images made for tests: photograph-like noise, and a dataset of them."""
 
 import io
 import json
@@ -11,15 +11,15 @@ from PIL import Image
 WORDS = ["dog", "cat", "man", "woman", "child", "horse", "car", "boat", "tree", "house", "beach"]
 
 
-def picture(seed: int, width_px: int = 96, height_px: int = 72) -> Image.Image:
-    """A smooth random picture, different for each seed."""
+def random_image(seed: int, width_px: int = 96, height_px: int = 72) -> Image.Image:
+    """A smooth random image, different for each seed."""
     generator = np.random.default_rng(seed)
     small = generator.integers(0, 256, (9, 12, 3), dtype=np.uint8)
     return Image.fromarray(small).resize((width_px, height_px), Image.Resampling.BICUBIC)
 
 
 def encoded(image: Image.Image, format_name: str = "JPEG", **settings: Any) -> bytes:
-    """The picture as bytes of a file."""
+    """The image as bytes of a file."""
     stream = io.BytesIO()
     image.save(stream, format_name, **settings)
     return stream.getvalue()
@@ -34,9 +34,9 @@ def captions_of(seed: int) -> list[str]:
     ]
 
 
-def annotations(num_pictures: int) -> str:
+def annotations(num_images: int) -> str:
     """JSON that is both Karpathy's and COCO's."""
-    numbers = range(num_pictures)
+    numbers = range(num_images)
     images = [
         {"filename": f"{i}.jpg", "id": i, "file_name": f"{i}.jpg", "split": "train",
          "sentences": [{"raw": c} for c in captions_of(i)]}
@@ -46,13 +46,13 @@ def annotations(num_pictures: int) -> str:
     return json.dumps({"images": images, "annotations": rows})
 
 
-def write_dataset(folder: Path, num_pictures: int = 30) -> list[dict[str, Any]]:
-    """Writes pictures and ``dataset.jsonl`` into ``folder``; returns the rows."""
+def write_dataset(folder: Path, num_images: int = 30) -> list[dict[str, Any]]:
+    """Writes images and ``dataset.jsonl`` into ``folder``; returns the rows."""
     (folder / "images").mkdir(parents=True)
     rows = []
-    for seed in range(num_pictures):
+    for seed in range(num_images):
         name = f"images/{seed:04d}.jpg"
-        (folder / name).write_bytes(encoded(picture(seed), quality=90))
+        (folder / name).write_bytes(encoded(random_image(seed), quality=90))
         split = "test" if seed % 5 == 0 else "val" if seed % 5 == 1 else "train"
         rows.append(
             {"id": f"id{seed}", "image": name, "captions": captions_of(seed), "split": split}

@@ -1,4 +1,4 @@
-"""Which test pictures a page shows, and the pictures themselves as data URIs."""
+"""Which test images a page shows, and the images themselves as data URIs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ THUMBNAIL_PX = 288
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """One system's caption of one picture."""
+    """One system's caption of one image."""
 
     text: str
     """The caption."""
@@ -28,14 +28,14 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A test picture with what people and systems say about it."""
+class ShownImage:
+    """A test image with what people and systems say about it."""
 
     image_id: str
     """Its name in the dataset."""
 
     source: str
-    """The picture as a data URI."""
+    """The image as a data URI."""
 
     pixelated: bool
     """Whether it is so small that its pixels should stay sharp when enlarged."""
@@ -52,22 +52,22 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The pictures of a page."""
+    """The images of a page."""
 
-    sample: tuple[Picture, ...]
+    sample: tuple[ShownImage, ...]
     """Spread evenly over the test split, chosen without regard to scores."""
 
-    gained: tuple[Picture, ...]
+    gained: tuple[ShownImage, ...]
     """Those whose reward rose most."""
 
-    lost: tuple[Picture, ...]
+    lost: tuple[ShownImage, ...]
     """Those whose reward fell most, or rose least."""
 
 
-def select_pictures(
+def select_images(
     evaluation: Path, manifest: Path, reward: str, num_sample: int = 12, num_extremes: int = 8
 ) -> Selection:
-    """Chooses pictures by an evaluation's scores and loads them by the manifest."""
+    """Chooses images by an evaluation's scores and loads them by the manifest."""
     rows = _read_rows(evaluation)
     records = {record.image_id: record for record in read_manifest(manifest)}
     gains = {
@@ -80,7 +80,7 @@ def select_pictures(
     in_file_order = list(gains)
     stride = max(1, len(in_file_order) // num_sample)
 
-    def load(image_ids: list[str]) -> tuple[Picture, ...]:
+    def load(image_ids: list[str]) -> tuple[ShownImage, ...]:
         return tuple(_load(records[i], rows[i], gains[i]) for i in image_ids)
 
     return Selection(
@@ -90,15 +90,15 @@ def select_pictures(
     )
 
 
-def _load(record: Record, captions: Mapping[str, Caption], gain: float) -> Picture:
+def _load(record: Record, captions: Mapping[str, Caption], gain: float) -> ShownImage:
     image = load_validated(record.uri)
     source, tiny = thumbnail(image, THUMBNAIL_PX), is_tiny(image)
     shown = {name: captions[name] for name in (BASELINE, CANDIDATE, CHAMPION) if name in captions}
-    return Picture(record.image_id, source, tiny, record.captions, shown, gain)
+    return ShownImage(record.image_id, source, tiny, record.captions, shown, gain)
 
 
 def _read_rows(evaluation: Path) -> dict[str, dict[str, Caption]]:
-    """Picture to system to caption, in the file's order."""
+    """Image to system to caption, in the file's order."""
     rows: dict[str, dict[str, Caption]] = {}
     for row in read_per_image(evaluation):
         scores = {key: value for key, value in row.items() if isinstance(value, float)}
