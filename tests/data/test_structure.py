@@ -25,7 +25,7 @@ from tests.data.images import (
     annotations,
     captions_of,
     encoded,
-    image,
+    random_image,
     write_dataset,
     write_rows,
 )
@@ -263,7 +263,7 @@ def test_a_truncated_tar_fails(tmp_path: Path, share: float) -> None:
     path = tmp_path / "train.tar"
     with tarfile.open(path, "w") as tar:
         for index in range(4):
-            data = encoded(image(index))
+            data = encoded(random_image(index))
             info = tarfile.TarInfo(f"{index}.jpg")
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
@@ -288,7 +288,7 @@ def test_a_second_run_opens_only_new_images(tmp_path: Path) -> None:
 
     assert decoded() == 12
     assert decoded() == 0
-    (tmp_path / rows[4]["image"]).write_bytes(encoded(image(500)))
+    (tmp_path / rows[4]["image"]).write_bytes(encoded(random_image(500)))
     assert decoded() == 1
 
 

@@ -7,7 +7,7 @@ from dico.images.fast_square import fast_square
 from dico.images.frame import centre_square
 from dico.images.load import ImageError, load_image_bytes
 from tests.data import zoo
-from tests.data.images import encoded, image
+from tests.data.images import encoded, random_image
 
 pytest.importorskip(
     "simplejpeg", reason="the fast way needs simplejpeg: pip install 'dico-captioner[fast]'"
@@ -17,7 +17,7 @@ pytest.importorskip(
 @pytest.mark.parametrize("size", [(96, 72), (72, 96), (75, 75), (301, 200)])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_the_square_is_nearly_the_exact_one(size, interpolation):
-    data = encoded(image(3, *size), quality=90)
+    data = encoded(random_image(3, *size), quality=90)
     exact = np.asarray(centre_square(48, interpolation).cut(load_image_bytes(data, "x")), np.int16)
     fast = fast_square(data, "x", 48, interpolation).numpy().astype(np.int16)
     assert fast.shape == exact.shape == (48, 48, 3)
