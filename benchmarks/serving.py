@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 from benchmarks.measure import write
-from dico.data.toy import ToyConfig, write_toy_dataset
+from dico.data.toy.config import ToyConfig
+from dico.data.toy.world import write_toy_dataset
 
 NUM_IMAGES = 64
 

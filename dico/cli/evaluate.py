@@ -95,7 +95,8 @@ def evaluate(
 ) -> None:
     """Score captions against references: all metrics, their intervals, and what differs."""
     from dico.errors import UsageError
-    from dico.evaluation.evaluate import EvaluationConfig, common_ids
+    from dico.evaluation.config import EvaluationConfig
+    from dico.evaluation.evaluate import common_ids
     from dico.evaluation.evaluate import evaluate as score
     from dico.evaluation.files import (
         read_captions,

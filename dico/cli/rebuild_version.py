@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dico.data.toy import is_toy_dataset
+from dico.data.toy.world import is_toy_dataset
 from dico.errors import DataError
 from dico.process.provenance import code_digest
 from dico.registry.version import CAPTIONER, EVALUATOR, LINEAGE, identity

@@ -18,7 +18,8 @@ def toy(
     The dataset is in the format that a user's own would be in, and trains the same way:
     dico run pipelines/dico.yaml dataset=OUTPUT/dataset.jsonl
     """
-    from dico.data.toy import ToyConfig, write_toy_dataset
+    from dico.data.toy.config import ToyConfig
+    from dico.data.toy.world import write_toy_dataset
     from dico.errors import UsageError
     from dico.storage import atomic_folder
 

@@ -64,9 +64,9 @@ def validate(
     """
     from dico.config_schema import from_dict
     from dico.errors import DataError
-    from dico.validation import ValidationConfig
-    from dico.validation import validate as run
+    from dico.validation.config import ValidationConfig
     from dico.validation.fidelity import lines
+    from dico.validation.validate import validate as run
 
     settings = {
         "format": format,

@@ -9,13 +9,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dico.config_schema import to_dict
 from dico.errors import DataError, DicoError, UsageError
+from dico.evaluation.config import EvaluationConfig
 from dico.evaluation.scores import (
     PROMPT,
     Judge,
@@ -49,7 +50,6 @@ from dico.metrics import (
 )
 from dico.metrics.collapse import collapse_warnings
 from dico.metrics.scores import name_some
-from dico.ranges import NonNegativeInt, Range, Ranged
 from dico.storage import atomic_write
 
 __all__ = [
@@ -64,47 +64,6 @@ T = TypeVar("T")
 FORMAT = 1
 METRICS_FILE = "metrics.json"
 PER_IMAGE_FILE = "per_image.jsonl"
-
-
-@dataclass(frozen=True)
-class EvaluationConfig(Ranged):
-    """What is computed, and how."""
-
-    tokenizer: Literal["python", "java", "none"] = "python"
-    """PTB tokeniser: python needs no Java, java is the original, none takes the text as it is."""
-
-    meteor: bool = True
-    """METEOR, where Java and pycocoevalcap are installed."""
-
-    spice: bool = False
-    """SPICE, where Java and its Stanford models are installed; minutes for a large set."""
-
-    bert_model: str = ""
-    """Folder of an encoder in Hugging Face's format, for BERTScore; empty for none."""
-
-    bert_layer: NonNegativeInt = 0
-    """Layer whose output BERTScore compares; 0 for the last. Published: roberta-large 17."""
-
-    chair: Literal["lemma", "singular"] = "lemma"
-    """Procedure by which CHAIR finds objects in captions; singular is that of 2018."""
-
-    retrieval: Literal["clip", "pac"] = "clip"
-    """Whose embeddings find a caption's image; where only one evaluator is given, that one."""
-
-    human: bool = True
-    """Whether each image's first reference is scored against its others, as the system "human"."""
-
-    partial: bool = False
-    """Whether images that lack a caption or references are left out; else they are an error."""
-
-    num_resamples: NonNegativeInt = 1000
-    """Bootstrap resamples behind each interval; 0 for none."""
-
-    confidence: Annotated[float, Range(0, 1, above=True, below=True)] = 0.95
-    """Of the intervals, in (0, 1)."""
-
-    seed: NonNegativeInt = 0
-    """Of the resamples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +159,7 @@ def evaluate(
     references: Mapping[str, Sequence[str]],
     image_embeddings: Mapping[str, Mapping[str, NDArray[np.floating]]] | None = None,
     evaluators: Mapping[str, TextEmbedder] | None = None,
-    config: EvaluationConfig = EvaluationConfig(),
+    config: EvaluationConfig = EvaluationConfig(),  # noqa: B008  (frozen)
     training_captions: Iterable[str] | None = None,
     objects: Mapping[str, Collection[str]] | None = None,
     synonyms: Synonyms | None = None,

@@ -8,35 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dico.data.manifest import Record
+from dico.features.config import FeaturesConfig
 from dico.features.store import FeatureSpec, FeatureWriter
 from dico.images.load import load_image_bytes, load_validated, read_image
 from dico.process.progress import progress
-from dico.ranges import PositiveInt, Ranged
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from dico.models.evaluator import Evaluator
-
-
-@dataclasses.dataclass(frozen=True)
-class FeaturesConfig(Ranged):
-    """Which features are kept, and how they are computed."""
-
-    tower: Literal["clip", "pac", "tower"] = "clip"
-    """The vision tower that the captioner sees through: base CLIP's, the evaluator's own, or
-    ``tower``, a third one that the evaluator's folder holds (the paper's ViT-L/14)."""
-    dtype: Literal["float16", "float32"] = "float16"
-    """Stored type of the image tokens."""
-    batch_size: PositiveInt = 128
-    """Images in one pass of the tower."""
-    preprocessing: Literal["exact", "fast"] = "exact"
-    """exact: as Pillow decodes and resizes. fast: JPEGs by simplejpeg, three times faster, a byte in
-    300 one step off; such features have a store of their own."""
 
 
 @dataclasses.dataclass(frozen=True)

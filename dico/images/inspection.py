@@ -4,7 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from dico.images.load import MAX_BYTES, check_num_bytes, load_image_bytes, open_image
+from dico.images.limits import MAX_BYTES
+from dico.images.load import check_num_bytes, load_image_bytes, open_image
 from dico.images.near_duplicates import thumbnail
 
 

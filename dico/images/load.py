@@ -16,14 +16,12 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dico.errors import DataError
+from dico.images.limits import MAX_ASPECT_RATIO, MAX_BYTES, MAX_PIXELS
 from dico.process.activity import DATA, activity
 from dico.storage import open_store, split_uri
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-MAX_PIXELS = 50_000_000
-MAX_BYTES = 200_000_000
-MAX_ASPECT_RATIO = 30.0
 NUM_FETCHES = 4
 NO_LIMIT = 1 << 62
 """For images that validation accepted by the limits of its settings."""

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 from dico.images.decoder import Job
 from dico.images.inspection import ImageFacts
-from dico.images.load import MAX_BYTES, MAX_PIXELS, ImageError
+from dico.images.limits import MAX_BYTES, MAX_PIXELS
+from dico.images.load import ImageError
 
 T = TypeVar("T")
 R = TypeVar("R")

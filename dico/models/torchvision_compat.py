@@ -8,13 +8,15 @@ scripts/mend-torchvision copies this file into an environment, so that ``import 
 in any process.
 """
 
-import importlib.util
+from __future__ import annotations
+
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False  # typing's own would cost every process of the environment 30 ms
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+    from typing import Any
 
 _SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -28,8 +30,11 @@ def ensure_torchvision_imports() -> None:
 
     Does nothing where torchvision is absent or its compiled operators load.
     """
+    import importlib.util
+    import os
+
     spec = importlib.util.find_spec("torchvision")
-    if _declared or spec is None or spec.origin is None or _loads(Path(spec.origin).parent):
+    if _declared or spec is None or spec.origin is None or _loads(os.path.dirname(spec.origin)):
         return
     import torch
 
@@ -45,8 +50,8 @@ def on_import() -> None:
     sys.meta_path.insert(0, _BeforeTorchvision())
 
 
-class _BeforeTorchvision(MetaPathFinder):
-    """Finds nothing, but is asked first."""
+class _BeforeTorchvision:
+    """A finder of modules that finds nothing, but is asked first."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -58,12 +63,14 @@ class _BeforeTorchvision(MetaPathFinder):
             ensure_torchvision_imports()
 
 
-def _loads(package: Path) -> bool:
+def _loads(package: str) -> bool:
+    import glob
+
     import torch
 
-    for path in [*package.glob("_C.*so"), *package.glob("_C.*pyd")]:
+    for path in [*glob.glob(f"{package}/_C.*so"), *glob.glob(f"{package}/_C.*pyd")]:
         try:
-            torch.ops.load_library(str(path))  # type: ignore[no-untyped-call]
+            torch.ops.load_library(path)  # type: ignore[no-untyped-call]
         except (OSError, RuntimeError):
             continue
         return True

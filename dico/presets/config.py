@@ -13,12 +13,12 @@ from typing import Any
 
 from dico.audit.config import AuditConfig
 from dico.config_schema import check, from_dict
-from dico.data.toy import ToyConfig
+from dico.data.toy.config import ToyConfig
 from dico.decoding import DecodingConfig
 from dico.errors import ConfigError
-from dico.evaluation.evaluate import EvaluationConfig
+from dico.evaluation.config import EvaluationConfig
 from dico.evaluation.gate import GateConfig
-from dico.features.extract import FeaturesConfig
+from dico.features.config import FeaturesConfig
 from dico.models.captioner_config import CaptionerSettings
 from dico.presets.own_file import is_own_file, read_own_file
 from dico.training.configs import (

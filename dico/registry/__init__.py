@@ -1,6 +1,5 @@
 """Registered models: immutable numbered versions, and aliases that move only by decision."""
 
-from dico.registry.card import model_card
 from dico.registry.open import open_registry
 from dico.registry.port import CHAMPION, Registry, Version, cache_folder
 from dico.registry.version import MODEL_CARD, identity, stage_version
@@ -12,7 +11,6 @@ __all__ = [
     "Version",
     "cache_folder",
     "identity",
-    "model_card",
     "open_registry",
     "stage_version",
 ]

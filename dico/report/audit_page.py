@@ -6,7 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from dico.audit import Audit
+from dico.audit.audit import Audit
 from dico.audit.measure import Rate
 from dico.audit.verdict import CHANCE
 from dico.images.load import load_image

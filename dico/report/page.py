@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dico.audit import read_audit
+from dico.audit.audit import read_audit
 from dico.data.manifest import iter_manifest
-from dico.data.toy import is_toy_dataset
+from dico.data.toy.world import is_toy_dataset
 from dico.errors import DataError
 from dico.evaluation.systems import BASELINE, CANDIDATE, labels_of
 from dico.metrics.catalogue import label_of

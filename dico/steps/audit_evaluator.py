@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from dico.audit import Audit, AuditConfig, audit
+from dico.audit.audit import Audit, audit
+from dico.audit.config import AuditConfig
 from dico.audit.load import audit_items, judges_of, training_captions
 from dico.config_schema import from_json
 from dico.data.manifest import read_manifest

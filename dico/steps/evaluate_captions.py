@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from dico.config_schema import from_json, to_dict
 from dico.data.manifest import read_manifest, read_scenes
 from dico.evaluation.captions_file import read_captions
-from dico.evaluation.evaluate import EvaluationConfig, evaluate
+from dico.evaluation.config import EvaluationConfig
+from dico.evaluation.evaluate import evaluate
 from dico.evaluation.independent import IndependentJudge
 from dico.evaluation.systems import PRETRAINED
 from dico.features.pointer import open_features

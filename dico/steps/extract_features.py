@@ -7,7 +7,8 @@ from pathlib import Path
 from dico.config_schema import from_json
 from dico.data.manifest import read_manifest
 from dico.errors import UsageError
-from dico.features.extract import FeaturesConfig, Towers, extract, feature_spec
+from dico.features.config import FeaturesConfig
+from dico.features.extract import Towers, extract, feature_spec
 from dico.features.pointer import write_pointer
 from dico.features.store import FeatureWriter
 from dico.process.device import computing_device

@@ -18,10 +18,10 @@ from dico.registry import (
     MODEL_CARD,
     Registry,
     Version,
-    model_card,
     open_registry,
     stage_version,
 )
+from dico.registry.card import model_card
 from dico.storage import atomic_write, sha256_file
 from dico.weights.origin import origins
 

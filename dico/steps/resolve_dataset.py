@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from dico.config_schema import from_json, to_json
 from dico.data.listing import dataset_version
-from dico.data.toy import DATASET_FILE, ToyConfig, toy_key, write_toy_dataset
+from dico.data.toy.config import ToyConfig
+from dico.data.toy.world import DATASET_FILE, toy_key, write_toy_dataset
 from dico.errors import UsageError
 from dico.process.provenance import code_digest
 from dico.storage import open_store, write_digests

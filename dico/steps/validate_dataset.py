@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from dico.config_schema import from_json
 from dico.storage.uris import local_copy
-from dico.validation import ValidationConfig, validate
+from dico.validation.config import ValidationConfig
+from dico.validation.validate import validate
 
 
 class Outputs(NamedTuple):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dico.config_schema import check
-from dico.images.load import MAX_BYTES, MAX_PIXELS
+from dico.images.limits import MAX_BYTES, MAX_PIXELS
 from dico.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, Ranged
 
 

@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from dico.audit import AuditConfig, BlindJudge, CosineJudge, FactsJudge, audit
+from dico.audit.audit import audit
+from dico.audit.config import AuditConfig
 from dico.audit.items import Item
+from dico.audit.judges import BlindJudge, CosineJudge, FactsJudge
 from dico.audit.measure import preference, rank_images, rate_of
 from dico.data.toy.facts import TOY_VOCABULARY
 from dico.errors import ConfigError, DataError

@@ -2,7 +2,7 @@
 
 import random
 
-from dico.audit import Item
+from dico.audit.items import Item
 from dico.data.toy.captions import write_caption
 from dico.data.toy.facts import facts_of
 from dico.data.toy.scenes import sample_scene

@@ -18,8 +18,9 @@ from dico.data.formats import detect, read_entries
 from dico.data.manifest import fingerprint, read_manifest
 from dico.errors import ConfigError, DataError
 from dico.images.tar_index import TarError, iter_members
-from dico.validation import ValidationConfig, validate
+from dico.validation.config import ValidationConfig
 from dico.validation.findings import KINDS
+from dico.validation.validate import validate
 from tests.data.corruptor import COPIES, DEFECTS, LINES, STRUCTURES, corrupt
 from tests.data.images import (
     annotations,

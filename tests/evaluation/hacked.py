@@ -15,7 +15,8 @@ from dico.data.toy import captions as grammar
 from dico.data.toy.captions import COMPLETE, TERSE, Writer, write_caption
 from dico.data.toy.facts import TOY_VOCABULARY, facts_of
 from dico.data.toy.scenes import COLOURS, SHAPES, SIZES, TEXTURES, Scene, sample_scene
-from dico.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate
+from dico.evaluation.config import EvaluationConfig
+from dico.evaluation.evaluate import Evaluation, evaluate
 from dico.evaluation.gate import Decision, GateConfig, decide
 
 NUM_IMAGES = 200

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dico.errors import DataError, DicoError, UsageError
-from dico.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate
+from dico.evaluation.config import EvaluationConfig
+from dico.evaluation.evaluate import Evaluation, evaluate
 from dico.evaluation.files import read_captions, read_references, read_truth
 from dico.metrics import bleu, cider
 from dico.metrics.catalogue import label_of

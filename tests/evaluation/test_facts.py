@@ -5,7 +5,8 @@ import json
 import pytest
 
 from dico.cli import main
-from dico.evaluation.evaluate import Evaluation, EvaluationConfig, evaluate
+from dico.evaluation.config import EvaluationConfig
+from dico.evaluation.evaluate import Evaluation, evaluate
 from dico.facts import Scene, Thing, Vocabulary, write_facts
 from dico.report.summary import tabulate
 

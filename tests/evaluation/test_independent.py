@@ -6,7 +6,8 @@ import torch
 
 from dico.config_schema import to_json
 from dico.data.manifest import read_manifest
-from dico.evaluation.evaluate import EvaluationConfig, evaluate
+from dico.evaluation.config import EvaluationConfig
+from dico.evaluation.evaluate import evaluate
 from dico.evaluation.independent import IndependentJudge
 from dico.images.load import load_image
 from dico.models.evaluator import Evaluator

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from dico.evaluation.evaluate import EvaluationConfig, evaluate
-from dico.features.extract import FeaturesConfig, Towers, extract, feature_spec
+from dico.evaluation.config import EvaluationConfig
+from dico.evaluation.evaluate import evaluate
+from dico.features.config import FeaturesConfig
+from dico.features.extract import Towers, extract, feature_spec
 from dico.features.store import FeatureStore, FeatureWriter
 from dico.models.evaluator import Evaluator
 from dico.policy import load_policy

@@ -1,6 +1,6 @@
 """The model card says what was measured, and nothing in it opens a tag or leaves its cell."""
 
-from dico.registry import model_card
+from dico.registry.card import model_card
 
 METRICS = {
     "num_images": 100,

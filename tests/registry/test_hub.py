@@ -6,8 +6,10 @@ import pytest
 from huggingface_hub import ModelCard, snapshot_download
 
 from dico.cli import main
-from dico.evaluation.evaluate import EvaluationConfig, evaluate
-from dico.registry import model_card, open_registry
+from dico.evaluation.config import EvaluationConfig
+from dico.evaluation.evaluate import evaluate
+from dico.registry import open_registry
+from dico.registry.card import model_card
 from dico.storage import verify_digests
 from tests.hub_server import TOKEN
 

@@ -15,7 +15,8 @@ from dico.features.format import index_name
 from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
 from dico.images.load import read_image
 from dico.storage import verify_digests, write_digests
-from dico.validation import ValidationConfig, validate
+from dico.validation.config import ValidationConfig
+from dico.validation.validate import validate
 from tests.data.images import write_dataset
 from tests.reliability.disk_writer import records
 from tests.reliability.result import CONTROL, Result, count

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dico.evaluation.evaluate import EvaluationConfig, evaluate
+from dico.evaluation.config import EvaluationConfig
+from dico.evaluation.evaluate import evaluate
 from dico.evaluation.gate import GateConfig, decide
 from tests.evaluation.hacked import HACKS, HONEST, SEEN, XE, ToyWorld
 from tests.reliability.result import CONTROL, Result, count

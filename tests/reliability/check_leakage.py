@@ -10,7 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from dico.validation import ValidationConfig, validate
+from dico.validation.config import ValidationConfig
+from dico.validation.validate import validate
 from tests.data.corruptor import COPIES
 from tests.data.images import captions_of, encoded, write_rows
 from tests.reliability.result import CONTROL, Result

@@ -10,7 +10,7 @@ from pathlib import Path
 from dico.config_schema import to_json
 from dico.decoding import DecodingConfig
 from dico.errors import DicoError
-from dico.features.extract import FeaturesConfig
+from dico.features.config import FeaturesConfig
 from dico.features.pointer import open_features
 from dico.models.captioner_config import CaptionerSettings
 from dico.steps.extract_features import extract_features
@@ -19,7 +19,7 @@ from dico.steps.validate_dataset import validate_dataset
 from dico.storage import open_store, s3, sha256_file
 from dico.storage.retry import RetryPolicy
 from dico.training.configs import XEConfig
-from dico.validation import ValidationConfig
+from dico.validation.config import ValidationConfig
 from tests.reliability.result import CONTROL, Result
 from tests.reliability.s3_server import s3_server
 from tests.storage.faulty_proxy import FAULTS, FaultyProxy

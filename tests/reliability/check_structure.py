@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dico.data.formats import detect, read_entries
-from dico.validation import ValidationConfig, validate
+from dico.validation.config import ValidationConfig
+from dico.validation.validate import validate
 from tests.data.corruptor import DEFECTS, LINES, STRUCTURES, corrupt
 from tests.data.images import annotations, captions_of, write_dataset, write_rows
 from tests.reliability.result import CONTROL, Result, count

@@ -29,8 +29,8 @@ from dico.data.formats import detect, read_entries
 from dico.data.manifest import read_manifest
 from dico.errors import DicoError
 from dico.images.load import read_image
-from dico.validation import ValidationConfig
 from dico.validation.comparisons import Comparisons
+from dico.validation.config import ValidationConfig
 from dico.validation.findings import KINDS
 from dico.validation.outcome import conclude
 from dico.validation.scan import scan

@@ -9,7 +9,8 @@ from PIL import Image
 
 from dico.data.manifest import Record, write_manifest
 from dico.errors import DataError
-from dico.evaluation.evaluate import EvaluationConfig, evaluate
+from dico.evaluation.config import EvaluationConfig
+from dico.evaluation.evaluate import evaluate
 from dico.report import write_report
 from dico.report.images import select_images
 

@@ -7,14 +7,16 @@ import torch
 
 from dico.cli import main
 from dico.data.manifest import read_manifest
-from dico.data.toy import ToyConfig, write_toy_dataset
+from dico.data.toy.config import ToyConfig
+from dico.data.toy.world import write_toy_dataset
 from dico.errors import DataError
 from dico.models.clip import ClipConfig, ClipModel
 from dico.models.evaluator import EvaluatorConfig, save_evaluator
 from dico.models.judge import write_absent_judge
 from dico.models.tokenizer import Tokenizer
 from dico.steps.audit_evaluator import audit_evaluator
-from dico.validation import ValidationConfig, validate
+from dico.validation.config import ValidationConfig
+from dico.validation.validate import validate
 
 SIZES = {
     "embed_dim": 16,

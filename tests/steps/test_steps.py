@@ -11,7 +11,7 @@ from dico.config_schema import from_json, to_json
 from dico.decoding import DecodingConfig, beam_search
 from dico.errors import ConfigError, DataError, DigestError, UsageError
 from dico.evaluation.captions_file import read_captions
-from dico.evaluation.evaluate import EvaluationConfig
+from dico.evaluation.config import EvaluationConfig
 from dico.evaluation.gate import GateConfig
 from dico.features.pointer import open_features
 from dico.models.captioner import Captioner

@@ -16,7 +16,8 @@ from dico.features import format as feature_format
 from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
 from dico.images.load import load_image
 from dico.storage import open_store
-from dico.validation import ValidationConfig, validate
+from dico.validation.config import ValidationConfig
+from dico.validation.validate import validate
 from tests.data.images import write_dataset
 from tests.storage.conftest import use_endpoint
 from tests.storage.faulty_proxy import FaultyProxy

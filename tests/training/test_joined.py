@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from dico.data.manifest import Record
-from dico.features.extract import FeaturesConfig, Towers, feature_spec
+from dico.features.config import FeaturesConfig
+from dico.features.extract import Towers, feature_spec
 from dico.models.evaluator import Evaluator
 from dico.models.sources import read_sources
 from dico.presets.config import resolve

@@ -9,9 +9,10 @@ from PIL import Image
 
 from dico.config_schema import to_json
 from dico.data.manifest import Record, read_manifest, write_manifest
-from dico.data.toy import ToyConfig, write_toy_dataset
+from dico.data.toy.config import ToyConfig
+from dico.data.toy.world import write_toy_dataset
 from dico.decoding import DecodingConfig
-from dico.features.extract import FeaturesConfig
+from dico.features.config import FeaturesConfig
 from dico.features.pointer import open_features
 from dico.features.store import FeatureStore
 from dico.models.captioner import Captioner

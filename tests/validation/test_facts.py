@@ -14,11 +14,13 @@ from dico.data.manifest import (
     read_vocabulary,
     write_manifest,
 )
-from dico.data.toy import ToyConfig, write_toy_dataset
+from dico.data.toy.config import ToyConfig
 from dico.data.toy.facts import TOY_VOCABULARY
+from dico.data.toy.world import write_toy_dataset
 from dico.errors import DataError
 from dico.facts import Vocabulary, read_facts
-from dico.validation import ValidationConfig, validate
+from dico.validation.config import ValidationConfig
+from dico.validation.validate import validate
 
 TOY = ToyConfig(num_train=3, num_validation=2, num_test=2, image_side_px=32)
 CONFIG = ValidationConfig(near_duplicates=False, num_workers=1)

@@ -1,6 +1,5 @@
 """The small world on disk: images and a JSONL dataset, in the format that a user would bring."""
 
-import dataclasses
 import functools
 import json
 import multiprocessing
@@ -8,15 +7,15 @@ import random
 import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from dico.data.toy.captions import write_caption, write_full_caption
+from dico.data.toy.config import ToyConfig
 from dico.data.toy.facts import TOY_VOCABULARY, facts_of
 from dico.data.toy.render import render
 from dico.data.toy.scenes import sample_scene
 from dico.facts import FACTS_FILE, Scene, write_facts
 from dico.process.progress import progress
-from dico.ranges import PositiveInt, Range, Ranged
 
 DATASET_FILE = "dataset.jsonl"
 _RENDERED = re.compile(r"/datasets/toy-[0-9a-f]{16}/" + re.escape(DATASET_FILE) + "$")
@@ -30,29 +29,6 @@ def toy_key(digest: str) -> str:
 def is_toy_dataset(place: str) -> bool:
     """Whether these annotations were rendered by `write_toy_dataset` into a store by `toy_key`."""
     return bool(_RENDERED.search(place))
-
-
-@dataclasses.dataclass(frozen=True)
-class ToyConfig(Ranged):
-    """How large the small world is."""
-
-    num_train: PositiveInt = 4000
-    """Training images; each has a second rendering and a paraphrase as added positives."""
-    num_validation: PositiveInt = 200
-    """Validation images."""
-    num_test: PositiveInt = 400
-    """Test images."""
-    num_captions: PositiveInt = 5
-    """Captions per image."""
-    image_side_px: Annotated[int, Range(low=16)] = 64
-    """Side of the square images, pixels."""
-    seed: Annotated[int, Range(low=-1)] = -1
-    """Seed of the scenes; -1 for the run's. With one of its own, runs of several seeds train on one
-    dataset."""
-
-    def seed_of(self, run_seed: int) -> int:
-        """The seed of the scenes in a run of ``run_seed``."""
-        return run_seed if self.seed < 0 else self.seed
 
 
 def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from dico.data.formats import detect, read_entries
-from dico.data.toy import ToyConfig, is_toy_dataset, write_toy_dataset
 from dico.data.toy.captions import SYNONYMS, write_caption, write_full_caption
+from dico.data.toy.config import ToyConfig
 from dico.data.toy.render import PALETTE, render
 from dico.data.toy.scenes import BACKGROUNDS, COLOURS, RELATIONS, SHAPES, TEXTURES, sample_scene
+from dico.data.toy.world import is_toy_dataset, write_toy_dataset
 from dico.errors import ConfigError
 from dico.facts import check_caption, read_facts
 
