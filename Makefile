@@ -1,4 +1,4 @@
-# make run     the whole pipeline on the small world, into runs/
+# make run     the whole pipeline on the toy dataset, into runs/
 # make test    the tests
 # make reliability  what is promised against deaths, faults and hostile files, into docs/
 # make fuzz    the parsers, for ARGS="--seconds 60" each

@@ -61,7 +61,7 @@ def paper_captioner(full_length: bool = False) -> Captioner:
         if full_length:
             rise = torch.full_like(rise, -10.0)
         captioner.decoder.positions += 0.35 * rise[:, None] * direction
-        captioner.decoder.words.weight[captioner.eos_id] = 2.5 * direction
+        captioner.decoder.token_embedding.weight[captioner.eos_id] = 2.5 * direction
     return captioner
 
 

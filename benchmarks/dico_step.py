@@ -31,7 +31,7 @@ from dico.losses import dico_loss
 from dico.models.captioner import Captioner
 from dico.models.clip import ClipConfig, ClipModel
 from dico.policy import PaperPolicy
-from dico.training.heap import keep_freed_memory
+from dico.training.malloc import keep_freed_memory
 
 BETA, TAU, W = 0.2, 300.0, 2.0
 DECODING = DecodingConfig(rule="transformers4")

@@ -49,7 +49,7 @@ def dico_step(device: str, batch: int) -> Callable[[], Any]:
     def step() -> None:
         optimiser.zero_grad()
         with torch.autocast(device, torch.bfloat16):
-            memory = policy.look(features)
+            memory = policy.encode_kv(features)
             tokens = beam_search(policy, memory.detach(), DECODING).tokens
             with torch.no_grad():
                 scored = score_candidates(start, kept, tokens)

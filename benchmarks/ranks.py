@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from dico.losses import dico_loss
 from dico.policy import PaperPolicy
 from dico.training.distributed import World
-from dico.training.heap import keep_freed_memory
+from dico.training.malloc import keep_freed_memory
 from dico.training.xe import adam
 
 

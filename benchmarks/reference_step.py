@@ -75,8 +75,8 @@ def reference_decoder_step(
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Logits of the next word; each beam's keys and values of the image are computed anew."""
     decoder, grown = captioner.decoder, []
-    hidden = decoder.words(words)[:, None] + decoder.positions[at]
-    for index, layer in enumerate(decoder.stack()):
+    hidden = decoder.token_embedding(words)[:, None] + decoder.positions[at]
+    for index, layer in enumerate(decoder.blocks()):
         merged = layer.self_qkv(layer.self_norm(hidden)).unflatten(-1, (3, SIZES.num_heads, -1))
         query, key, value = (part.transpose(1, 2) for part in merged.unbind(2))
         if past:
@@ -115,9 +115,9 @@ def reference_logps(
     flat = F.pad(tokens.flatten(0, 1), (0, max_tokens - tokens.shape[2]), value=captioner.pad_id)
     repeated = memory.repeat_interleave(tokens.shape[1], dim=0)
     decoder = captioner.decoder
-    hidden = decoder.words(flat[:, :-1]) + decoder.positions[: flat.shape[1] - 1]
+    hidden = decoder.token_embedding(flat[:, :-1]) + decoder.positions[: flat.shape[1] - 1]
     causal = torch.ones(hidden.shape[1], hidden.shape[1], dtype=torch.bool).tril()
-    for layer in decoder.stack():
+    for layer in decoder.blocks():
         merged = layer.self_qkv(layer.self_norm(hidden)).unflatten(-1, (3, SIZES.num_heads, -1))
         query, key, value = (part.transpose(1, 2) for part in merged.unbind(2))
         hidden = hidden + layer.self_out(eager_attention(query, key, value, causal))

@@ -1,4 +1,4 @@
-"""The reigning champion's captions, for comparison on the same images."""
+"""The current champion's captions, for comparison on the same images."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Output

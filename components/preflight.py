@@ -64,10 +64,10 @@ def preflight(
         memory: Memory limit of a pod that computes.
         node_selector: Labels of the nodes that may train.
         tolerations: Taints that training tolerates.
-        dataset: Path or s3:// URI of the annotations; empty for the small world.
+        dataset: Path or s3:// URI of the annotations; empty for the toy dataset.
         images: Folder of the images; empty where the annotations know.
         overrides: Settings to change.
-        seed: Seed of the small world.
+        seed: Seed of the toy dataset.
         version: Number of the version to work with; empty for the champion.
         force: Whether a retraining trains in any case.
 

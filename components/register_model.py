@@ -48,7 +48,7 @@ def register_model(
         registry: Folder or s3:// prefix of the registry.
         model_name: Name of the registered model.
         champion: Number of the version that the gate compared with; empty for none. Where another
-            reigns by now, the version is registered and not promoted.
+            is champion by now, the version is registered and not promoted.
         dataset: Where the annotations are.
         fingerprint: SHA-256 over images, captions and splits.
         preset: Name of the preset.

@@ -141,11 +141,11 @@ def check_dataset(dataset: str, images: str = "") -> Finding:
     """Whether a dataset's annotations are there, readable and of a known format.
 
     Args:
-        dataset: annotations, a path or s3:// URI; empty for the small world.
+        dataset: annotations, a path or s3:// URI; empty for the toy dataset.
         images: folder of the images; empty where the annotations know.
     """
     if not dataset:
-        return Finding("dataset", "the small world, rendered by the run", required=True)
+        return Finding("dataset", "the toy dataset, rendered by the run", required=True)
     from dico.data.formats import detect
 
     try:

@@ -49,7 +49,7 @@ def dico(
     """Trains an image captioner by cross-entropy, then DiCO; evaluates, gates and registers it.
 
     Args:
-        dataset: Data. Path or s3:// URI of the annotations; empty for the built-in small world.
+        dataset: Data. Path or s3:// URI of the annotations; empty for the built-in toy dataset.
         images: Data. Folder of the images; empty where the annotations know.
         preset: Settings. Name of a preset, such as toy or photos.
         overrides: Settings. Values to change, such as "xe.num_steps=200 finetune.beta=0.1".

@@ -41,7 +41,7 @@ def evaluate(
     """Captions a dataset's test split by a registered version and scores it beside the champion.
 
     Args:
-        dataset: Data. Path or s3:// URI of the annotations; empty for the built-in small world.
+        dataset: Data. Path or s3:// URI of the annotations; empty for the built-in toy dataset.
         images: Data. Folder of the images; empty where the annotations know.
         preset: Settings. Name of a preset, such as toy or photos.
         overrides: Settings. Values to change, such as "xe.num_steps=200 finetune.beta=0.1".

@@ -48,7 +48,7 @@ def retrain(
     """Trains the champion further where its dataset changed; gates against it and registers.
 
     Args:
-        dataset: Data. Path or s3:// URI of the annotations; empty for the built-in small world.
+        dataset: Data. Path or s3:// URI of the annotations; empty for the built-in toy dataset.
         images: Data. Folder of the images; empty where the annotations know.
         preset: Settings. Name of a preset, such as toy or photos.
         overrides: Settings. Values to change, such as "xe.num_steps=200 finetune.beta=0.1".

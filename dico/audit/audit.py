@@ -52,7 +52,7 @@ class Audit:
     """fit, weak or unfit, and why."""
 
     ranking: Ranking
-    """How captions of people find their images."""
+    """How human captions find their images."""
 
     kinds: dict[str, Kind]
     """False edits by kind: how often the true caption is preferred."""
@@ -64,10 +64,10 @@ class Audit:
     """Their mean cost, in units of a false edit's; None where no caption allowed one."""
 
     hacks: dict[str, Rate]
-    """Hacks by kind: how often the caption of people is preferred."""
+    """Hacks by kind: how often the human caption is preferred."""
 
     gain_per_phrase: Rate | None
-    """What an appended phrase earns, in standard deviations of people's captions."""
+    """What an appended phrase earns, in standard deviations of human captions."""
 
     agreement: dict[str, Rate]
     """Second evaluators: how often both prefer the same caption of a pair."""
@@ -112,7 +112,7 @@ def audit(
 
     Args:
         judge: whose scores are examined.
-        items: images with captions of people; more than ``config.num_images`` are thinned out.
+        items: images with human captions; more than ``config.num_images`` are thinned out.
         corpus: captions of the training split, for popular phrases and words.
         config: settings.
         vocabulary: of the items' facts; None edits captions by their text.

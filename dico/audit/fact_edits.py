@@ -1,4 +1,4 @@
-"""Captions of people edited by what their images show: one statement made false, or none.
+"""Human captions edited by what their images show: one statement made false, or none.
 
 Made from the dataset's facts, by the same reading that judges captions, and checked by it: a false
 edit states something false, a harmless one nothing and no less than before. Training mines its

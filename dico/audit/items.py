@@ -1,4 +1,4 @@
-"""What an audit is made of: images with captions of people, and pairs of captions to compare."""
+"""What an audit is made of: images with human captions, and pairs of captions to compare."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -26,7 +26,7 @@ class Item:
 
 
 class Pair(NamedTuple):
-    """A caption of people and what was made of it."""
+    """A human caption and what was made of it."""
 
     item: int
     """Place of the image among the items."""
@@ -38,7 +38,7 @@ class Pair(NamedTuple):
     """Kind of edit."""
 
     caption: str
-    """The caption of people, as plain words."""
+    """The human caption, as plain words."""
 
     edited: str
     """The other one."""

@@ -92,16 +92,16 @@ def _judge(
 
         generative = GenerativeEvaluator.load(folder / FOLDER, device)
         tower = Evaluator.load(folder, cast("Weights", generative.tower), device)
-        tokens = _look(tower, uris, lambda pixels: tower.image_tokens(pixels)[0])
+        tokens = _embedded(tower, uris, lambda pixels: tower.image_tokens(pixels)[0])
         return GenerativeJudge(name, tokens, generative)
     scorer = Evaluator.load(folder, part, device)
     if stored is None:
-        return CosineJudge(name, _look(scorer, uris, scorer.embed_images), scorer.embed_texts)
+        return CosineJudge(name, _embedded(scorer, uris, scorer.embed_images), scorer.embed_texts)
     rows = stored.read(list(uris), f"{part}_embedding")
     return CosineJudge(name, dict(zip(uris, rows, strict=True)), scorer.embed_texts)
 
 
-def _look(
+def _embedded(
     scorer: "Evaluator", uris: Mapping[str, str], embed: Callable[[Any], Any]
 ) -> dict[str, NDArray[np.floating]]:
     """{key: what ``embed`` makes of the image's pixels}."""

@@ -48,7 +48,7 @@ class Scored(NamedTuple):
 
     @property
     def margins(self) -> Floats:
-        """(N,) by how much the caption of people is preferred under its image."""
+        """(N,) by how much the human caption is preferred under its image."""
         margins: Floats = self.own[:, 0] - self.own[:, 1]
         return margins
 
@@ -61,7 +61,7 @@ class Scored(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """How captions of people find their image in a pool.
+    """How human captions find their image in a pool.
 
     Attributes:
         recall_at_1: how often it comes first; ties share the place.
@@ -153,7 +153,7 @@ def _ratio(sums: Floats) -> Floats:
 
 
 def gain_per_phrase(scored: Scored, spread: float, config: AuditConfig) -> Rate:
-    """What each appended phrase adds to the score, in standard deviations of people's captions."""
+    """What each appended phrase adds to the score, in standard deviations of human captions."""
     numbers = np.array([float(pair.kind.rpartition(" ")[2]) for pair in scored.pairs])
     gains = -scored.margins / numbers / max(spread, 1e-12)
     return rate_of(gains, np.array([pair.item for pair in scored.pairs]), config)

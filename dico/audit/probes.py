@@ -1,6 +1,6 @@
 """Captions that hack a reward: more of the same, no sentence, no image, no end.
 
-Each is compared with the caption of people that it was made from. An evaluator that prefers the
+Each is compared with the human caption that it was made from. An evaluator that prefers the
 hack pays for it, and a captioner that is trained on it will learn that.
 """
 

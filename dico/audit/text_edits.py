@@ -1,4 +1,4 @@
-"""Captions of people edited without knowing what their images show: English words, by frames.
+"""Human captions edited without knowing what their images show: English words, by frames.
 
 A content word gives way to one that other captions have between the same two neighbours, and of
 which no caption of this image has a form; colours, numbers and spatial words give way to others of

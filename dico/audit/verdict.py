@@ -1,6 +1,6 @@
 """The verdict: fit, weak or unfit, with a sentence for each reason.
 
-*Unfit* is who does not see: the captions of people do not find their images beyond chance, or edits
+*Unfit* is who does not see: the human captions do not find their images beyond chance, or edits
 that make them false are told no better with the image than without, or a caption that fits all
 images is preferred to people's. *Fit* is who is shown to tell every kind of edit, and is not shown
 to pay for a hack or for wording. The rest is *weak*.
@@ -62,7 +62,7 @@ def judge_numbers(
     ]
     if ranking.outranked.low < config.min_ranking:
         weak.append(
-            f"captions of people outrank {ranking.outranked} of other images, "
+            f"human captions outrank {ranking.outranked} of other images, "
             f"{config.min_ranking:g} must be shown"
         )
     weak += [f"pays for {name}: people preferred {rate}" for name, rate in hacks.items()
@@ -80,7 +80,7 @@ def _blindness(ranking: Ranking, seen: Rate, hacks: Mapping[str, Rate]) -> list[
     reasons = []
     if ranking.outranked.low <= CHANCE:
         reasons.append(
-            f"captions of people find their image no better than chance: {ranking.outranked}"
+            f"human captions find their image no better than chance: {ranking.outranked}"
         )
     if seen.low <= CHANCE:
         reasons.append(f"false captions are told no better with the image than without: {seen}")

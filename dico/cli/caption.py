@@ -144,7 +144,7 @@ def _captions(
     import torch
 
     from dico.images.load import load_image
-    from dico.policy.captioning import look
+    from dico.policy.captioning import policy_inputs
     from dico.process.device import computing_device
     from dico.registry.bundle import load_version
 
@@ -158,7 +158,7 @@ def _captions(
     captions = []
     with torch.inference_mode():
         for path in images:
-            seen = look(policy, tower, [load_image(str(path))])
+            seen = policy_inputs(policy, tower, [load_image(str(path))])
             found = policy.search(policy.encode(seen), config)
             captions.append(policy.tokenizer.decode_batch(found.tokens[0, :num_captions]))
     return captions

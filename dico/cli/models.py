@@ -1,4 +1,4 @@
-"""``dico models``: what is registered, which version reigns, and whether it is still what it was."""
+"""``dico models``: what is registered, which version is champion, and whether it is still what it was."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,8 +50,8 @@ def list_models(name: Name = "", registry: Uri = DEFAULT) -> None:
     for model in names:
         champion = opened.champion(model)
         for version in opened.versions(model):
-            reigns = champion is not None and version.number == champion.number
-            rows.append([model, str(version.number), "*" if reigns else "", *_facts(version)])
+            is_champion = champion is not None and version.number == champion.number
+            rows.append([model, str(version.number), "*" if is_champion else "", *_facts(version)])
     print(_aligned(rows))
 
 
@@ -63,17 +63,17 @@ def show(name: Name = "", version: Number = 0, registry: Uri = DEFAULT) -> None:
     metrics, intervals = metadata.pop("metrics", {}), metadata.pop("intervals", {})
     decision = metadata.pop("decision", {})
     champion = opened.champion(chosen.name)
-    reigns = champion is not None and champion.number == chosen.number
+    is_champion = champion is not None and champion.number == chosen.number
     facts = [
         ["model", chosen.name],
-        ["version", f"{chosen.number}{' (champion)' if reigns else ''}"],
+        ["version", f"{chosen.number}{' (champion)' if is_champion else ''}"],
         ["registered", chosen.created],
         ["folder", chosen.uri],
         ["digest", chosen.digest],
         *([key, str(value)] for key, value in sorted(metadata.items())),
         *(["gate", reason] for reason in decision.get("reasons", [])),
     ]
-    if reigns:
+    if is_champion:
         facts.append(
             ["champion because", str(opened.last_change(chosen.name, "champion")["reason"])]
         )

@@ -76,7 +76,7 @@ def agree(
         Path | None, typer.Option(help="pair_pascal.mat, for consensus_pascal.mat.")
     ] = None,
     references: Annotated[
-        Path | None, typer.Option(help="Captions of people, where the judgements have none.")
+        Path | None, typer.Option(help="Human captions, where the judgements have none.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a Karpathy JSON.")] = "",
     num_references: Annotated[

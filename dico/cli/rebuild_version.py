@@ -72,7 +72,7 @@ def _manifest(
     lineage: Mapping[str, Any], config: ResolvedConfig, work: Path, dataset: str, images: str
 ) -> str:
     place = dataset or lineage["dataset"]
-    if not dataset and is_toy_dataset(place):  # the small world is drawn again
+    if not dataset and is_toy_dataset(place):  # the toy dataset is drawn again
         seed, store = lineage["seed"], str(work / "store")
         place = resolve_dataset("", "", config.toy, seed, store).dataset
     manifest = str(work / "manifest.parquet")

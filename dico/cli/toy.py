@@ -1,4 +1,4 @@
-"""``dico toy``: the small world as files."""
+"""``dico toy``: the toy dataset as files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ def toy(
     num_test: Annotated[int, typer.Option(min=1, help="Test images.")] = 400,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes and captions.")] = 0,
 ) -> None:
-    """Write the small world: rendered scenes with human-like, incomplete captions.
+    """Write the toy dataset: rendered scenes with human-like, incomplete captions.
 
     The dataset is in the format that a user's own would be in, and trains the same way:
     dico run pipelines/dico.yaml dataset=OUTPUT/dataset.jsonl

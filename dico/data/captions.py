@@ -60,7 +60,7 @@ def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, s
     return [(code, printable(caption)) for code in _closely(caption)]
 
 
-def tidy(caption: str) -> str:
+def normalise_caption(caption: str) -> str:
     """A caption without outer space and with single spaces, in Unicode's composed form."""
     if _TIDY.fullmatch(caption):
         return caption

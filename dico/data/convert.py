@@ -10,7 +10,7 @@ from typing import IO
 
 import pyarrow.parquet as pq
 
-from dico.data.captions import check_caption, tidy
+from dico.data.captions import check_caption, normalise_caption
 from dico.data.entries import Entry
 from dico.data.formats import detect, read_entries
 from dico.data.manifest import Record, iter_manifest, write_manifest
@@ -144,7 +144,7 @@ def _record(entry: Entry) -> Record:
         num_bytes=0,
         width_px=0,
         height_px=0,
-        captions=tuple(tidy(caption) for caption in captions),
+        captions=tuple(normalise_caption(caption) for caption in captions),
         split=entry.split,
         positive_uris=tuple(entry.positive_uris),
         positive_captions=tuple(c for c in entry.positive_captions if isinstance(c, str)),

@@ -35,17 +35,26 @@ class ImageFinder:
     """Turns the names that a dataset gives its images into URIs."""
 
     def __init__(
-        self, roots: Sequence[str], look: bool = True, strict: bool = False, deep: bool = False
+        self,
+        roots: Sequence[str],
+        check_exists: bool = True,
+        strict: bool = False,
+        deep: bool = False,
     ) -> None:
         """Takes folders or prefixes.
 
         Args:
             roots: where to look, in this order.
-            look: whether to look; otherwise the first root is taken, as when no image is opened.
+            check_exists: whether to look for files; otherwise the first root is taken, as when no image is opened.
             strict: whether the roots are equals, so that a name in two of them is ambiguous.
             deep: whether all folders below the roots count, not those just below alone.
         """
-        self.roots, self.look, self.strict, self.deep = tuple(roots), look, strict, deep
+        self.roots, self.check_exists, self.strict, self.deep = (
+            tuple(roots),
+            check_exists,
+            strict,
+            deep,
+        )
         self._listed: dict[str, set[str] | None] = {}
 
     def find(
@@ -64,7 +73,12 @@ class ImageFinder:
         if is_address(first):
             findings.append(("image_address", first[:200]))
             return first
-        if not self.look or is_remote(first) or os.path.isabs(first) or first.startswith("file:"):
+        if (
+            not self.check_exists
+            or is_remote(first)
+            or os.path.isabs(first)
+            or first.startswith("file:")
+        ):
             return join(self.roots[0], first)
         folder = first.rpartition("/")[0] if len(names) > 1 else ""
         for name in names:
@@ -87,7 +101,7 @@ class ImageFinder:
 
         Empty where there is none.
         """
-        if not self.look:
+        if not self.check_exists:
             return join(self.roots[0], image_id)
         folder, _, name = image_id.rpartition("/")
         for index in (self._stems, self._numbers):

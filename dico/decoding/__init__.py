@@ -11,7 +11,7 @@ from dico.decoding.config import Candidates, DecodingConfig, check_fits
 if TYPE_CHECKING:
     from dico.decoding.beam import beam_search
     from dico.decoding.diverse import diverse_beam_search
-    from dico.decoding.rollout import greedy, sample
+    from dico.decoding.sampling import greedy, sample
 
 __all__ = [
     "Candidates",
@@ -26,8 +26,8 @@ __all__ = [
 _MODULES = {
     "beam_search": "beam",
     "diverse_beam_search": "diverse",
-    "greedy": "rollout",
-    "sample": "rollout",
+    "greedy": "sampling",
+    "sample": "sampling",
 }
 
 

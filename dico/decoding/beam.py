@@ -23,7 +23,7 @@ from torch import Tensor
 
 from dico.decoding.config import Candidates, DecodingConfig, check_fits, ends_now
 from dico.decoding.searched import Searched
-from dico.models.packed import Head
+from dico.models.packed import LMHead
 
 
 @dataclass
@@ -114,7 +114,7 @@ def _start(captioner: Searched, memory: Any, config: DecodingConfig) -> _Search:
 
 
 def _continuations(
-    head: Head, hidden: Tensor, running: Tensor, num_beams: int, excluded: list[int]
+    head: LMHead, hidden: Tensor, running: Tensor, num_beams: int, excluded: list[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The 2 K best next tokens of each image, best first: logp, beam and token (A, 2 K)."""
     num_images, count = len(running), 2 * num_beams
@@ -125,7 +125,7 @@ def _continuations(
 
 
 def _endings(
-    head: Head, hidden: Tensor, running: Tensor, eos_id: int
+    head: LMHead, hidden: Tensor, running: Tensor, eos_id: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Every beam continued by EOS, best first, as `_continuations`."""
     gains = head.logps_of(hidden, eos_id).view(running.shape)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from dico.decoding import rollout
+from dico.decoding import sampling
 from dico.decoding.beam import beam_search
 from dico.decoding.config import Candidates, DecodingConfig
 from dico.decoding.diverse import diverse_beam_search
@@ -46,7 +46,7 @@ def search(captioner: HuggingFaceCaptioner, memory: Memory, config: DecodingConf
 @torch.no_grad()
 def greedy(captioner: HuggingFaceCaptioner, memory: Memory, config: DecodingConfig) -> Candidates:
     """One caption per image (K = 1), each token the likeliest; see `search`."""
-    return _roll_out(captioner, memory, lambda part: rollout.greedy(captioner, part, config))
+    return _generate(captioner, memory, lambda part: sampling.greedy(captioner, part, config))
 
 
 @torch.no_grad()
@@ -64,8 +64,8 @@ def sample(
         config: number of captions and length limit.
         generator: source of chance, on the device of ``memory``.
     """
-    return _roll_out(
-        captioner, memory, lambda part: rollout.sample(captioner, part, config, generator)
+    return _generate(
+        captioner, memory, lambda part: sampling.sample(captioner, part, config, generator)
     )
 
 
@@ -73,7 +73,7 @@ def _score(captioner: HuggingFaceCaptioner, memory: Any, tokens: torch.Tensor) -
     return captioner.score_candidates(memory, tokens)
 
 
-def _roll_out(
+def _generate(
     captioner: HuggingFaceCaptioner, memory: Memory, find: Callable[[Any], Candidates]
 ) -> Candidates:
     def scored(part: Any) -> Candidates:

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from dico.models.packed import Head
+from dico.models.packed import LMHead
 
 
 class WordByWord(Protocol):
     """A captioner at work token by token; rows are captions, as many for each image."""
 
     @property
-    def head(self) -> Head:
+    def head(self) -> LMHead:
         """Log-probabilities of the next token, of what `step` gives."""
         ...
 

@@ -172,7 +172,7 @@ def evaluate(
 
     Args:
         systems: {name: {image id: caption}}, the system of interest first.
-        references: {image id: captions of people}; their numbers may differ.
+        references: {image id: human captions}; their numbers may differ.
         image_embeddings: {"clip" or "pac": {image id: (E,) L2-normalised}}, for the evaluators.
         evaluators: {"clip" or "pac": embedder of captions}: CLIP-S, PAC-S and retrieval.
         config: what to compute.

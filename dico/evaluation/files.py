@@ -169,7 +169,7 @@ def _read(path: str | Path, images: str = "") -> tuple[str, list[Entry]]:
     if not Path(path).exists():
         raise DataError(f"{path}: no such file")
     dataset = of_file(str(path), images)
-    entries = list(read_entries(dataset, look=bool(images), captions_only=True, deep=True))
+    entries = list(read_entries(dataset, check_exists=bool(images), captions_only=True, deep=True))
     for entry in entries:
         for code, detail in entry.findings:
             if code == "json_duplicate_key":

@@ -8,7 +8,7 @@ Where there is no independent evaluator the reasons say so, and the optimised sc
 
 Judged on differences over the same test images, with intervals from the paired bootstrap (Efron
 and Tibshirani, An Introduction to the Bootstrap, 1993), as `dico.evaluation` stores them. Against
-its own cross-entropy start and against the reigning champion, a candidate is refused when it is
+its own cross-entropy start and against the current champion, a candidate is refused when it is
 
 - reward-hacked: the reward rose, but an independent score fell beyond chance, or CIDEr fell,
   repetition rose, endings broke or captions grew beyond a limit;
@@ -50,7 +50,7 @@ class GateConfig(Ranged):
 
     max_cider_drop: Fraction = 0.05
     """How far CIDEr may fall, as a fraction of the other model's CIDEr, in [0, 1]. Tuning on an
-    image-text score alone takes captions away from people's wording: presets for COCO, which keep
+    image-text score alone takes captions away from human wording: presets for COCO, which keep
     the paper's reward, allow more."""
 
     max_rep_2_share_rise: Fraction = 0.05
@@ -125,7 +125,7 @@ def decide(
         config: the limits.
         candidate: name of the system that asks.
         baseline: name of the system that it was fine-tuned from.
-        champion: name of the reigning champion; where ``metrics`` has no such system there is no
+        champion: name of the current champion; where ``metrics`` has no such system there is no
             champion yet, and the candidate need only pass the refusals.
 
     Raises:
@@ -141,14 +141,14 @@ def decide(
     collapse = [text for text in metrics.get("warnings", []) if text.startswith(f"{candidate}: ")]
     if collapse:
         return Decision(False, tuple(f"collapsed: {text}" for text in collapse))
-    reigning = champion in metrics["systems"]
-    others = [baseline, champion] if reigning else [baseline]
+    current = champion in metrics["systems"]
+    others = [baseline, champion] if current else [baseline]
     faults = [fault for other in others for fault in _faults(metrics, config, candidate, other)]
     if faults:
         return Decision(False, tuple(faults))
-    against = champion if reigning else baseline
+    against = champion if current else baseline
     judged_by = _judged_by(metrics, candidate, against)
-    if not reigning:
+    if not current:
         decisive = [*judged_by, "cider"] if judged_by else [config.reward]
         gains = _listed({key: _difference(metrics, candidate, baseline, key) for key in decisive})
         sound = f"not worse than {baseline} and not reward-hacked: {gains}"

@@ -45,9 +45,11 @@ class IndependentJudge:
             self._tower = Evaluator.load(folder, cast(Weights, self._generative.tower), device)
         self._rows = {image_id: row for row, image_id in enumerate(uris)}
         files = list(uris.values())
-        looks = [self._look(files[i : i + _BATCH]) for i in range(0, len(files), _BATCH)]
-        self._tokens = torch.cat([tokens for tokens, _ in looks])  # (B, P, F)
-        self._embeddings = torch.cat([embedding for _, embedding in looks]).cpu().numpy()  # (B, E)
+        encoded = [self._encode(files[i : i + _BATCH]) for i in range(0, len(files), _BATCH)]
+        self._tokens = torch.cat([tokens for tokens, _ in encoded])  # (B, P, F)
+        self._embeddings = (
+            torch.cat([embedding for _, embedding in encoded]).cpu().numpy()
+        )  # (B, E)
 
     def __call__(self, captions: Sequence[str], image_ids: Sequence[str]) -> dict[str, Floats]:
         """Scores: judge_score, judge_recall_at_1, and judge_likelihood in nats."""
@@ -65,7 +67,7 @@ class IndependentJudge:
             scores["judge_likelihood"] = self._likelihood(self._generative, captions, rows)
         return scores
 
-    def _look(self, uris: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _encode(self, uris: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Image tokens (B, P, F) and embeddings (B, E)."""
         images = [load_validated(uri) for uri in uris]
         pixels = torch.stack([self._evaluator.preprocess(image) for image in images])

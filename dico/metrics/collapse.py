@@ -22,7 +22,7 @@ def collapse_warnings(
     Args:
         system: its name.
         captions: tokenised.
-        references: raw captions of people, for the usual length.
+        references: raw human captions, for the usual length.
     """
     warnings = []
     empty = sum(not caption.strip() for caption in captions)

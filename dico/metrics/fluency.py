@@ -29,7 +29,7 @@ PREPOSITIONS = _words(
 CONJUNCTIONS = _words("and or but nor because so if although though whereas since unless")
 BAD_ENDINGS = DETERMINERS | PREPOSITIONS | CONJUNCTIONS
 """Words no caption should end on. Those that are adverbs as often (up, around, outside) are not in
-it, so a few captions of people ("a man with his hat on") do count."""
+it, so a few human captions ("a man with his hat on") do count."""
 
 
 def rep_n(captions: Sequence[str], n: int) -> Score:

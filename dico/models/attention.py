@@ -30,11 +30,11 @@ def attention(
         dropout: share of the weights that is dropped.
         is_causal: whether query r looks at keys 0 to r alone (R = P, no mask).
     """
-    if dropout or not by_products(query):
+    if dropout or not use_explicit_matmul(query):
         return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal)
     if torch.is_grad_enabled():  # the backward pass makes the weights anew: they are large
         found: Tensor = checkpoint(
-            _by_products,
+            _explicit_attention,
             query,
             key,
             value,
@@ -44,10 +44,10 @@ def attention(
             preserve_rng_state=False,
         )
         return found
-    return _by_products(query, key, value, mask, is_causal)
+    return _explicit_attention(query, key, value, mask, is_causal)
 
 
-def _by_products(
+def _explicit_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, is_causal: bool
 ) -> Tensor:
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)  # (B, H, R, P)
@@ -61,7 +61,7 @@ def _by_products(
     return found
 
 
-def by_products(values: Tensor) -> bool:
+def use_explicit_matmul(values: Tensor) -> bool:
     """Whether attention over ``values`` is written out; then keys in one block spare copies."""
     return values.device.type == "cpu" and values.dtype == torch.bfloat16
 

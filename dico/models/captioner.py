@@ -23,9 +23,9 @@ from dico.errors import DataError, DicoError
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.decoder import Decoder
 from dico.models.decoder_cache import DecoderCache
-from dico.models.empty import WithoutValues
 from dico.models.encoder import Encoder
 from dico.models.evaluator import load_weights
+from dico.models.skip_init import SkipInit
 from dico.models.tokenizer import Tokenizer
 from dico.storage import verify_digests, write_digests
 
@@ -83,29 +83,29 @@ class Captioner(nn.Module):
         memory: Tensor = self.encoder(features)
         return memory
 
-    def look(self, features: Tensor) -> Tensor:
+    def encode_kv(self, features: Tensor) -> Tensor:
         """All that is computed once per image: the decoder's keys and values of its memory.
 
         Every function that takes a memory takes this in its place, (B, L, 2, H, P, D / H), so that
         what searches captions and what scores them share it; it is 2 L times as large.
         """
-        images = self.decoder.look_at(self.encode(features))
+        images = self.decoder.cross_kv(self.encode(features))
         return torch.stack([torch.stack(image, dim=1) for image in images], dim=1)
 
     def hidden(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """States (N, T, D) of the decoder, after its last norm; ``head`` makes logits of them.
 
         Args:
-            memory: of `encode` or `look`.
+            memory: of `encode` or `encode_kv`.
             tokens: (B * K, T) ids, the K captions of an image side by side. The keys and values of
                 an image are computed once and shared by its captions.
         """
-        state: Tensor = self.decoder(memory, self.decoder.words(tokens))
+        state: Tensor = self.decoder(memory, self.decoder.token_embedding(tokens))
         return state
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., V) of states (..., D)."""
-        return F.linear(hidden, self.decoder.words.weight)
+        return F.linear(hidden, self.decoder.token_embedding.weight)
 
     def logits(self, memory: Tensor, tokens: Tensor) -> Tensor:
         """Logits (N, T, V): row t says what follows ``tokens[:, : t + 1]``."""
@@ -140,7 +140,7 @@ class Captioner(nn.Module):
         tokenizer = (
             Tokenizer.load(folder / "tokenizer") if (folder / "tokenizer").is_dir() else None
         )
-        with WithoutValues():
+        with SkipInit():
             captioner = cls(config, tokenizer)
         load_weights(captioner, folder / WEIGHTS_FILE)
         return captioner.to(device).eval()

@@ -205,7 +205,7 @@ class ClipModel(nn.Module):
         pooled: Tensor = self.visual.pool(tokens)  # type: ignore[operator]
         return F.normalize(pooled, dim=-1)
 
-    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens (B, P, D) and embeddings (B, E) of length 1, in one pass."""
         tokens = self.encode_image_tokens(pixels)
         return tokens, self.embed_image_tokens(tokens)

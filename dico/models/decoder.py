@@ -19,7 +19,7 @@ from dico.models.initialisation import init_normal
 from dico.models.packed import Linear
 from dico.models.prefix_tree import PrefixTree
 
-Images = list[tuple[Tensor, Tensor]]
+CrossKV = list[tuple[Tensor, Tensor]]
 """Cross-attention keys and values (B, H, P, D / H) of each layer."""
 
 
@@ -29,7 +29,7 @@ class Decoder(nn.Module):
     def __init__(self, config: CaptionerConfig) -> None:
         super().__init__()
         self.num_heads = config.num_heads
-        self.words = nn.Embedding(config.vocab_size, config.width)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.positions = nn.Parameter(torch.empty(config.num_text_positions, config.width))
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
@@ -37,27 +37,27 @@ class Decoder(nn.Module):
         init_normal(self)
         nn.init.normal_(self.positions, std=0.02)
         branch = 0.02 * (2 * config.num_decoder_layers) ** -0.5
-        for layer in self.stack():
+        for layer in self.blocks():
             for linear in (layer.self_out, layer.cross_out, layer.ffn_out):
                 nn.init.normal_(linear.weight, std=branch)
 
-    def stack(self) -> list["DecoderLayer"]:
+    def blocks(self) -> list["DecoderLayer"]:
         """The layers, first to last."""
         return cast(list[DecoderLayer], list(self.layers))
 
     def forward(self, memory: Tensor, words: Tensor) -> Tensor:
         """States (N, T, D) of captions' word vectors (N, T, D) over ``memory``."""
         hidden = self.dropout(words + self.positions[: words.shape[1]])
-        for layer, image in zip(self.stack(), self.look_at(memory), strict=True):
+        for layer, image in zip(self.blocks(), self.cross_kv(memory), strict=True):
             hidden = layer(hidden, image)
         normed: Tensor = self.norm(hidden)
         return normed
 
-    def look_at(self, memory: Tensor) -> Images:
-        """Cross-attention keys and values of each layer, from `Captioner.encode` or `Captioner.look`."""
+    def cross_kv(self, memory: Tensor) -> CrossKV:
+        """Cross-attention keys and values of each layer, from `Captioner.encode` or `Captioner.encode_kv`."""
         if memory.dim() > 3:  # (B, L, 2, H, P, D / H): projected already
             return [(image[:, 0], image[:, 1]) for image in memory.unbind(1)]
-        return [layer.look_at(memory) for layer in self.stack()]
+        return [layer.cross_kv(memory) for layer in self.blocks()]
 
     def forward_tree(self, memory: Tensor, tree: PrefixTree, words: Tensor) -> Tensor:
         """States (R, D) of the nodes of a prefix tree.
@@ -68,7 +68,7 @@ class Decoder(nn.Module):
             words: (R, D) vectors of ``tree.tokens``.
         """
         hidden = self.dropout(words + self.positions[tree.depths])
-        for layer, image in zip(self.stack(), self.look_at(memory), strict=True):
+        for layer, image in zip(self.blocks(), self.cross_kv(memory), strict=True):
             hidden = layer(hidden, image, tree)
         normed: Tensor = self.norm(hidden)
         return normed
@@ -92,7 +92,7 @@ class DecoderLayer(nn.Module):
         self.ffn_out = nn.Linear(config.ffn_width, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def look_at(self, memory: Tensor, product: Linear | None = None) -> tuple[Tensor, Tensor]:
+    def cross_kv(self, memory: Tensor, product: Linear | None = None) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, P, D / H) of ``memory`` (B, P, D), by a packed product if given."""
         merged = (product or self.cross_key_value)(memory)  # (B, P, 2 D)
         key, value = split_heads(merged, 2, self.num_heads)
@@ -105,7 +105,7 @@ class DecoderLayer(nn.Module):
 
         Args:
             hidden: the stream.
-            image: of `look_at`, for B images: N / B rows each, or those of the tree.
+            image: of `cross_kv`, for B images: N / B rows each, or those of the tree.
             tree: whose nodes the rows are, if they are.
         """
         merged = self.self_qkv(self.self_norm(hidden))  # (N, T, 3 D) or (R, 3 D)

@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dico.models.attention import attention, by_products, merge_heads, split_heads
-from dico.models.decoder import Decoder, DecoderLayer, Images
-from dico.models.packed import Head, Linear, packed_linear
+from dico.models.attention import attention, merge_heads, split_heads, use_explicit_matmul
+from dico.models.decoder import CrossKV, Decoder, DecoderLayer
+from dico.models.packed import Linear, LMHead, packed_linear
 
 
 class DecoderCache:
@@ -28,28 +28,28 @@ class DecoderCache:
 
         Args:
             decoder: the trained decoder, in eval mode.
-            memory: of `Captioner.encode` or `Captioner.look`.
+            memory: of `Captioner.encode` or `Captioner.encode_kv`.
             max_nodes: most tokens per image, over all of its rows.
         """
-        self.head = Head(decoder.words.weight)
+        self.head = LMHead(decoder.token_embedding.weight)
         self._decoder, self._num_heads = decoder, decoder.num_heads
-        self._layers = [_PackedLayer(layer) for layer in decoder.stack()]
-        self._images = self._look_at(memory)
-        self._images_are_own = memory.dim() == 3 or by_products(memory)
-        head_width = decoder.words.embedding_dim // decoder.num_heads
+        self._layers = [_PackedLayer(layer) for layer in decoder.blocks()]
+        self._images = self._cross_kv(memory)
+        self._images_are_own = memory.dim() == 3 or use_explicit_matmul(memory)
+        head_width = decoder.token_embedding.embedding_dim // decoder.num_heads
         shape = (2, len(memory), decoder.num_heads, max_nodes, head_width)  # keys and values
         self._past = [memory.new_empty(shape) for _ in self._layers]
         self._mask = memory.new_zeros((len(memory), 1, 0))  # (B, R, tokens so far): 0 or -inf
         self._length = 0
 
-    def _look_at(self, memory: Tensor) -> Images:
+    def _cross_kv(self, memory: Tensor) -> CrossKV:
         """Cross-attention keys and values of each layer, in the layout that `attention` reads fastest."""
         if memory.dim() > 3:
-            images = self._decoder.look_at(memory)
+            images = self._decoder.cross_kv(memory)
         else:
             layers = self._layers
-            images = [layer.norms.look_at(memory, layer.cross_key_value) for layer in layers]
-        if by_products(memory):
+            images = [layer.norms.cross_kv(memory, layer.cross_key_value) for layer in layers]
+        if use_explicit_matmul(memory):
             images = [(_in_one_block(key), _in_one_block(value)) for key, value in images]
         return images
 
@@ -60,7 +60,7 @@ class DecoderCache:
         # Each row sees its own new token and none of the other rows': (R, R) for every image.
         others = self._mask.new_zeros(own.shape).masked_fill(~own, -torch.inf)
         self._mask = torch.cat([self._mask, others.expand(num_images, -1, -1)], dim=-1)
-        hidden = self._decoder.words(tokens) + self._decoder.positions[self._length]
+        hidden = self._decoder.token_embedding(tokens) + self._decoder.positions[self._length]
         for layer, past, image in zip(self._layers, self._past, self._images, strict=True):
             hidden = self._layer(layer, hidden, past, image)
         self._length += 1

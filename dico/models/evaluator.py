@@ -33,9 +33,9 @@ from dico.errors import ConfigError, DataError
 from dico.images.frame import Frame
 from dico.images.preprocessing import ClipPixels, normalise, preprocess
 from dico.models.clip import ClipConfig, ClipModel
-from dico.models.empty import WithoutValues
 from dico.models.encoders import EncoderConfig, TextTokenizer, build_encoder, load_tokenizer
 from dico.models.fit import require_fit
+from dico.models.skip_init import SkipInit
 from dico.models.tokenizer import Tokenizer
 from dico.ranges import PositiveFloat
 from dico.storage import verify_digests, write_digests
@@ -182,7 +182,7 @@ class Evaluator:
     @torch.no_grad()
     def image_tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens (B, P, D) for a captioner and embeddings (B, E), in one pass."""
-        tokens, embeddings = self.model.look(pixels.to(self.device))
+        tokens, embeddings = self.model.encode_pixels(pixels.to(self.device))
         return tokens, embeddings.float()
 
     def embed_texts(self, captions: Sequence[str], prompt: str = "") -> Tensor:
@@ -308,7 +308,7 @@ def _tokenizer(config: EvaluatorConfig, folder: Path) -> TextTokenizer:
 
 def empty_model(make: type[ClipModel], config: ClipConfig) -> ClipModel:
     """A model whose weights hold no values yet: for loading, without the cost of random ones."""
-    with WithoutValues():
+    with SkipInit():
         return make(config)
 
 

@@ -72,7 +72,7 @@ def in_dtype(weight: Tensor, dtype: torch.dtype) -> Tensor:
     return weight if weight.dtype == dtype else weight.detach().to(dtype)
 
 
-class Head:
+class LMHead:
     """The output head: log-probabilities of the likeliest words, or of one."""
 
     def __init__(self, weight: Tensor) -> None:
@@ -108,7 +108,7 @@ class Head:
         return chosen - softmax_in_place(logits)
 
 
-class LogitsHead(Head):
+class LogitsHead(LMHead):
     """The head of a model whose states are its logits already."""
 
     def __init__(self) -> None:

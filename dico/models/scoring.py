@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from dico.losses import token_logps
 from dico.models.captioner import Captioner
+from dico.models.fused_logps import fused_token_logps
 from dico.models.prefix_tree import prefix_tree
-from dico.models.tied_words import tied_words
-from dico.models.word_logps import word_logps
+from dico.models.tied_embedding import tied_embedding
 
 
 def score_candidates(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Tensor:
@@ -24,16 +24,20 @@ def score_candidates(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Te
 
     Args:
         captioner: the policy or the reference model; gradients follow torch's grad mode.
-        memory: of ``captioner.encode`` or ``captioner.look``.
+        memory: of ``captioner.encode`` or ``captioner.encode_kv``.
         tokens: (B, K, T) ids BOS..EOS, PAD after.
     """
     targets = tokens[:, :, 1:]  # (B, K, T - 1) what each prefix is followed by
     real = targets != captioner.pad_id
     # Inputs end before EOS, which nothing follows; so does each prefix: (B, K, T - 1) -> R nodes.
     tree = prefix_tree(tokens[:, :, :-1].masked_fill(~real, captioner.pad_id), captioner.pad_id)
-    words, head = tied_words(captioner.decoder.words.weight, tree.tokens)  # (R, D), (V, D)
+    words, head = tied_embedding(
+        captioner.decoder.token_embedding.weight, tree.tokens
+    )  # (R, D), (V, D)
     hidden = captioner.decoder.forward_tree(memory, tree, words)  # (R, D)
-    logps = word_logps(hidden, head, tree.nodes[real], targets[real])  # (E,) one per real token
+    logps = fused_token_logps(
+        hidden, head, tree.nodes[real], targets[real]
+    )  # (E,) one per real token
     # Back to (B, K, T - 1), PAD as 0, and summed over the caption's tokens.
     return logps.new_zeros(targets.shape).masked_scatter(real, logps).sum(dim=-1)
 
@@ -43,12 +47,14 @@ def caption_logits(captioner: Captioner, memory: Tensor, tokens: Tensor) -> tupl
 
     Args:
         captioner: the model.
-        memory: of ``captioner.encode`` or ``captioner.look``.
+        memory: of ``captioner.encode`` or ``captioner.encode_kv``.
         tokens: (N, T) ids BOS..EOS, PAD after; the N / B captions of an image side by side.
     """
     targets = tokens[:, 1:]
     real = targets != captioner.pad_id
-    words, head = tied_words(captioner.decoder.words.weight, tokens[:, :-1])  # (N, T - 1, D)
+    words, head = tied_embedding(
+        captioner.decoder.token_embedding.weight, tokens[:, :-1]
+    )  # (N, T - 1, D)
     hidden = captioner.decoder(memory, words)  # (N, T - 1, D)
     # PAD is dropped before the head, the dearest product: (M, D) @ (D, V).
     return F.linear(hidden[real], head), targets[real]

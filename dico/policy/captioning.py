@@ -39,7 +39,7 @@ def stored_embeddings(
     return torch.from_numpy(features.read(keys, f"{weights}_embedding")).to(device).float()
 
 
-def look(policy: Policy, tower: Evaluator | None, images: Sequence[Image.Image]) -> Images:
+def policy_inputs(policy: Policy, tower: Evaluator | None, images: Sequence[Image.Image]) -> Images:
     """What ``policy.encode`` takes of images: its own pixels, or the tower's image tokens.
 
     Raises:
@@ -101,4 +101,4 @@ def caption_images(
     policy = policy_of(captioner)
     for start in range(0, len(uris), batch_size):
         images = [load_validated(uri) for uri in uris[start : start + batch_size]]
-        yield from caption_features(policy, look(policy, tower, images), config)
+        yield from caption_features(policy, policy_inputs(policy, tower, images), config)

@@ -53,7 +53,7 @@ class PaperPolicy:
         return _Start(copy.deepcopy(self.captioner).requires_grad_(False).eval())
 
     def encode(self, images: Tensor) -> Tensor:
-        return self.captioner.look(images)
+        return self.captioner.encode_kv(images)
 
     def caption_logits(self, memory: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         return caption_logits(self.captioner, memory, tokens)

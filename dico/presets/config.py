@@ -38,7 +38,7 @@ class Config:
     """All settings of a run."""
 
     toy: ToyConfig = dataclasses.field(default_factory=ToyConfig)
-    """The small world, where no dataset is given."""
+    """The toy dataset, where no dataset is given."""
     validation: ValidationConfig = dataclasses.field(default_factory=ValidationConfig)
     """The dataset's checks."""
     evaluator: EvaluatorTrainingConfig = dataclasses.field(default_factory=EvaluatorTrainingConfig)

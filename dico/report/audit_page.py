@@ -70,7 +70,7 @@ class Example:
     """Kind of edit."""
 
     captions: tuple[tuple[str, float], ...]
-    """The caption of people and the other one, with their scores."""
+    """The human caption and the other one, with their scores."""
 
     style: str
     """better where the judge is right, else worse."""

@@ -20,14 +20,14 @@ from dico.process.run_name import RUN_VARIABLE, current_run
 from dico.storage import open_store
 from dico.storage.places import default_place
 
-__all__ = ["RUN_VARIABLE", "current_run", "keep_page", "noted", "read_note", "read_notes"]
+__all__ = ["RUN_VARIABLE", "current_run", "keep_page", "read_note", "read_notes", "record_note"]
 
 VALIDATION_PAGE = "validation.html"
 """Report on a dataset that was refused."""
 
 
 @contextmanager
-def noted(step: str, store: str, number: int = 1) -> Iterator[dict[str, Any]]:
+def record_note(step: str, store: str, number: int = 1) -> Iterator[dict[str, Any]]:
     """Notes how a step went; the block may add facts to the mapping that it is given.
 
     A note that cannot be written is said on stderr and changes nothing.

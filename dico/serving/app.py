@@ -134,13 +134,13 @@ class Routes:
         """Captions of a tensor of images."""
         self._check_model(request)
         service = self.service
-        with service.room(1), service.room_for_bytes() as held:
+        with service.reserve(1), service.reserve_bytes() as held:
             body = b"".join([chunk async for chunk in chunks(request, service.config, held.add)])
             length = request.headers.get(protocol.HEADER_LENGTH)
             wanted = await asyncio.to_thread(
                 protocol.read_request, body, length, service.config.max_images
             )
-            with service.room(len(wanted.images) - 1):
+            with service.reserve(len(wanted.images) - 1):
                 captions = await service.caption(wanted.images)
         return _json(protocol.answer(wanted, captions, self.source.name, self.source.version))
 
@@ -148,12 +148,12 @@ class Routes:
         """Captions of a list of images, by KServe's protocol of version 1."""
         self._check_model(request)
         service = self.service
-        with service.room(1), service.room_for_bytes() as held:
+        with service.reserve(1), service.reserve_bytes() as held:
             body = b"".join([chunk async for chunk in chunks(request, service.config, held.add)])
             images = await asyncio.to_thread(
                 predict_protocol.read_request, body, service.config.max_images
             )
-            with service.room(len(images) - 1):
+            with service.reserve(len(images) - 1):
                 captions = await service.caption(images)
         return _json(predict_protocol.answer(captions))
 
@@ -162,7 +162,7 @@ class Routes:
         started = time.perf_counter()
         num_captions = self._num_captions(request)
         service = self.service
-        with service.room(1), service.room_for_bytes() as held:
+        with service.reserve(1), service.reserve_bytes() as held:
             data = await read_image(request, service.config, held.add)
             if not data:
                 raise Refusal(400, "no_image", "the body is empty; send an image's file")

@@ -65,15 +65,15 @@ class ServedModel:
     @torch.inference_mode()
     def caption(self, frames: Sequence[Cut]) -> list[list[Caption]]:
         """Captions of each frame, the likeliest first, as many as there are beams."""
-        seen = self._look([Image.frombytes("RGB", *frame) for frame in frames])
-        found = self.policy.search(self.policy.encode(seen), self.decoding)
+        inputs = self._inputs([Image.frombytes("RGB", *frame) for frame in frames])
+        found = self.policy.search(self.policy.encode(inputs), self.decoding)
         texts = [self.policy.tokenizer.decode_batch(rows) for rows in found.tokens]
         return [
             [Caption(*pair) for pair in zip(*columns, strict=True)]
             for columns in zip(texts, found.logps.tolist(), strict=True)
         ]
 
-    def _look(self, frames: Sequence[Image.Image]) -> Images:
+    def _inputs(self, frames: Sequence[Image.Image]) -> Images:
         """What the captioner encodes, of frames."""
         device = next(self.policy.module.parameters()).device
         if self.tower is None:

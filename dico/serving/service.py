@@ -63,7 +63,7 @@ class Service:
         await self._decoders.close()
 
     @contextmanager
-    def room(self, num_images: int) -> Iterator[None]:
+    def reserve(self, num_images: int) -> Iterator[None]:
         """Holds places for images.
 
         Raises:
@@ -78,7 +78,7 @@ class Service:
             self._change(-num_images)
 
     @contextmanager
-    def room_for_bytes(self) -> Iterator["Bytes"]:
+    def reserve_bytes(self) -> Iterator["Bytes"]:
         """Counts the bytes of one body while they are held."""
         held = Bytes(self)
         try:
@@ -121,7 +121,7 @@ class Service:
         self._num_images += num_images
         self.metrics.under_way.set(self._num_images)
 
-    def hold(self, num_bytes: int) -> None:
+    def add_bytes(self, num_bytes: int) -> None:
         """Counts bytes that arrived; see `Bytes`."""
         if self._num_bytes + num_bytes > self.config.max_bytes_under_way:
             raise Refusal(429, "busy", "too many bytes under way; try again in a second")
@@ -143,5 +143,5 @@ class Bytes:
         limit = self._service.config.max_body_bytes
         if self.num_bytes + num_bytes > limit:
             raise Refusal(413, "body_too_large", f"the body is above the limit of {limit} bytes")
-        self._service.hold(num_bytes)
+        self._service.add_bytes(num_bytes)
         self.num_bytes += num_bytes

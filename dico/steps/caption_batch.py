@@ -17,7 +17,7 @@ from PIL import Image
 from dico.data.formats import detect, read_entries
 from dico.errors import DataError, UsageError
 from dico.images.load import load_image
-from dico.policy.captioning import Caption, caption_features, look
+from dico.policy.captioning import Caption, caption_features, policy_inputs
 from dico.process.device import computing_device
 from dico.process.progress import progress
 from dico.registry import cache_folder, open_registry
@@ -149,8 +149,8 @@ def _caption(
     good = [image for image in read if not isinstance(image, str)]
     captions: Iterator[Caption] = iter([])
     if good:
-        seen = look(bundle.policy, bundle.tower, good)
-        captions = iter(caption_features(bundle.policy, seen, bundle.decoding))
+        inputs_of_good = policy_inputs(bundle.policy, bundle.tower, good)
+        captions = iter(caption_features(bundle.policy, inputs_of_good, bundle.decoding))
     for one, image in zip(batch, read, strict=True):
         if isinstance(image, str):
             yield {"image_id": one.image_id, "uri": one.uri, "reason": image}

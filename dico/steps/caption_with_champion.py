@@ -1,4 +1,4 @@
-"""Step: captions of one split by the model that reigns now, to compare a candidate with."""
+"""Step: captions of one split by the current champion, to compare a candidate with."""
 
 from dico.data.manifest import read_manifest
 from dico.evaluation.captions_file import write_captions

@@ -1,4 +1,4 @@
-"""Step: which version of a model reigns now, which one to work with, and what it was made from."""
+"""Step: which version of a model is champion, which one to work with, and what it was made from."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -48,10 +48,10 @@ def find_champion(
     """
     opened = open_registry(registry)
     champion = opened.champion(model_name)
-    reigning = str(champion.number) if champion else ""
+    current = str(champion.number) if champion else ""
     if purpose == "train":
-        return Outputs(model_name, reigning, reigning, "", "")
-    chosen = version or reigning
+        return Outputs(model_name, current, current, "", "")
+    chosen = version or current
     if not chosen:
         raise UsageError(
             f"{model_name}: has no champion in {registry} to {purpose} with; train one by "
@@ -62,7 +62,7 @@ def find_champion(
     if purpose == "retrain":
         known = _known(found.metadata, settings, force)
         baseline = manifest_uri(store, str(found.metadata.get("fingerprint", "")))
-    return Outputs(model_name, reigning, chosen, known, baseline)
+    return Outputs(model_name, current, chosen, known, baseline)
 
 
 def _get(registry: Registry, model_name: str, version: str) -> Any:

@@ -87,16 +87,16 @@ def preflight(
 ) -> Outputs:
     """Checks settings, dataset, store and registry, and says all that is missing at once.
 
-    Then it names what the run starts from: the dataset, where none is given the small world, and
+    Then it names what the run starts from: the dataset, where none is given the toy dataset, and
     the model's versions.
 
     Args:
         purpose: train, retrain, evaluate or caption; the last has no dataset.
-        dataset: annotations, a path or s3:// URI; empty for the small world.
+        dataset: annotations, a path or s3:// URI; empty for the toy dataset.
         images: folder of the images; empty where the annotations know.
         preset: name of a preset.
         overrides: settings to change.
-        seed: seed of the small world.
+        seed: seed of the toy dataset.
         store: folder or s3:// prefix; empty for the mounted work volume.
         registry: folder or s3:// prefix; empty for the mounted work volume.
         model_name: name of the model; empty for the preset's.

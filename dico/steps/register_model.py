@@ -103,8 +103,8 @@ def register_model(
         }
         version = opened.register(model_name, folder, metadata, identity)
     promoted = bool(verdict["promote"]) and _still_judged(opened, version, facts)
-    reigning = opened.champion(model_name)
-    if promoted and (reigning is None or reigning.number != version.number):
+    current = opened.champion(model_name)
+    if promoted and (current is None or current.number != version.number):
         opened.set_alias(model_name, CHAMPION, version.number, "; ".join(verdict["reasons"]))
     summary = {"model": model_name, "version": version.number, "promoted": promoted}
     Path(output_version).parent.mkdir(parents=True, exist_ok=True)
@@ -119,10 +119,10 @@ def _still_judged(registry: Registry, version: Version, facts: Mapping[str, Any]
     Another run may have put a better one there meanwhile: then the version is registered, and
     judged again by the next run.
     """
-    reigning = registry.champion(version.name)
-    if "champion" not in facts or (reigning and reigning.number == version.number):
+    current = registry.champion(version.name)
+    if "champion" not in facts or (current and current.number == version.number):
         return True
-    number = str(reigning.number) if reigning else ""
+    number = str(current.number) if current else ""
     if number == str(facts["champion"]):
         return True
     print(

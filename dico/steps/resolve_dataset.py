@@ -1,4 +1,4 @@
-"""Step: where the dataset is; renders the small world where none is named."""
+"""Step: where the dataset is; renders the toy dataset where none is named."""
 
 import dataclasses
 import hashlib
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dico.config_schema import from_json, to_json
-from dico.data.listing import dataset_version
+from dico.data.dataset_version import dataset_version
 from dico.data.toy.config import ToyConfig
 from dico.data.toy.world import DATASET_FILE, toy_key, write_toy_dataset
 from dico.errors import UsageError
@@ -26,11 +26,11 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
     """Names the dataset to train on.
 
     Args:
-        dataset: annotations, a path or s3:// URI; empty for the small world.
+        dataset: annotations, a path or s3:// URI; empty for the toy dataset.
         images: folder of the images; empty where the annotations know.
         toy: `ToyConfig` as JSON.
-        seed: seed of the small world, unless ``toy`` has one.
-        store: folder or s3:// prefix that the small world is rendered into, once.
+        seed: seed of the toy dataset, unless ``toy`` has one.
+        store: folder or s3:// prefix that the toy dataset is rendered into, once.
 
     Raises:
         DataError: the dataset is missing or of no known format.
@@ -41,7 +41,7 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
     if dataset:
         return Outputs(dataset, images, dataset_version(dataset, images))
     if not store:
-        raise UsageError("store: empty; give a folder or s3://bucket/prefix for the small world")
+        raise UsageError("store: empty; give a folder or s3://bucket/prefix for the toy dataset")
     config = from_json(ToyConfig, toy, "toy")
     seed = config.seed_of(seed)
     toy = to_json(dataclasses.replace(config, seed=seed))

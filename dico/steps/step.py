@@ -7,7 +7,7 @@ from typing import Any
 from dico.errors import DicoError, TryAgainError
 from dico.process import retry
 from dico.process.exits import exit_codes
-from dico.report.run_notes import noted, read_note
+from dico.report.run_notes import read_note, record_note
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def step(name: str, store: str) -> Iterator[dict[str, Any]]:
     with exit_codes():
         number = retry.try_in_this_pod() or _first_try_of_pod(name, store)
         try:
-            with noted(name, store, number) as facts:
+            with record_note(name, store, number) as facts:
                 yield facts
         except DicoError as error:
             if retry.is_worth_another_try(error):

@@ -106,7 +106,7 @@ def adapt(
             records = [train[i] for i in order.batch(state.draw)]
             loss = _backward(evaluator, records, pixel_cache, optimizer, config, seed, state.draw)
             norm = clip_gradients(list(trained.parameters()), config.max_gradient_norm)
-            if supervisor.refuses(loss, norm):
+            if supervisor.should_rewind(loss, norm):
                 continue
             _update(optimizer, model, config, state.step)
             state.step += 1

@@ -22,7 +22,7 @@ Weighting = Literal["softmax", "uniform", "hardest"]
 
 @dataclasses.dataclass(frozen=True)
 class EvaluatorTrainingConfig(Ranged):
-    """Size of the evaluator and how it is trained. The defaults suit the small world."""
+    """Size of the evaluator and how it is trained. The defaults suit the toy dataset."""
 
     weights: str = ""
     """Published dual encoder to start from: a folder, a file, ``s3://``, ``ORG/NAME`` of the Hugging

@@ -204,7 +204,7 @@ class _Trainer:
                 loss = self._backward(state.step, state.draw)
                 norm = clip_gradients(self.parameters, config.max_gradient_norm)
                 tuned = state.step >= config.num_clip_steps
-                if supervisor.refuses(loss, norm, config.num_clip_steps if tuned else 0):
+                if supervisor.should_rewind(loss, norm, config.num_clip_steps if tuned else 0):
                     continue
                 self._update(state.step)
                 state.step += 1
@@ -234,7 +234,7 @@ class _Trainer:
         others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
         scale = self.model.logit_scale.exp()
         uris = [_stand_in(record, config.swap_share, rng) for record in records]
-        seen, images = self._look(self.pixel_cache.pixels(uris))
+        seen, images = self._encode_images(self.pixel_cache.pixels(uris))
         if step < config.num_clip_steps:
             texts = self._embed_texts([[caption] for caption in captions])
             loss = clip_loss(images, texts[:, 0], scale)
@@ -242,7 +242,7 @@ class _Trainer:
             texts = self._embed_texts([list(pair) for pair in zip(captions, others, strict=True)])
             other_images = images
             if config.lambda_visual:
-                again, other_images = self._look(self._other_images(records, draw, rng))
+                again, other_images = self._encode_images(self._other_images(records, draw, rng))
                 seen = torch.cat([seen, again])
             loss = pac_loss(
                 images,
@@ -287,7 +287,7 @@ class _Trainer:
             for record, other in zip(records, others, strict=True)
         ]
         tokens = self._encode(said)
-        logps = score_candidates(generative.captioner, generative.captioner.look(seen), tokens)
+        logps = score_candidates(generative.captioner, generative.captioner.encode_kv(seen), tokens)
         num_tokens = (tokens[:, :, 1:] != generative.captioner.pad_id).sum()
         return -logps.sum() / num_tokens
 
@@ -315,7 +315,7 @@ class _Trainer:
         """Embeddings (B, K, E) of K captions of each image."""
         return self.model.encode_candidates(self._encode(captions))
 
-    def _look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def _encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens (B, P, D) and embeddings (B, E)."""
         tokens = self.model.encode_image_tokens(pixels.to(self.evaluator.device))
         return tokens, self.model.embed_image_tokens(tokens)
@@ -338,7 +338,7 @@ class _Trainer:
         if not records:
             return 0.0
         self.model.eval()
-        _, images = self._look(self.pixel_cache.pixels([r.uri for r in records]))
+        _, images = self._encode_images(self.pixel_cache.pixels([r.uri for r in records]))
         texts = self._embed_texts([record.captions[:1] for record in records])[:, 0]
         self.model.train()
         found = (texts @ images.T).argmax(dim=1).cpu() == torch.arange(len(records))

@@ -28,10 +28,10 @@ from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.encoder_cache import EncoderCache
-from dico.training.heap import keep_freed_memory
+from dico.training.malloc import keep_freed_memory
 from dico.training.order import DataOrder
 from dico.training.resilience.checkpoint import Checkpoints
-from dico.training.resilience.guards import Row, captions_beyond_limits, reward_hacking
+from dico.training.resilience.divergence import Row, captions_beyond_limits, reward_hacking
 from dico.training.resilience.state import TrainingState
 from dico.training.resilience.supervision import supervised
 from dico.training.validation import Validator
@@ -94,7 +94,7 @@ def finetune(
         while state.step < config.num_steps and not (hacking or no_better(state, config)):
             metrics = step_of(order.batch(state.draw), state.draw)
             metrics["gradient_norm"] = clip_gradients(parameters, config.max_gradient_norm)
-            if supervisor.refuses(metrics["loss"], metrics["gradient_norm"]):
+            if supervisor.should_rewind(metrics["loss"], metrics["gradient_norm"]):
                 continue
             optimizer.step()
             state.step += 1

@@ -19,7 +19,7 @@ from dico.training.configs import XEConfig
 from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
-from dico.training.heap import keep_freed_memory
+from dico.training.malloc import keep_freed_memory
 from dico.training.optimizer import Adam
 from dico.training.order import DataOrder
 from dico.training.resilience.checkpoint import Checkpoints
@@ -71,7 +71,7 @@ def pretrain(
             draw = state.draw
             loss = _backward(policy, data, order.batch(draw), config, seed, draw, world)
             norm = clip_gradients(parameters, config.max_gradient_norm)
-            if supervisor.refuses(loss, norm):
+            if supervisor.should_rewind(loss, norm):
                 continue
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from dico.data.captions import check_caption, printable, tidy
+from dico.data.captions import check_caption, normalise_caption, printable
 from dico.data.entries import Entry
 from dico.data.formats import Columns, detect, read_entries
 from dico.data.formats.dataset import FORMATS, Dataset
@@ -10,7 +10,7 @@ from dico.errors import DataError
 from dico.storage.uris import is_address
 from dico.validation.config import ValidationConfig
 from dico.validation.findings import KINDS
-from dico.validation.scan import look_once
+from dico.validation.scan import inspect_once
 
 _MAX_ROWS = 5
 
@@ -73,7 +73,7 @@ def _text(number: int, entry: Entry, source: Dataset, config: ValidationConfig) 
 def _caption(caption: object, config: ValidationConfig) -> str:
     found = check_caption(caption, config.max_caption_chars)
     if not found:
-        return tidy(str(caption))
+        return normalise_caption(str(caption))
     reasons = ", ".join(f"{code}: {KINDS[code].title}" for code, _ in found)
     return f"{printable(str(caption))}  [{reasons}]"
 
@@ -83,7 +83,7 @@ def _image(entry: Entry, config: ValidationConfig) -> str:
         return "(none)"
     if config.image_check == "skip" or is_address(entry.uri):
         return entry.uri
-    facts = look_once(entry.uri, entry.image_bytes, config)
+    facts = inspect_once(entry.uri, entry.image_bytes, config)
     if facts.code:
         return f"{entry.uri}  [{facts.code}: {facts.detail}]"
     return f"{entry.uri}  ({facts.width_px} x {facts.height_px} px)"

@@ -39,7 +39,7 @@ KNOWN = (
 )
 
 
-def recognise(source: Dataset, num_rows: int) -> tuple[str, Bounds]:
+def match_known_dataset(source: Dataset, num_rows: int) -> tuple[str, Bounds]:
     """The dataset's name and the counts that it must have.
 
     A set of fewer than half the images is a subset: named, and not held to the counts.

@@ -54,7 +54,7 @@ class Outcome:
     """What was read against what is kept."""
 
 
-def conclude(
+def write_manifest(
     scan: Scan,
     comparisons: Comparisons,
     config: ValidationConfig,

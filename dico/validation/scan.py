@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dico.data.captions import check_caption, printable, tidy
+from dico.data.captions import check_caption, normalise_caption, printable
 from dico.data.entries import Entry
 from dico.data.manifest import SPLITS
 from dico.errors import DataError
@@ -114,7 +114,7 @@ def scan(entries: Iterable[Entry], work: Path, cache: Path, config: ValidationCo
         progress("validation", unit="image") as bar,
     ):
         pending: list[dict[str, Any]] = []
-        for entry, facts in _looked_at(entries, cache, config, result):
+        for entry, facts in _inspected(entries, cache, config, result):
             pending.append(_row(entry, facts, config, result, thumbs))
             if len(pending) >= ROWS_PER_BATCH:
                 writer.write_table(pa.Table.from_pylist(pending, SCHEMA))
@@ -124,7 +124,7 @@ def scan(entries: Iterable[Entry], work: Path, cache: Path, config: ValidationCo
     return result
 
 
-def _looked_at(
+def _inspected(
     entries: Iterable[Entry], cache_path: Path, config: ValidationConfig, result: Scan
 ) -> Iterator[tuple[Entry, ImageFacts | None]]:
     if config.image_check == "skip":
@@ -134,14 +134,14 @@ def _looked_at(
     num_workers = config.num_workers or num_threads()
     with FactsCache(cache_path, limits) as cache, Inspectors(num_workers, limits) as inspectors:
 
-        def look(entry: Entry) -> list[tuple[str, ImageFacts, str]]:
+        def inspect_entry(entry: Entry) -> list[tuple[str, ImageFacts, str]]:
             data, entry.image_bytes = entry.image_bytes, None
             if is_address(entry.uri):
                 return []
-            seen = [_look(inspectors, cache, uri, None) for uri in entry.positive_uris]
-            return [_look(inspectors, cache, entry.uri, data), *seen] if entry.uri else []
+            seen = [_inspect(inspectors, cache, uri, None) for uri in entry.positive_uris]
+            return [_inspect(inspectors, cache, entry.uri, data), *seen] if entry.uri else []
 
-        for entry, seen in inspectors.map(look, entries):
+        for entry, seen in inspectors.map(inspect_entry, entries):
             for uri, facts, stamp in seen:
                 result.num_decoded += bool(stamp)
                 if stamp:
@@ -150,8 +150,8 @@ def _looked_at(
             yield entry, seen[0][1] if seen else None
 
 
-def look_once(uri: str, data: bytes | None, config: ValidationConfig) -> ImageFacts:
-    """Looks at one image by the limits of ``config``."""
+def inspect_once(uri: str, data: bytes | None, config: ValidationConfig) -> ImageFacts:
+    """Inspects one image by the limits of ``config``."""
     limits = Limits(config.max_pixels, config.max_image_bytes, config.max_image_seconds)
     with Inspectors(1, limits) as inspectors:
         if data is None and (is_remote(uri) or is_embedded_uri(uri)):
@@ -163,7 +163,7 @@ def look_once(uri: str, data: bytes | None, config: ValidationConfig) -> ImageFa
         return inspectors.inspect(uri, data)
 
 
-def _look(
+def _inspect(
     inspectors: Inspectors, cache: FactsCache, uri: str, data: bytes | None
 ) -> tuple[str, ImageFacts, str]:
     """The image's URI, its facts, and the stamp under which to keep them if they are new."""
@@ -205,7 +205,7 @@ def _row(
         if wrong:
             lost.append(wrong)
             continue
-        captions.append(tidy(caption))
+        captions.append(normalise_caption(caption))
         num_words = captions[-1].count(" ") + 1
         if num_words > config.max_caption_words:
             findings.append(("caption_cut", f"{num_words} words", _shown(caption)))
@@ -214,7 +214,7 @@ def _row(
         if any(KINDS[code].severity != "warning" for code, _ in found):
             findings.append(("positive_unusable", found[0][1], _shown(caption)))
         else:
-            positives.append(tidy(caption))
+            positives.append(normalise_caption(caption))
     if len(set(captions)) < len(captions):
         findings.append(("caption_duplicate", printable(_repeated(captions)), None))
     broken_row = any(KINDS[code].severity != "warning" for code, _ in entry.findings)

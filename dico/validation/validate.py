@@ -30,8 +30,8 @@ from dico.validation.expectations import (
 )
 from dico.validation.facts import Facts, find_facts
 from dico.validation.findings import KINDS
-from dico.validation.known import recognise
-from dico.validation.outcome import Outcome, conclude
+from dico.validation.known import match_known_dataset
+from dico.validation.outcome import Outcome, write_manifest
 from dico.validation.scan import Scan, scan
 from dico.validation.tables import dataset_numbers, frame_of_numbers, image_frame
 
@@ -85,17 +85,17 @@ def validate(
     report_dir = Path(report_dir)
     report_dir.mkdir(parents=True, exist_ok=True)
     cache = Path(config.cache or report_dir) / "images.sqlite"
-    look = config.image_check == "decode"
+    decode = config.image_check == "decode"
     readings: list[Reading] = []
     with tempfile.TemporaryDirectory(prefix="dico-validate-") as work:
-        entries = read_entries(source, look, pixels=look, readings=readings)
+        entries = read_entries(source, decode, pixels=decode, readings=readings)
         scanned = scan(entries, Path(work), cache, config)
         if not scanned.num_rows:
             raise DataError(f"{dataset}: the dataset has no images; check the file and its format")
         compared = compare(scanned, config)
         scanned.release()
         quarantine = report_dir / "quarantine.jsonl"
-        outcome = conclude(scanned, compared, config, Path(manifest_path), quarantine, facts)
+        outcome = write_manifest(scanned, compared, config, Path(manifest_path), quarantine, facts)
         for reading in readings:
             outcome.fidelity.unread.update(reading.unread)
         summary = _summarise(
@@ -126,7 +126,7 @@ def _summarise(
     manifest: Path,
 ) -> dict[str, Any]:
     numbers = dataset_numbers(outcome)
-    known, bounds = recognise(source, outcome.num_rows)
+    known, bounds = match_known_dataset(source, outcome.num_rows)
     if config.baseline:
         numbers |= measure_drift(config.baseline, manifest)
         bounds = {**bounds, **BOUNDS}

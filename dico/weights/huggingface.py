@@ -124,7 +124,7 @@ def captioner_to_huggingface(captioner: Captioner) -> Tensors:
         f"{_BERT}.embeddings.token_type_embeddings.weight": torch.zeros(2, config.width),
         f"{_BERT}.pooler.dense.weight": torch.zeros(config.width, config.width),
         f"{_BERT}.pooler.dense.bias": torch.zeros(config.width),
-        _HEAD: ours["decoder.words.weight"],
+        _HEAD: ours["decoder.token_embedding.weight"],
     }
     for our_name, names, transposed in _names(config):
         parts = ours[our_name].chunk(len(names)) if len(names) > 1 else (ours[our_name],)
@@ -184,7 +184,7 @@ def _names(config: CaptionerConfig) -> Iterator[tuple[str, list[str], bool]]:
         yield from _pairs(f"{ours}.ffn_in", [f"{theirs}.intermediate.dense"])
         yield from _pairs(f"{ours}.ffn_out", [f"{theirs}.output.dense"])
         yield from _pairs(f"{ours}.ffn_norm", [f"{theirs}.output.LayerNorm"])
-    yield "decoder.words.weight", [_WORDS], False
+    yield "decoder.token_embedding.weight", [_WORDS], False
     yield "decoder.positions", [f"{_GPT2}.wpe.weight"], False
     yield from _pairs("decoder.norm", [f"{_GPT2}.ln_f"])
     for index in range(config.num_decoder_layers):

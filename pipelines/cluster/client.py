@@ -24,7 +24,7 @@ def require_kfp() -> None:
 
 
 @contextmanager
-def asking(connection: Connection, note_skew: bool = True) -> Iterator[Any]:
+def kfp_client(connection: Connection, note_skew: bool = True) -> Iterator[Any]:
     """The client of kfp, its words silenced and its errors turned into ours.
 
     Args:

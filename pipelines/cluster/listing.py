@@ -7,7 +7,7 @@ from typing import Any
 
 from dico.errors import UsageError
 from dico.process.progress import format_seconds
-from dico_pipelines.cluster.client import asking, require_kfp
+from dico_pipelines.cluster.client import kfp_client, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
 
 HEADER = ("run", "name", "state", "started (UTC)", "took")
@@ -30,7 +30,7 @@ def list_runs(
     """
     require_kfp()
     connection = connection_from_environment(endpoint, namespace, token_file)
-    with asking(connection) as client:
+    with kfp_client(connection) as client:
         experiment_id = _experiment_id(client, experiment, connection.namespace)
         runs = client.list_runs(
             page_size=num_runs,

@@ -7,12 +7,12 @@ before the old ones go: what fails on the way leaves the schedule that was there
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dico_pipelines.cluster.client import asking, require_kfp
+from dico_pipelines.cluster.client import kfp_client, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
 from dico_pipelines.cluster.cron import next_time
 from dico_pipelines.cluster.listing import name_filter
-from dico_pipelines.cluster.looking import look_before
 from dico_pipelines.cluster.parameters import read_values, what_is_sent
+from dico_pipelines.cluster.prechecks import check_before_sending
 
 
 def schedule(
@@ -56,8 +56,8 @@ def schedule(
     require_kfp()
     connection = connection_from_environment(endpoint, namespace, token_file)
     every = specification.defaults() | values
-    look_before(connection, every, service_account)
-    with asking(connection) as client, what_is_sent(pipeline, every) as path:
+    check_before_sending(connection, every, service_account)
+    with kfp_client(connection) as client, what_is_sent(pipeline, every) as path:
         experiment_id = client.create_experiment(
             experiment, namespace=connection.namespace or None
         ).experiment_id

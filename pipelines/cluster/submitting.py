@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from dico_pipelines.cluster.client import asking, require_kfp
+from dico_pipelines.cluster.client import kfp_client, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
-from dico_pipelines.cluster.looking import look_before
 from dico_pipelines.cluster.parameters import read_values, what_is_sent
-from dico_pipelines.cluster.watching import SECONDS_BETWEEN_LOOKS, await_run
+from dico_pipelines.cluster.prechecks import check_before_sending
+from dico_pipelines.cluster.watching import POLL_SECONDS, await_run
 from dico_pipelines.local.run_folder import new_name
 
 
@@ -22,7 +22,7 @@ def submit(
     pipeline_root: str = "",
     caching: bool = True,
     wait: bool = False,
-    seconds_between_looks: float = SECONDS_BETWEEN_LOOKS,
+    poll_seconds: float = POLL_SECONDS,
 ) -> str:
     """Submits ``pipeline`` and returns the run's id.
 
@@ -38,7 +38,7 @@ def submit(
         pipeline_root: where artifacts go; empty for the server's default.
         caching: whether finished steps may be taken from the cache.
         wait: whether to wait for the end.
-        seconds_between_looks: pause between two looks while waiting.
+        poll_seconds: pause between two polls while waiting.
 
     Raises:
         UsageError: a wrong argument, or what the run's pods need is missing; nothing has been sent.
@@ -50,8 +50,8 @@ def submit(
     require_kfp()
     connection = connection_from_environment(endpoint, namespace, token_file)
     every = specification.defaults() | values
-    look_before(connection, every, service_account)
-    with asking(connection) as client, what_is_sent(pipeline, every) as path:
+    check_before_sending(connection, every, service_account)
+    with kfp_client(connection) as client, what_is_sent(pipeline, every) as path:
         run_id = client.create_run_from_pipeline_package(
             str(path),
             arguments=values,
@@ -68,6 +68,6 @@ def submit(
         await_run(
             lambda: connection_from_environment(endpoint, namespace, token_file),
             run_id,
-            seconds_between_looks,
+            poll_seconds,
         )
     return run_id

@@ -7,13 +7,13 @@ from typing import Any
 
 from dico.errors import DicoError, TryAgainError
 from dico.process.progress import format_seconds
-from dico_pipelines.cluster.client import asking
+from dico_pipelines.cluster.client import kfp_client
 from dico_pipelines.cluster.connection import Connection, connection_from_environment
 from dico_pipelines.cluster.logs import log_of, reason_and_end
 from dico_pipelines.cluster.namespace import open_namespace
 from dico_pipelines.cluster.steps import StepState, steps_of
 
-SECONDS_BETWEEN_LOOKS = 10.0
+POLL_SECONDS = 10.0
 SECONDS_PENDING = 60.0
 """How long a step may wait for its pod before that is said."""
 FAILURES_IN_A_ROW = 30
@@ -40,11 +40,11 @@ def show_run(
         TryAgainError: the server cannot be reached.
     """
     connection = connection_from_environment(endpoint, namespace, token_file)
-    with asking(connection) as client:
+    with kfp_client(connection) as client:
         run = client.get_run(run_id)
     state = (run.state or "PENDING").lower()
     print(f"{run.display_name or run_id}: {state}")
-    steps = _look(connection, run)
+    steps = _poll(connection, run)
     reasons = _reasons(connection, run_id, steps)
     for step in steps:
         print(_line(step, reasons.get(step.name, "")))
@@ -55,9 +55,7 @@ def show_run(
     return steps
 
 
-def await_run(
-    connect: Callable[[], Connection], run_id: str, pause: float = SECONDS_BETWEEN_LOOKS
-) -> None:
+def await_run(connect: Callable[[], Connection], run_id: str, pause: float = POLL_SECONDS) -> None:
     """Prints the steps of a run as they go, until it ends; connects anew, for tokens expire.
 
     Raises:
@@ -68,7 +66,7 @@ def await_run(
     while True:
         connection = connect()
         try:
-            with asking(connection, note_skew=False) as client:
+            with kfp_client(connection, note_skew=False) as client:
                 run = client.get_run(run_id)
             num_failures = 0
         except TryAgainError:
@@ -77,7 +75,7 @@ def await_run(
                 raise
             time.sleep(pause)
             continue
-        steps = _look(connection, run)
+        steps = _poll(connection, run)
         shown.update(connection, run_id, steps)
         if run.state in ENDED:
             break
@@ -110,7 +108,7 @@ class _Shown:
                 print(_line(step, reason), flush=True)
 
 
-def _look(connection: Connection, run: Any) -> list[StepState]:
+def _poll(connection: Connection, run: Any) -> list[StepState]:
     details = run.run_details.task_details if run.run_details else []
     return [_checked(connection, run.run_id, step) for step in steps_of(details or [])]
 

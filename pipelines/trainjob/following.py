@@ -46,7 +46,7 @@ class Follower:
         answered = time.monotonic()
         while True:
             try:
-                outcome = self._look()
+                outcome = self._poll()
                 answered = time.monotonic()
             except TryAgainError as error:
                 if time.monotonic() - answered > SECONDS_WITHOUT_ANSWER:
@@ -57,7 +57,7 @@ class Follower:
                 return outcome
             time.sleep(self._pause)
 
-    def _look(self) -> Outcome | None:
+    def _poll(self) -> Outcome | None:
         job = self._cluster.get(self._name)
         if job is None:
             return Outcome(True, "deleted by somebody else")

@@ -17,7 +17,7 @@ from dico_pipelines.trainjob.following import Follower
 from dico_pipelines.trainjob.kubernetes import Cluster, connect
 from dico_pipelines.trainjob.trainjob import Call, train_job
 
-SECONDS_BETWEEN_LOOKS = 5.0
+POLL_SECONDS = 5.0
 SECONDS_TO_GO = 120.0
 """How long a TrainJob that was deleted may take to be gone."""
 
@@ -28,7 +28,7 @@ def run_nodes(
     num_processes: int,
     num_nodes: int,
     pod: Mapping[str, Any],
-    pause: float = SECONDS_BETWEEN_LOOKS,
+    pause: float = POLL_SECONDS,
     cluster: Cluster | None = None,
 ) -> None:
     """Calls a step on several nodes and brings its output here.

@@ -1,4 +1,4 @@
-"""Images of the small world as items of an audit, without their pixels."""
+"""Images of the toy dataset as items of an audit, without their pixels."""
 
 import random
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dico.data.captions import check_caption, printable, tidy
+from dico.data.captions import check_caption, normalise_caption, printable
 from tests.data.caption_zoo import FINE, WRONG
 
 
@@ -30,9 +30,9 @@ def test_the_longest_caption_is_the_limit() -> None:
 
 
 def test_tidy_changes_space_and_composition_only() -> None:
-    assert tidy("  a  dog\n runs ") == "a dog runs"
-    assert tidy("cafe\u0301 in Paris") == "caf\u00e9 in Paris"
-    assert tidy("A dog , running .") == "A dog , running ."
+    assert normalise_caption("  a  dog\n runs ") == "a dog runs"
+    assert normalise_caption("cafe\u0301 in Paris") == "caf\u00e9 in Paris"
+    assert normalise_caption("A dog , running .") == "A dog , running ."
 
 
 def test_printable_escapes_what_cannot_be_shown() -> None:

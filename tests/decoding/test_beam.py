@@ -203,7 +203,9 @@ def seeded_captioner(sizes: dict, seed: int) -> Captioner:
     with torch.no_grad():
         for _, weight in sorted(captioner.named_parameters()):
             weight.copy_(0.3 * torch.randn(weight.shape, generator=generator))
-        captioner.decoder.norm.bias += 0.7 * captioner.decoder.words.weight[captioner.eos_id]
+        captioner.decoder.norm.bias += (
+            0.7 * captioner.decoder.token_embedding.weight[captioner.eos_id]
+        )
     return captioner
 
 

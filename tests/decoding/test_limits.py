@@ -62,7 +62,7 @@ def test_greedy_and_samples_know_no_groups(captioner, images):
 def test_image_tokens_of_another_tower_are_refused(num_tokens, width):
     captioner = random_captioner()
     told = f"at most 9 image tokens of width 12 .*got {num_tokens} of width {width};"
-    for see in (captioner.encode, captioner.look):
+    for see in (captioner.encode, captioner.encode_kv):
         with pytest.raises(DataError, match=told):
             see(torch.zeros(2, num_tokens, width))
     assert captioner.encode(torch.zeros(2, 9, 12)).shape == (2, 9, 32)

@@ -26,15 +26,15 @@ def captioner() -> Captioner:
 
 
 @pytest.fixture
-def looked_at(monkeypatch) -> list[tuple[int, ...]]:
+def kv_shapes(monkeypatch) -> list[tuple[int, ...]]:
     """Shapes of the memories of which a layer of the decoder made keys and values."""
-    shapes, look_at = [], DecoderLayer.look_at
+    shapes, cross_kv = [], DecoderLayer.cross_kv
 
     def watched(layer, memory, *product):
         shapes.append(tuple(memory.shape))
-        return look_at(layer, memory, *product)
+        return cross_kv(layer, memory, *product)
 
-    monkeypatch.setattr(DecoderLayer, "look_at", watched)
+    monkeypatch.setattr(DecoderLayer, "cross_kv", watched)
     return shapes
 
 
@@ -52,14 +52,14 @@ def num_rows(monkeypatch) -> list[int]:
 
 
 @pytest.mark.parametrize("search", SEARCHES)
-def test_keys_and_values_of_an_image_are_made_once_a_search(captioner, looked_at, num_rows, search):
+def test_keys_and_values_of_an_image_are_made_once_a_search(captioner, kv_shapes, num_rows, search):
     memory = captioner.encode(images(1)).detach()
     found = SEARCHES[search](captioner, memory, CONFIG)
     assert len(num_rows) >= found.lengths.max() - 1 > 2
-    assert looked_at == [(7, 4, 32)] * captioner.config.num_decoder_layers
+    assert kv_shapes == [(7, 4, 32)] * captioner.config.num_decoder_layers
 
 
-def test_all_that_is_asked_of_an_image_shares_one_encoder_pass(captioner, looked_at):
+def test_all_that_is_asked_of_an_image_shares_one_encoder_pass(captioner, kv_shapes):
     policy, encoded = policy_of(captioner), []
     watch = captioner.encoder.register_forward_hook(lambda _m, _i, made: encoded.append(len(made)))
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_all_that_is_asked_of_an_image_shares_one_encoder_pass(captioner, looked
         policy.score(memory, found.tokens)
     watch.remove()
     assert encoded == [7]
-    assert looked_at == [(7, 4, 32)] * captioner.config.num_decoder_layers
+    assert kv_shapes == [(7, 4, 32)] * captioner.config.num_decoder_layers
 
 
 @pytest.mark.parametrize("rule", ["transformers5", "transformers4"])

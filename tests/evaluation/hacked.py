@@ -1,4 +1,4 @@
-"""Captioners of the small world that hack a bag-of-words reward on purpose, and honest gains.
+"""Captioners of the toy dataset that hack a bag-of-words reward on purpose, and honest gains.
 
 A reward that compares bags of words is what contrastive evaluators are at heart: it cannot tell an
 exchange of attributes, an order of words, an end in the middle, or a thing said twice.

@@ -27,7 +27,7 @@ LONG = XEConfig(num_steps=5000, batch_size=6, micro_batch_size=6)
 
 
 def arguments(folder: Path, name: str, config: XEConfig = SHORT) -> dict[str, Any]:
-    """Arguments of pretrain_captioner on the small world in ``folder``."""
+    """Arguments of pretrain_captioner on the toy dataset in ``folder``."""
     return {
         "manifest": str(folder / "manifest.parquet"),
         "features": str(folder / "features"),

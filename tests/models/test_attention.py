@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dico.models.attention import attention, by_products
+from dico.models.attention import attention, use_explicit_matmul
 
 B, H, R, P, E = 2, 3, 5, 5, 16
 
@@ -48,7 +48,7 @@ def test_values_and_gradients_are_those_of_torch(dtype, name):
     tolerance = 1e-5 if dtype == torch.float32 else 0.05
     torch.testing.assert_close(found.double(), expected, atol=tolerance, rtol=0)
     torch.testing.assert_close(merged.grad.double(), exact.grad, atol=2 * tolerance, rtol=0)
-    assert by_products(found) == (dtype == torch.bfloat16)
+    assert use_explicit_matmul(found) == (dtype == torch.bfloat16)
 
 
 def test_dropout_is_torchs_own():

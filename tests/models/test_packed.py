@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from dico.models.packed import (
     GROUP,
     LEAST_VALUES,
-    Head,
+    LMHead,
     packed_linear,
     product,
     softmax_in_place,
@@ -31,12 +31,12 @@ def test_best_words_are_those_of_the_full_log_softmax(weight, dtype):
     logps = F.linear(hidden, weight).float().log_softmax(dim=-1)
     expected = logps.clone()
     expected[:, excluded] = -torch.inf
-    values, words = Head(weight).best(hidden, 10, excluded)
+    values, words = LMHead(weight).best(hidden, 10, excluded)
     top = expected.topk(10, dim=-1)
     torch.testing.assert_close(values, top.values, atol=2e-5, rtol=1e-5)
     if dtype == torch.float32:
         assert torch.equal(words, top.indices)
-    one = Head(weight).logps_of(hidden, 7)
+    one = LMHead(weight).logps_of(hidden, 7)
     torch.testing.assert_close(
         one, logps[:, 7], atol=2e-5 if dtype == torch.float32 else 0.1, rtol=0
     )
@@ -45,7 +45,7 @@ def test_best_words_are_those_of_the_full_log_softmax(weight, dtype):
 def test_logits_are_whole_and_in_order(weight):
     hidden = torch.randn(3, WIDTH)
     expected = F.linear(hidden, weight)
-    torch.testing.assert_close(Head(weight).logits(hidden), expected, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(LMHead(weight).logits(hidden), expected, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -53,7 +53,7 @@ def test_a_product_has_the_bits_of_the_packed_product(weight, dtype):
     weight, hidden = weight.to(dtype), torch.randn(70, WIDTH).to(dtype)
     found = product(hidden, weight)
     assert found.dtype == dtype
-    assert torch.equal(found.float(), Head(weight).logits(hidden))
+    assert torch.equal(found.float(), LMHead(weight).logits(hidden))
     expected = F.linear(hidden.float(), weight.float()).to(dtype)
     torch.testing.assert_close(
         found, expected, atol=2e-5 if dtype == torch.float32 else 0.2, rtol=0
@@ -62,7 +62,7 @@ def test_a_product_has_the_bits_of_the_packed_product(weight, dtype):
 
 def test_huge_logits_do_not_overflow(weight):
     hidden = 300 * torch.randn(4, WIDTH)
-    values, _ = Head(weight).best(hidden, 4, [])
+    values, _ = LMHead(weight).best(hidden, 4, [])
     expected = F.linear(hidden, weight).log_softmax(-1).topk(4).values
     torch.testing.assert_close(values, expected, atol=1e-2, rtol=1e-5)
 
@@ -83,7 +83,7 @@ def test_excluded_words_keep_their_probability_and_are_never_chosen():
     logps = F.linear(hidden, weight).log_softmax(dim=-1)
     excluded = [int(logps[0].argmax()), 7]
     allowed = [word for word in range(8) if word not in excluded]
-    values, words = Head(weight).best(hidden, len(allowed), excluded)
+    values, words = LMHead(weight).best(hidden, len(allowed), excluded)
     expected, places = logps[:, allowed].sort(dim=-1, descending=True)
     torch.testing.assert_close(values, expected)
     assert torch.equal(words, torch.tensor(allowed)[places])

@@ -127,7 +127,7 @@ def test_dropout_changes_scores_in_training_only(captioner):
 
 def test_a_look_gives_what_a_memory_gives(captioner):
     features = torch.randn(2, 5, 12)
-    memory, seen = captioner.encode(features), captioner.look(features)
+    memory, seen = captioner.encode(features), captioner.encode_kv(features)
     config = DecodingConfig(max_tokens=10)
     expected, found = (beam_search(captioner, from_.detach(), config) for from_ in (memory, seen))
     assert torch.equal(found.tokens, expected.tokens)

@@ -29,7 +29,7 @@ pytestmark = [
 ]
 IMAGE = os.environ.get("DICO_TEST_IMAGE", "")
 
-# Half of the small world's training: every step at work, and the gain already beyond doubt.
+# Half of the toy dataset's training: every step at work, and the gain already beyond doubt.
 HALF = "evaluator.num_pac_steps=160 xe.num_steps=150 finetune.num_steps=150"
 OVERRIDES = os.environ.get("DICO_TEST_OVERRIDES", HALF)
 TINY = (

@@ -1,4 +1,4 @@
-"""The real pipeline, all steps, on a very small world: what a run leaves, caches and re-runs."""
+"""The real pipeline, all steps, on a very small toy dataset: what a run leaves, caches and re-runs."""
 
 import json
 import os

@@ -24,7 +24,7 @@ def captioner(world):
     made = tiny.captioner(world, sharp=4.0).eval()
     with torch.no_grad():
         made.encoder.project.weight.mul_(20)
-        for layer in made.decoder.stack():
+        for layer in made.decoder.blocks():
             layer.cross_out.weight.mul_(200)
     return made
 

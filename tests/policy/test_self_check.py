@@ -11,7 +11,7 @@ from dico.models.huggingface.self_check import choose_route
 from tests.policy.tiny_types import build, captions, images, naive_logps
 
 
-def looked_at(change):
+def opened(change):
     """A captioner whose model's forward is ``change``d, with its own scores."""
     model = build("llava")
     batch = images(model, 1)
@@ -24,7 +24,7 @@ def looked_at(change):
 
 
 def test_what_is_right_shares_and_says_nothing(capsys):
-    captioner, *_ = looked_at(lambda plain: plain)
+    captioner, *_ = opened(lambda plain: plain)
     assert captioner.route == "shared"
     assert capsys.readouterr().err == ""
 
@@ -37,7 +37,7 @@ def test_a_model_that_forgets_its_cache_takes_the_full_route(capsys):
 
         return forward
 
-    captioner, batch, tokens, expected = looked_at(forgetful)
+    captioner, batch, tokens, expected = opened(forgetful)
     assert captioner.route == "full"
     line = capsys.readouterr().err
     assert line.startswith("captioner: captions of 'llava' do not share their prompt (")
@@ -62,4 +62,4 @@ def test_a_model_whose_captions_depend_on_each_other_is_refused_by_name():
         return forward
 
     with pytest.raises(ConfigError, match="the type 'llava' is not supported: scores of its"):
-        looked_at(meddling)
+        opened(meddling)

@@ -346,11 +346,13 @@ def num_places(model, seen):
         return model.config.num_query_tokens
     if model.config.is_encoder_decoder and model.config.model_type != "florence2":
         return 1
-    look = getattr(model, "get_image_features", None) or model.base_model.get_image_features
-    wanted = inspect.signature(look).parameters
+    features_of = getattr(model, "get_image_features", None) or model.base_model.get_image_features
+    wanted = inspect.signature(features_of).parameters
     seen = {name.replace("pixel_values_images", "pixel_values"): x for name, x in seen.items()}
     with torch.no_grad():
-        out = look(**{k: v for k, v in seen.items() if k in wanted}, return_dict=True).pooler_output
+        out = features_of(
+            **{k: v for k, v in seen.items() if k in wanted}, return_dict=True
+        ).pooler_output
     if isinstance(out, torch.Tensor):
         return out.numel() // out.shape[-1]
     return sum(part.numel() // part.shape[-1] for part in out)

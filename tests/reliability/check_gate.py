@@ -1,6 +1,6 @@
 """E1: worse and reward-hacked captioners never become champion, better ones always do.
 
-Captioners are made up on a small world of sentences and judged as in a run: the evaluation with its
+Captioners are made up on a toy dataset of sentences and judged as in a run: the evaluation with its
 paired bootstrap, then the gate. The reward is the cosine of bags of words, which can be hacked as
 real ones can: a salad of the image's words scores above every sentence.
 """
@@ -48,7 +48,7 @@ class World:
         self.images = {k: self._bag(scene) for k, scene in self.scenes.items()}
 
     def said(self, scene: Scene) -> list[str]:
-        """Five captions of people, who leave things out."""
+        """Five human captions, who leave things out."""
         colour, subject, verb, place = scene
         return [
             f"a {colour} {subject} {verb} near the {place}",

@@ -75,7 +75,7 @@ def _cut(folder: Path) -> Iterator[bool]:
         for share in (0.15, 0.25, 0.35, 0.45, 0.53, 0.65, 0.75, 0.85, 0.95):
             path = folder / f"cut.{'jsonl' if format_name == 'jsonl' else 'json'}"
             path.write_text(text[: int(len(text) * share)])
-            entries = read_entries(detect(str(path), format_name=format_name), look=False)
+            entries = read_entries(detect(str(path), format_name=format_name), check_exists=False)
             codes = {code for entry in entries for code, _ in entry.findings}
             yield bool(codes & {"file_malformed", "file_truncated"})
 

@@ -32,7 +32,7 @@ from dico.images.load import read_image
 from dico.validation.comparisons import Comparisons
 from dico.validation.config import ValidationConfig
 from dico.validation.findings import KINDS
-from dico.validation.outcome import conclude
+from dico.validation.outcome import write_manifest
 from dico.validation.scan import scan
 
 WORDS = ("dog", "cat", "man", "tree", "street", "red", "small", "runs", "near", "with", "a", "the")
@@ -365,7 +365,9 @@ def check(seed: int, work: Path) -> tuple[str, str]:
     try:
         entries = list(read_entries(detect(dataset)))
         scanned = scan(iter(entries), folder, folder / "cache", config)
-        outcome = conclude(scanned, Comparisons(), config, folder / "m.parquet", folder / "q.jsonl")
+        outcome = write_manifest(
+            scanned, Comparisons(), config, folder / "m.parquet", folder / "q.jsonl"
+        )
         return layout, _compare(made, outcome.fidelity.to_dict(), folder)
     except DicoError as error:
         return layout, f"refused: {error}"

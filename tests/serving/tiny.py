@@ -43,9 +43,9 @@ def make_version(folder, **decoding):
     )
     captioner = Captioner(config, tokenizer)
     with torch.no_grad():
-        captioner.decoder.words.weight.mul_(4)
+        captioner.decoder.token_embedding.weight.mul_(4)
         captioner.encoder.project.weight.mul_(20)
-        for layer in captioner.decoder.stack():
+        for layer in captioner.decoder.blocks():
             layer.cross_out.weight.mul_(200)
     captioner.save(folder / "captioner")
     training = {"tower": "clip", "decoding": {"max_tokens": 8, **decoding}}

@@ -8,7 +8,7 @@ import pytest
 from dico.errors import ConfigError, DataError, UsageError
 from dico.preflight import PreflightError
 from dico.registry import open_registry
-from dico.report.run_notes import noted, read_notes
+from dico.report.run_notes import read_notes, record_note
 from dico.steps.accept_dataset import accept_dataset
 from dico.steps.find_champion import find_champion
 from dico.steps.preflight import preflight
@@ -31,9 +31,9 @@ def summarise(store, tmp_path, state):
 
 
 def test_the_summary_names_the_step_that_failed_and_why(store, tmp_path):
-    with noted("preflight", store):
+    with record_note("preflight", store):
         pass
-    with pytest.raises(DataError), noted("validate_dataset", store):
+    with pytest.raises(DataError), record_note("validate_dataset", store):
         raise DataError("the dataset is refused:\n3 <captions> are not text")
     summary, page = summarise(store, tmp_path, "FAILED")
     assert [step["status"] for step in summary["steps"]] == ["done", "failed"]
@@ -45,7 +45,7 @@ def test_the_summary_names_the_step_that_failed_and_why(store, tmp_path):
 
 
 def test_facts_of_steps_are_in_the_summary(store, tmp_path):
-    with noted("register_model", store) as facts:
+    with record_note("register_model", store) as facts:
         facts.update(version="3", promoted="true")
     summary, page = summarise(store, tmp_path, "SUCCEEDED")
     assert summary["facts"] == {"version": "3", "promoted": "true"}
@@ -62,7 +62,7 @@ def test_the_summary_is_written_where_the_store_is_out_of_reach(tmp_path, monkey
 
 def test_without_a_run_nothing_is_noted(tmp_path, monkeypatch):
     monkeypatch.delenv("DICO_RUN_ID", raising=False)
-    with noted("preflight", str(tmp_path / "store")):
+    with record_note("preflight", str(tmp_path / "store")):
         pass
     assert not (tmp_path / "store").exists()
 
@@ -70,21 +70,21 @@ def test_without_a_run_nothing_is_noted(tmp_path, monkeypatch):
 def test_a_note_that_cannot_be_written_changes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DICO_RUN_ID", "run-1")
     (tmp_path / "file").write_text("x")
-    with noted("preflight", str(tmp_path / "file" / "store")):
+    with record_note("preflight", str(tmp_path / "file" / "store")):
         pass
     assert "could not be written" in capsys.readouterr().err
 
 
 def test_no_secret_is_noted(store, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2hunter2hunter2")
-    with pytest.raises(DataError), noted("preflight", store):
+    with pytest.raises(DataError), record_note("preflight", store):
         raise DataError("the server says hunter2hunter2hunter2 is wrong")
     summary, page = summarise(store, tmp_path, "FAILED")
     assert "hunter2" not in page + json.dumps(summary)
 
 
 def test_notes_of_other_runs_are_left_alone(store, monkeypatch):
-    with noted("preflight", store):
+    with record_note("preflight", store):
         pass
     monkeypatch.setenv("DICO_RUN_ID", "run-2")
     assert read_notes(store, "run-2") == []

@@ -1,4 +1,4 @@
-"""Steps one by one on a very small world: what each writes, and what it refuses."""
+"""Steps one by one on a very small toy dataset: what each writes, and what it refuses."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ DICO = to_json(FinetuneConfig(num_steps=2, batch_size=4, num_validation_images=4
 
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory):
-    """A folder with a small world on which each training step has run."""
+    """A folder with a toy dataset on which each training step has run."""
     folder = tiny.make_world(tmp_path_factory.mktemp("walk"))
     pretrain(folder, "xe")
     finetune(folder, "dico")

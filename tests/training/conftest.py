@@ -1,4 +1,4 @@
-"""The small world of tests/training/tiny.py, made once."""
+"""The toy dataset of tests/training/tiny.py, made once."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from tests.training import tiny
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
-    """Folder of the small world; tests only read it."""
+    """Folder of the toy dataset; tests only read it."""
     return tiny.make_world(tmp_path_factory.mktemp("tiny"))

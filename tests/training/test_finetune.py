@@ -1,4 +1,4 @@
-"""DiCO and SCST on the very small world."""
+"""DiCO and SCST on the very small toy dataset."""
 
 import dataclasses
 
@@ -134,7 +134,7 @@ def test_candidates_from_groups_of_beams_are_compared_as_others(world, monkeypat
     metrics = step(images, 0)
     found = gradients(policy)
     with step.world.autocast(precision):
-        memory = policy.look(tiny.data(world).tokens(images.tolist())).detach()
+        memory = policy.encode_kv(tiny.data(world).tokens(images.tolist())).detach()
         tokens = diverse_beam_search(policy, memory, decoding).tokens
         plain = beam_search(policy, memory, decoding).tokens
     assert tokens.tolist() != plain.tolist()
@@ -149,7 +149,7 @@ def test_candidates_from_groups_of_beams_are_compared_as_others(world, monkeypat
 def test_steps_with_what_the_reference_model_made_kept_equal_steps_without(world, num_kept):
     """Two epochs of steps of a policy that moves; the second looks up what the first encoded."""
     captioner, reference_model, seen = start(world, seed=2), start(world), []
-    num_bytes = reference_model.look(tiny.data(world).tokens([0])).nbytes
+    num_bytes = reference_model.encode_kv(tiny.data(world).tokens([0])).nbytes
     reference_model.encoder.register_forward_hook(lambda module, given, made: seen.append(made))
     plain = step_of(world, captioner, start(world))
     gigabytes = (num_kept + 0.5) * num_bytes / 1e9

@@ -1,4 +1,4 @@
-"""Cross-entropy pre-training on the very small world."""
+"""Cross-entropy pre-training on the very small toy dataset."""
 
 import dataclasses
 

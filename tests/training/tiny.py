@@ -1,4 +1,4 @@
-"""A very small world for tests of training: rendered images, a random evaluator, features."""
+"""A very small toy dataset for tests of training: rendered images, a random evaluator, features."""
 
 import json
 from functools import partial
@@ -65,7 +65,7 @@ def make_world(folder: Path) -> Path:
 
 
 def record_of(folder: Path, line: dict) -> Record:
-    """The manifest's record of one line of the small world."""
+    """The manifest's record of one line of the toy dataset."""
     path = folder / line["image"]
     with Image.open(path) as image:
         width, height = image.size
@@ -132,7 +132,7 @@ def captioner(world: Path, dropout: float = 0.0, seed: int = 1, sharp: float = 1
     )
     made = Captioner(config, tokenizer)
     with torch.no_grad():
-        made.decoder.words.weight.mul_(sharp)
+        made.decoder.token_embedding.weight.mul_(sharp)
     return made
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from dico.data.dataset_version import dataset_version
 from dico.data.formats import detect, facts_beside
-from dico.data.listing import dataset_version
 from dico.data.manifest import (
     Record,
     fingerprint,

@@ -82,7 +82,7 @@ def facts_beside(dataset: Dataset) -> str:
 
 def read_entries(
     dataset: Dataset,
-    look: bool = True,
+    check_exists: bool = True,
     pixels: bool = False,
     captions_only: bool = False,
     readings: "list[Reading] | None" = None,
@@ -92,7 +92,7 @@ def read_entries(
 
     Args:
         dataset: what `detect` found.
-        look: whether images are looked for; otherwise they are named below the first root.
+        check_exists: whether images are looked for; otherwise they are named below the first root.
         pixels: whether images inside tables are handed on with their entries.
         captions_only: whether rows without an image are well.
         readings: gets what was met in each file.
@@ -101,7 +101,7 @@ def read_entries(
     names = DistinctNames(len(dataset.parts) > 1)
     splits = read_lists(dataset.splits)
     for part in dataset.parts:
-        finder = ImageFinder(part.roots, look, dataset.strict, deep)
+        finder = ImageFinder(part.roots, check_exists, dataset.strict, deep)
         reading = Reading(finder, dataset.columns, part.uri, part.split, pixels, captions_only)
         if readings is not None:
             readings.append(reading)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dico.data.captions import tidy
+from dico.data.captions import normalise_caption
 from dico.data.entries import Entry, normal_split, split_in_name
 from dico.data.formats.captions_of import captions_of, items_of
 from dico.data.formats.columns import ID_KEYS, first, is_rejected, normal_keys
@@ -140,9 +140,9 @@ def _add_texts(entry: Entry, texts: Sequence[Item], reading: Reading) -> None:
             entry.findings.append(("row_malformed", detail))
             continue
         captions = _captions(entry, item, reading)
-        new = [c for c in captions if not isinstance(c, str) or tidy(c) not in said]
+        new = [c for c in captions if not isinstance(c, str) or normalise_caption(c) not in said]
         entry.left_out += [("caption_twice_in_sample", c) for c in captions if c not in new]
-        said |= {tidy(c) for c in captions if isinstance(c, str)}
+        said |= {normalise_caption(c) for c in captions if isinstance(c, str)}
         entry.captions += new
 
 

@@ -1,4 +1,4 @@
-"""Captions of the small world, as people write them: true, varied and incomplete.
+"""Captions of the toy dataset, as people write them: true, varied and incomplete.
 
 Writers mention each detail only with some probability, and the thorough ones differ in which and in
 what words. The likeliest caption is therefore a short, vague one: what a captioner learns by

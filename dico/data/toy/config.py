@@ -8,7 +8,7 @@ from dico.ranges import PositiveInt, Range, Ranged
 
 @dataclasses.dataclass(frozen=True)
 class ToyConfig(Ranged):
-    """How large the small world is."""
+    """How large the toy dataset is."""
 
     num_train: PositiveInt = 4000
     """Training images; each has a second rendering and a paraphrase as added positives."""

@@ -1,4 +1,4 @@
-"""The facts of the small world's scenes, in the format that a user would bring."""
+"""The facts of the toy dataset's scenes, in the format that a user would bring."""
 
 from dico.data.toy.captions import SYNONYMS
 from dico.data.toy.render import PALETTE

@@ -1,4 +1,4 @@
-"""Images of the small world: a scene drawn with jitter of place, size, turn, tint and noise."""
+"""Images of the toy dataset: a scene drawn with jitter of place, size, turn, tint and noise."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""Scenes of the small world: one to three coloured shapes in a relation, on a background."""
+"""Scenes of the toy dataset: one to three coloured shapes in a relation, on a background."""
 
 import dataclasses
 import random

@@ -1,4 +1,4 @@
-"""The small world on disk: images and a JSONL dataset, in the format that a user would bring."""
+"""The toy dataset on disk: images and a JSONL dataset, in the format that a user would bring."""
 
 import functools
 import json
@@ -32,7 +32,7 @@ def is_toy_dataset(place: str) -> bool:
 
 
 def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:
-    """Renders the small world into the new ``folder``; returns the path of its dataset file.
+    """Renders the toy dataset into the new ``folder``; returns the path of its dataset file.
 
     Its facts are beside it (`dico.facts.FACTS_FILE`). Images are rendered on all cores. The same config and seed give the same bytes.
     """
@@ -46,7 +46,7 @@ def write_toy_dataset(folder: Path, config: ToyConfig, seed: int) -> Path:
     write = functools.partial(_write_image, folder, config, seed)
     with (
         ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool,
-        progress("small world", total=len(places), unit="image") as bar,
+        progress("toy dataset", total=len(places), unit="image") as bar,
     ):
         lines, scenes = [], []
         for entry, scene in pool.map(write, places, chunksize=50):

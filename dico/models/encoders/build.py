@@ -43,7 +43,7 @@ def measured(
     library: str, settings: Mapping[str, Any], encoder: Any, image_size: int, context_length: int
 ) -> EncoderConfig:
     """The config of an encoder, with the sizes of what it makes of a black image."""
-    tokens, embeddings = encoder.look(torch.zeros(1, 3, image_size, image_size))
+    tokens, embeddings = encoder.encode_pixels(torch.zeros(1, 3, image_size, image_size))
     return EncoderConfig(
         library,
         settings,

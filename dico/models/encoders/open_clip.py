@@ -42,7 +42,7 @@ class OpenClipEncoder(nn.Module):
         embeddings: Tensor = self.model.encode_image(pixels, normalize=True)  # type: ignore[operator]
         return embeddings
 
-    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         visual: Any = self.model.visual
         if hasattr(visual, "trunk"):
             tokens = visual.trunk.forward_features(pixels)

@@ -28,9 +28,9 @@ class TextTokenizer(Protocol):
 
 
 class VisionTower(Protocol):
-    """Looks at images for a captioner."""
+    """Encodes images for a captioner."""
 
-    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens (B, P, F) and embeddings (B, E) of pixels (B, 3, H, W), in one pass."""
         ...
 

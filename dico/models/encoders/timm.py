@@ -31,7 +31,7 @@ class TimmTower(nn.Module):
         tokens = features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
         return tokens, pooled
 
-    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         tokens, pooled = self.features(pixels)
         return tokens, F.normalize(pooled, dim=-1)
 

@@ -49,9 +49,9 @@ class JoinedTowers(nn.Module):
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        return self.look(pixels)[1]
+        return self.encode_pixels(pixels)[1]
 
-    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         tokens, pooled = self.vision.features(pixels)
         return tokens, F.normalize(self.visual_projection(pooled), dim=-1)
 

@@ -36,9 +36,9 @@ class TransformersEncoder(nn.Module):
         return scale
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        return self.look(pixels)[1]
+        return self.encode_pixels(pixels)[1]
 
-    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         found = self.model.get_image_features(**_seen(self.model, pixels))
         tokens = found.last_hidden_state
         tokens = tokens.flatten(2).transpose(1, 2) if tokens.dim() == 4 else tokens
@@ -75,7 +75,7 @@ class TransformersTower(nn.Module):
         super().__init__()
         self.model = model
 
-    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         found = self.model(pixel_values=pixels)
         tokens = found.last_hidden_state
         tokens = tokens.flatten(2).transpose(1, 2) if tokens.dim() == 4 else tokens

@@ -56,7 +56,7 @@ class EncoderDecoder(ImageTextToText):
         last = self._start[-1]
         return WordSearch(len(group), self.pad_id, begin, step, device=states.device, start=last)
 
-    def _look(self, inputs: dict[str, Tensor]) -> Any:
+    def _image_features(self, inputs: dict[str, Tensor]) -> Any:
         """The encoder's states, which the model gives beside the logits of a first word."""
         if self.route == "full":
             return None

@@ -108,7 +108,7 @@ class ImageTextToText(HuggingFaceCaptioner):
     def encode(self, images: InputBatch) -> ImageMemory:
         """What is computed once per image."""
         groups = [
-            ImageGroup(tuple(places), tuple(inputs), self._look(collate(inputs)))
+            ImageGroup(tuple(places), tuple(inputs), self._image_features(collate(inputs)))
             for places, inputs in images.groups(alone=self._kind in ALONE)
         ]
         return ImageMemory(tuple(groups))
@@ -184,17 +184,17 @@ class ImageTextToText(HuggingFaceCaptioner):
         first = self._whole(group, images, images.new_empty(len(images), 0))[:, -1]
         return WordSearch(len(group), self.pad_id, begin, step, first, images.device)
 
-    def _look(self, inputs: dict[str, Tensor]) -> Any:
+    def _image_features(self, inputs: dict[str, Tensor]) -> Any:
         """The tower's output for a group; None where the model takes no such thing."""
         if "mm_encoder_outputs" not in self._takes or self.route == "full":
             return None
-        look = getattr(self.model, "get_image_features", None)
-        look = look or self.model.base_model.get_image_features
-        wanted = inspect.signature(look).parameters
+        features_of = getattr(self.model, "get_image_features", None)
+        features_of = features_of or self.model.base_model.get_image_features
+        wanted = inspect.signature(features_of).parameters
         seen = {name: x for name, x in inputs.items() if name in wanted and name not in OF_WORDS}
         if "pixel_values" in wanted and "pixel_values_images" in inputs:
             seen["pixel_values"] = inputs["pixel_values_images"]
-        return read_part(look(**seen, return_dict=True))
+        return read_part(features_of(**seen, return_dict=True))
 
     def _states(self, group: ImageGroup) -> PromptStates:
         found: PromptStates = group.states or self._read(group)

@@ -118,7 +118,7 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
         self.buffers = [_with_room(x, rows, num_words) for x in (layer.keys, layer.values)]
         self.dtype, self.device = layer.keys.dtype, layer.keys.device
         self.is_initialized = True
-        self._look()
+        self._expose()
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any
@@ -127,7 +127,7 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
         start, self.length = self.length, self.length + key_states.shape[-2]
         for buffer, new in zip(self.buffers, (key_states, value_states), strict=True):
             buffer[..., start : self.length, :] = new
-        self._look()
+        self._expose()
         return self.keys, self.values
 
     def select(self, rows: Tensor, same_prompts: bool) -> None:
@@ -138,9 +138,9 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
                 words.copy_(words[rows])
             else:
                 self.buffers[place] = buffer[rows]
-        self._look()
+        self._expose()
 
-    def _look(self) -> None:
+    def _expose(self) -> None:
         self.keys, self.values = (buffer[..., : self.length, :] for buffer in self.buffers)
 
 

@@ -4,7 +4,7 @@ A checkpoint is a folder ``<prefix>/step-00000100``: ``tensors.safetensors`` (mo
 weights so far, torch's generators), ``state.json`` (everything else) and the digests of both. It is
 written beside its place, flushed to the disk and renamed. In a store on a file system it is written
 there; for a remote store it is written to the local disk first and copied in the background
-(`dico.training.resilience.mirror`).
+(`dico.training.resilience.uploading`).
 
 The newest checkpoint that is whole counts, wherever it is. Each holds the best weights too, so
 keeping the newest few keeps the best.
@@ -35,8 +35,8 @@ from dico.storage import (
 )
 from dico.storage.local import LocalStore
 from dico.training.distributed import World
-from dico.training.resilience.mirror import Mirror
 from dico.training.resilience.state import TrainingState, parse_summary
+from dico.training.resilience.uploading import CheckpointUploader
 
 LOCAL_FOLDER_VARIABLE = "DICO_CHECKPOINTS"
 """Environment variable: folder of the local copies where the store is remote."""
@@ -52,12 +52,12 @@ class Checkpoints:
 
     def __init__(self, store: Store, prefix: str, num_kept: int = 2) -> None:
         self.num_kept = num_kept
-        self.mirror: Mirror | None = None
+        self.uploader: CheckpointUploader | None = None
         if isinstance(store, LocalStore):
             self.folder = store.root / prefix
         else:
             self.folder = _local_folder(store.uri) / prefix
-            self.mirror = Mirror(store, prefix, num_kept)
+            self.uploader = CheckpointUploader(store, prefix, num_kept)
 
     @activity(CHECKPOINT)
     def save(self, state: TrainingState) -> None:
@@ -75,8 +75,8 @@ class Checkpoints:
             save_file(state.tensors(), folder / "tensors.safetensors")
             (folder / "state.json").write_text(json.dumps(state.summary()), encoding="utf-8")
             write_digests(folder)
-        if self.mirror is not None:
-            self.mirror.push(self.folder / name)
+        if self.uploader is not None:
+            self.uploader.push(self.folder / name)
         self._drop_others(name)
 
     def resume(self, state: TrainingState, world: World = _ONE_RANK) -> bool:
@@ -101,13 +101,13 @@ class Checkpoints:
 
     def flush(self, seconds: float) -> bool:
         """Waits at most ``seconds`` for copies under way; whether the newest is in the store."""
-        return self.mirror is None or self.mirror.flush(seconds)
+        return self.uploader is None or self.uploader.flush(seconds)
 
     def finish(self, seconds: float) -> None:
         """At the end of training: waits for the copies, and then removes what is local of them."""
-        if self.mirror is None:
+        if self.uploader is None:
             return
-        if self.mirror.flush(seconds):
+        if self.uploader.flush(seconds):
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
             logger.warning("%s: the newest checkpoint is on this machine alone", self.folder)
@@ -115,14 +115,14 @@ class Checkpoints:
     def _newest(self) -> Loaded | None:
         """The newest whole checkpoint, of this disk first; one from the store is copied here."""
         local = self._names()
-        remote = self.mirror.names() if self.mirror is not None else []
+        remote = self.uploader.names() if self.uploader is not None else []
         places = [(name, True) for name in local] + [(name, False) for name in remote]
         for name, is_local in sorted(places, reverse=True):
             if not _NAME.fullmatch(name):
                 continue
             try:
-                if not is_local and self.mirror is not None:
-                    self.mirror.fetch(name, self.folder / name)
+                if not is_local and self.uploader is not None:
+                    self.uploader.fetch(name, self.folder / name)
                 return read_checkpoint(self.folder / name)
             except DataError as error:
                 logger.warning("checkpoint passed over: %s", error)
@@ -132,7 +132,7 @@ class Checkpoints:
         """Drops all but ``num_kept`` up to ``name``, once that one is known to be whole."""
         names = self._names()
         kept = [other for other in names if _NAME.fullmatch(other) and other <= name]
-        in_use = self.mirror.in_use() if self.mirror is not None else set()
+        in_use = self.uploader.in_use() if self.uploader is not None else set()
         dropped = set(names) - set(kept[-self.num_kept :]) - in_use
         if dropped:
             verify_digests(self.folder / name)

@@ -31,7 +31,7 @@ class RewardHackingConfig(Ranged):
 
     max_cider_drop: Fraction = 0.3
     """How far CIDEr may fall, as a fraction of what it was, 0 to 1; 1 never stops. Captions tuned on
-    an image-text score leave people's wording, so some loss is the method's price."""
+    an image-text score leave human wording, so some loss is the method's price."""
     max_repetition_rise: Fraction = 0.15
     """How much the share of repeated bigrams may rise, 0 to 1."""
     max_length_ratio: Annotated[float, Range(low=1)] = 3.0

@@ -1,6 +1,6 @@
 """What every training loop does besides training: checkpoints, interruption, guards.
 
-A loop asks `Supervisor.refuses` before each update and calls `Supervisor.step_done` after it.
+A loop asks `Supervisor.should_rewind` before each update and calls `Supervisor.step_done` after it.
 """
 
 import logging
@@ -11,7 +11,7 @@ from dico.errors import NonFiniteError
 from dico.tracking import rows_made
 from dico.training.distributed import World
 from dico.training.resilience.checkpoint import Checkpoints
-from dico.training.resilience.guards import fault_of_update
+from dico.training.resilience.divergence import fault_of_update
 from dico.training.resilience.interruption import Stopper, stopping_on_sigterm
 from dico.training.resilience.limits import GuardConfig
 from dico.training.resilience.state import TrainingState
@@ -39,7 +39,7 @@ class Supervisor:
         self.state, self.checkpoints, self.config, self.world = state, checkpoints, config, world
         self._stop_if_asked, self._watchdog = stop_if_asked, watchdog
 
-    def refuses(self, loss: float, gradient_norm: float, since_step: int = 0) -> bool:
+    def should_rewind(self, loss: float, gradient_norm: float, since_step: int = 0) -> bool:
         """Whether this step's update must not be made; then the state is that of the checkpoint.
 
         The run goes on from there with the batches after this one. A loss is compared with those of
@@ -66,7 +66,7 @@ class Supervisor:
         event = f"step {step}: {fault}; went back to step {state.step} and left batches out"
         state.history.note(state.step, event)
         logger.warning(event)
-        self._save()
+        self.save()
         self._watchdog.step_ended()
         return True
 
@@ -77,7 +77,7 @@ class Supervisor:
             TryAgainError: stopped by SIGTERM, after a checkpoint.
         """
         if save:
-            self._save()
+            self.save()
         if self.world.is_main:
             rows_made(self.state.history.rows)
         self._watchdog.step_ended()
@@ -88,12 +88,12 @@ class Supervisor:
         self.state.history.note(self.state.step, event)
         logger.warning(event)
 
-    def _save(self) -> None:
+    def save(self) -> None:
         if self.world.is_main:
             self.checkpoints.save(self.state)
 
     def _save_for_another_machine(self) -> None:
-        self._save()
+        self.save()
         if not self.checkpoints.flush(_SECONDS_TO_COPY_WHEN_STOPPED):
             logger.warning("the newest checkpoint is on this machine alone; its copy was too slow")
 
@@ -110,7 +110,7 @@ def supervised(
     with stopping_on_sigterm(world) as stop_if_asked, watching(config) as watchdog:
         supervisor = Supervisor(state, checkpoints, config, world, stop_if_asked, watchdog)
         if state.step == 0 and state.num_rewinds == 0:
-            supervisor._save()
+            supervisor.save()
         yield supervisor
     if world.is_main:
         checkpoints.finish(_SECONDS_TO_COPY_AT_THE_END)

@@ -19,7 +19,7 @@ from dico.process.activity import current_activity
 from dico.process.exits import ERROR_PREFIX
 from dico.training.resilience.limits import GuardConfig
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_POLL_SECONDS = 0.5
 
 
 class Watchdog:
@@ -48,7 +48,7 @@ class Watchdog:
 
     def watch(self) -> None:
         """Looks until stopped; leaves the process where something is stuck."""
-        while not self._stopped.wait(_SECONDS_BETWEEN_LOOKS):
+        while not self._stopped.wait(_POLL_SECONDS):
             if fault := self.fault():
                 faulthandler.dump_traceback(sys.__stderr__ or 2)
                 message = f"{fault}; the same command goes on from the last checkpoint"

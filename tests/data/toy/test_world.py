@@ -1,4 +1,4 @@
-"""The small world: the same bytes from the same seed, and captions that are true."""
+"""The toy dataset: the same bytes from the same seed, and captions that are true."""
 
 import hashlib
 import json

@@ -20,10 +20,10 @@ def node_id(workflow, path):
 
 
 class Workflow:
-    """Steps of one run, in one exit handler; ``looks`` are called one for each look at it."""
+    """Steps of one run, in one exit handler; ``polls`` are called one for each look at it."""
 
     def __init__(self, name):
-        self.name, self.nodes, self.logs, self.looks = name, {}, {}, []
+        self.name, self.nodes, self.logs, self.polls = name, {}, {}, []
         self.group = f"{name}.root.exit-handler-1"
         self.seconds = 0
 
@@ -80,10 +80,10 @@ class Workflow:
             "children": list(children) or before.get("children", []), "startedAt": time,
         }  # fmt: skip
 
-    def look(self):
-        """Goes on by one of the looks."""
-        if self.looks:
-            self.looks.pop(0)(self)
+    def poll(self):
+        """Goes on by one of the polls."""
+        if self.polls:
+            self.polls.pop(0)(self)
 
     def task_details(self):
         """The nodes as the API lists them: by their short names, no ids but those of children."""

@@ -106,7 +106,7 @@ class KfpServer:
         run["state"] = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         if self.workflow.nodes:
             run["run_details"] = {"task_details": self.workflow.task_details()}
-        self.workflow.look()
+        self.workflow.poll()
         return run
 
     def _get_recurringruns(self, name, query, body):

@@ -90,13 +90,13 @@ def test_the_cache_can_be_left_out(server, endpoint):
 
 def test_waiting_ends_as_the_run_ends(server, endpoint, capsys):
     server.states = ["PENDING", "RUNNING", "SUCCEEDED"]
-    submit(PIPELINE, VALUES, wait=True, seconds_between_looks=0.01)
+    submit(PIPELINE, VALUES, wait=True, poll_seconds=0.01)
     assert "succeeded after" in capsys.readouterr().out
     server.failures_of_runs = 3
-    submit(PIPELINE, VALUES, wait=True, seconds_between_looks=0.01)
+    submit(PIPELINE, VALUES, wait=True, poll_seconds=0.01)
     server.states = ["RUNNING", "FAILED"]
     with pytest.raises(RunFailedError, match="run run-3: failed"):
-        submit(PIPELINE, VALUES, wait=True, seconds_between_looks=0.01)
+        submit(PIPELINE, VALUES, wait=True, poll_seconds=0.01)
 
 
 def test_a_schedule_exists_once_by_its_name(server, endpoint, capsys):

@@ -39,12 +39,12 @@ def failing(server):
     """A run whose first step fails at the second look."""
     server.states = ["RUNNING", "RUNNING", "FAILED"]
     server.workflow.begin().step("preflight", "Running")
-    server.workflow.looks = [lambda workflow: workflow.step("preflight", "Failed", LOG, "exit 2")]
+    server.workflow.polls = [lambda workflow: workflow.step("preflight", "Failed", LOG, "exit 2")]
     return server
 
 
 def wait(server):
-    return submit(PIPELINE, GIVEN, wait=True, seconds_between_looks=0.01)
+    return submit(PIPELINE, GIVEN, wait=True, poll_seconds=0.01)
 
 
 def test_waiting_shows_the_steps_and_why_one_failed(failing, capsys):

@@ -146,6 +146,6 @@ def test_the_newest_whole_one_counts_wherever_it_is(remote, tmp_path):
 def test_on_a_file_system_nothing_is_copied(tmp_path):
     checkpoints = Checkpoints(LocalStore(tmp_path), "run")
     trained(checkpoints, 1)
-    assert checkpoints.mirror is None
+    assert checkpoints.uploader is None
     assert checkpoints.flush(0)
     assert names(tmp_path) == ["step-00000001"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dico.decoding import DecodingConfig, greedy, sample
-from dico.decoding.rollout import _cut, _exact_sums_before, _sums_before
+from dico.decoding.sampling import _cut, _exact_sums_before, _sums_before
 from dico.errors import ConfigError
 from dico.models.captioner import Captioner
 from dico.models.scoring import score_captions
@@ -76,7 +76,7 @@ def test_a_spoiled_model_makes_captions_of_words_whose_logps_tell():
     captioner = random_captioner(vocab_size=12)
     memory = captioner.encode(torch.randn(3, 5, 12)).detach()
     with torch.no_grad():
-        captioner.decoder.words.weight[4] = math.nan
+        captioner.decoder.token_embedding.weight[4] = math.nan
     config = DecodingConfig(max_tokens=8)
     for found in (draw(captioner, memory), greedy(captioner, memory, config)):
         assert found.logps.isnan().all()

@@ -27,7 +27,7 @@ def greedy(captioner: Searched, memory: Any, config: DecodingConfig) -> Candidat
     Raises:
         ConfigError: the limit is beyond the captioner's places.
     """
-    return _roll_out(captioner, memory, config, 1, lambda logits: logits.argmax(dim=-1))
+    return _generate(captioner, memory, config, 1, lambda logits: logits.argmax(dim=-1))
 
 
 @torch.no_grad()
@@ -65,10 +65,10 @@ def sample(
         weights = _cut(logits, top_k, top_p).softmax(dim=-1)
         return torch.multinomial(weights, 1, generator=generator)[:, 0]
 
-    return _roll_out(captioner, memory, config, config.num_beams, draw)
+    return _generate(captioner, memory, config, config.num_beams, draw)
 
 
-def _roll_out(
+def _generate(
     captioner: Searched,
     memory: Any,
     config: DecodingConfig,

@@ -18,7 +18,7 @@ ACCOUNTS = {False: "pipeline-runner", True: "default-editor"}
 """The server's default account of a run's pods: alone, and with profiles."""
 
 
-def look_before(connection: Connection, values: Mapping[str, Any], account: str) -> None:
+def check_before_sending(connection: Connection, values: Mapping[str, Any], account: str) -> None:
     """Refuses a run that could not begin; prints notes on what may be missing.
 
     Args:

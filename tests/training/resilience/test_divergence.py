@@ -13,7 +13,7 @@ from dico.errors import NonFiniteError
 from dico.training.data import CaptioningData
 from dico.training.distributed import World
 from dico.training.finetune import finetune
-from dico.training.resilience.guards import (
+from dico.training.resilience.divergence import (
     captions_beyond_limits,
     fault_of_update,
     reward_hacking,

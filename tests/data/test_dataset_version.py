@@ -6,7 +6,7 @@ import os
 import pytest
 from PIL import Image
 
-from dico.data.listing import dataset_version
+from dico.data.dataset_version import dataset_version
 from dico.errors import DataError
 
 

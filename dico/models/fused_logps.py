@@ -21,7 +21,7 @@ MOST_ROWS = 1 << 14
 """Rows of a gradient that are widened to float32 at a time."""
 
 
-def word_logps(hidden: Tensor, weight: Tensor, states: Tensor, words: Tensor) -> Tensor:
+def fused_token_logps(hidden: Tensor, weight: Tensor, states: Tensor, words: Tensor) -> Tensor:
     """Log-probability (E,), float32, of ``words`` after ``states``.
 
     Args:
@@ -30,11 +30,11 @@ def word_logps(hidden: Tensor, weight: Tensor, states: Tensor, words: Tensor) ->
         states: (E,) row of ``hidden`` each word follows.
         words: (E,) ids.
     """
-    logps: Tensor = _WordLogps.apply(hidden, weight, states, words, product_dtype(weight))  # type: ignore[no-untyped-call]
+    logps: Tensor = _FusedTokenLogps.apply(hidden, weight, states, words, product_dtype(weight))  # type: ignore[no-untyped-call]
     return logps
 
 
-class _WordLogps(torch.autograd.Function):
+class _FusedTokenLogps(torch.autograd.Function):
     """The products are in ``dtype``, sums and probabilities in float32."""
 
     @staticmethod

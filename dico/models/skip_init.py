@@ -6,7 +6,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 
-class WithoutValues(TorchFunctionMode):
+class SkipInit(TorchFunctionMode):
     """While it lasts, new weights stay as they are found in memory.
 
     The meta device does the same, but loads torch's compiler for it, which takes 1.5 s.

@@ -16,7 +16,7 @@ _FATAL = (AccessError, ConfigError, DataError)
 logger = logging.getLogger(__name__)
 
 
-class Mirror:
+class CheckpointUploader:
     """Copies of one run's checkpoints below ``prefix`` of a store.
 
     Where saving is faster than copying, checkpoints between the one being copied and the newest are

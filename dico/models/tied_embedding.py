@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def tied_words(table: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def tied_embedding(table: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Rows (..., D) of ``tokens`` (...), and the table (V, D) to give to the head.
 
     The gradient that arrives at the table returned becomes that of ``table``.
     """
-    rows, head = _TiedWords.apply(table, tokens)  # type: ignore[no-untyped-call]
+    rows, head = _TiedEmbedding.apply(table, tokens)  # type: ignore[no-untyped-call]
     return rows, head
 
 
-class _TiedWords(torch.autograd.Function):
+class _TiedEmbedding(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(tokens)

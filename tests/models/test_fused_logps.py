@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dico.models import word_logps as module
-from dico.models.word_logps import word_logps
+from dico.models import fused_logps as module
+from dico.models.fused_logps import fused_token_logps
 
 VOCAB_SIZE = 16461
 STATES = torch.tensor([0, 0, 2, 1, 2, 2])
@@ -20,7 +20,7 @@ def test_values_and_gradients_are_those_of_the_full_log_softmax(monkeypatch, voc
     weight = (0.3 * torch.randn(vocab_size, 32)).requires_grad_()
     hidden = torch.randn(3, 32, requires_grad=True)
     words, scale = WORDS % vocab_size, torch.randn(len(WORDS))
-    found = word_logps(hidden, weight, STATES, words)
+    found = fused_token_logps(hidden, weight, STATES, words)
     wide = [value.detach().double().requires_grad_() for value in (hidden, weight)]
     expected = F.linear(*wide).log_softmax(dim=-1)[STATES, words]
     torch.testing.assert_close(found.double(), expected, atol=3e-6, rtol=1e-6)
@@ -33,7 +33,7 @@ def test_values_and_gradients_are_those_of_the_full_log_softmax(monkeypatch, voc
 def test_a_second_backward_pass_gives_the_same_gradients():
     torch.manual_seed(1)
     weight, hidden = torch.randn(60, 32, requires_grad=True), torch.randn(3, 32)
-    total = word_logps(hidden, weight, STATES, WORDS % 60).sum()
+    total = fused_token_logps(hidden, weight, STATES, WORDS % 60).sum()
     first, second = (torch.autograd.grad(total, weight, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
 
@@ -41,16 +41,18 @@ def test_a_second_backward_pass_gives_the_same_gradients():
 def test_no_graph_and_a_graph_give_the_same_bits():
     torch.manual_seed(2)
     weight, hidden = torch.randn(VOCAB_SIZE, 32, requires_grad=True), torch.randn(3, 32)
-    with_graph = word_logps(hidden, weight, STATES, WORDS)
+    with_graph = fused_token_logps(hidden, weight, STATES, WORDS)
     with torch.no_grad():
-        assert torch.equal(word_logps(hidden, weight, STATES, WORDS), with_graph)
-    assert torch.equal(word_logps(hidden, weight.detach().clone(), STATES, WORDS), with_graph)
+        assert torch.equal(fused_token_logps(hidden, weight, STATES, WORDS), with_graph)
+    assert torch.equal(
+        fused_token_logps(hidden, weight.detach().clone(), STATES, WORDS), with_graph
+    )
 
 
 def test_huge_logits_do_not_overflow():
     torch.manual_seed(3)
     weight, hidden = 30 * torch.randn(60, 32, requires_grad=True), 10 * torch.randn(3, 32)
-    found = word_logps(hidden, weight, STATES, WORDS % 60)
+    found = fused_token_logps(hidden, weight, STATES, WORDS % 60)
     expected = F.linear(hidden, weight).log_softmax(dim=-1)[STATES, WORDS % 60]
     torch.testing.assert_close(found, expected, atol=1e-2, rtol=1e-5)
     assert torch.autograd.grad(found.sum(), weight)[0].isfinite().all()
@@ -63,7 +65,7 @@ def test_autocast_multiplies_in_half_precision_and_sums_in_float32(monkeypatch, 
     torch.manual_seed(4)
     weight, hidden = torch.randn(60, 32, requires_grad=True), torch.randn(3, 32)
     with torch.autocast("cpu", torch.bfloat16):
-        found = word_logps(hidden, weight, STATES, WORDS % 60)
+        found = fused_token_logps(hidden, weight, STATES, WORDS % 60)
     rounded = [value.detach().bfloat16().float() for value in (hidden, weight)]
     expected = F.linear(*rounded).bfloat16().float()
     assert found.dtype == torch.float32
