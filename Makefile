@@ -24,7 +24,7 @@ run: $(VENV)/.run
 	$(BIN)/dico run pipelines/dico.yaml $(ARGS)
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NUM_WORKERS) --dist loadgroup $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NUM_WORKERS) --dist loadgroup $(ARGS)
 
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.fuzz $(ARGS)
@@ -71,6 +71,7 @@ sbom-image: $(VENV)/tools/.made
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
+# uv leaves bytecode to the first import, so the tests may write it.
 # Each stamp is newer than what it was installed from, so an unchanged environment costs nothing.
 $(VENV)/.containers: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -82,19 +83,18 @@ $(VENV)/tools/.made: requirements/tools.txt
 	$(VENV)/tools/bin/python -m pip install -q --require-hashes -r requirements/tools.txt
 	@touch $@
 
-$(VENV)/.run: pyproject.toml constraints.txt scripts/install-torch scripts/mend-torchvision
+$(VENV)/.run: pyproject.toml constraints.txt scripts/install scripts/install-torch scripts/mend-torchvision
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dico needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	scripts/install-torch $(BIN)/python constraints.txt
 	@echo "installing dico and what it needs into $(VENV): about 1.9 GB, some minutes"
-	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[all]' | (grep -v 'already satisfied' || true)
+	scripts/install $(BIN)/python constraints.txt all
 	scripts/mend-torchvision $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "installing dico, what it needs and its tests into $(VENV): about 2.2 GB, some minutes"
-	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[all,dev]' | (grep -v 'already satisfied' || true)
-	scripts/mend-torchvision $(BIN)/python
+	scripts/install $(BIN)/python constraints.txt all,dev
 	@touch $@
 
 $(VENV)/.site: $(VENV)/.dev
