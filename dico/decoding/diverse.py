@@ -1,7 +1,7 @@
-"""Diverse beam search: groups of beams, each kept from the words that earlier groups just took.
+"""Diverse beam search: groups of beams, each penalised for tokens that earlier groups just chose.
 
 Vijayakumar et al. 2016 (arXiv 1610.02424), Hamming diversity: at each step the groups choose in
-turn, and a word costs ``diversity_penalty`` nats for each beam of an earlier group that goes on
+turn, and a token costs ``diversity_penalty`` nats for each beam of an earlier group that goes on
 with it. Within a group the search is that of `dico.decoding.beam`, by its rule, on the penalised
 sums.
 
@@ -15,16 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dico.decoding.beam import (
-    _advance,
-    _close,
-    _finish,
-    _gather,
-    _is_done,
-    _Search,
-    _start,
-)
 from dico.decoding.config import Candidates, DecodingConfig, ends_now
+from dico.decoding.hypotheses import (
+    Continuations,
+    Hypotheses,
+    advance,
+    close,
+    finish,
+    gather_rows,
+    is_done,
+    start,
+)
 from dico.decoding.searched import Searched, WordByWord, only_choices
 from dico.models.scoring import score_candidates
 
@@ -55,27 +56,28 @@ def diverse_beam_search(
     """
     num_groups, penalty = config.num_groups, config.diversity_penalty
     part = dataclasses.replace(config, num_beams=config.num_beams // num_groups, num_groups=1)
-    groups = [_start(captioner, memory, part) for _ in range(num_groups)]
-    done = torch.zeros(num_groups, len(memory), dtype=torch.bool, device=memory.device)
+    groups = [start(captioner, memory, part) for _ in range(num_groups)]
+    done = torch.zeros(num_groups, len(memory), dtype=torch.bool, device=memory.device)  # (G, B)
     cache = captioner.begin_search(memory, config.num_beams, part.max_tokens)
-    fed = groups[0].tokens[:, 0, 0]
+    fed = groups[0].tokens[:, 0, 0]  # (B,) BOS: one row per image before the first step
     for length in range(1, part.max_tokens):
         gains = _gains(captioner, cache, fed, ends_now(part, length))
-        gains = gains.view(len(memory), -1, gains.shape[-1])
-        taken = gains.new_zeros(len(memory), gains.shape[-1])
+        gains = gains.view(len(memory), -1, gains.shape[-1])  # (B, K, V); (B, 1, V) at first
+        taken = gains.new_zeros(len(memory), gains.shape[-1])  # (B, V) beams that took a token
         rows = []
         for index, search in enumerate(groups):
             first = index * part.num_beams if length > 1 else 0
             own = gains[:, first : first + search.logps.shape[1]] - penalty * taken[:, None]
             beams = _step(search, own, done[index], length, part, captioner)
             rows.append(first + beams)
-            going = search.logps.isfinite().to(taken)
+            going = search.logps.isfinite().to(taken)  # (B, R): 1 for a beam that goes on
             taken.scatter_add_(1, search.tokens[:, :, length], going)
         if bool(done.all()):
             break
         images = torch.arange(len(memory), device=memory.device)[:, None]
+        # The cache counts rows over all images: G times (B, R) -> (B, K).
         cache.select(torch.cat(rows, dim=1) + images * gains.shape[1])
-        fed = torch.cat([search.tokens[:, :, length] for search in groups], dim=1).flatten()
+        fed = torch.cat([search.tokens[:, :, length] for search in groups], dim=1).flatten()  # (N,)
     found = _collect(captioner, groups)
     return dataclasses.replace(found, logps=score(captioner, memory, found.tokens))
 
@@ -87,7 +89,7 @@ def _gains(captioner: Searched, cache: WordByWord, fed: Tensor, ends: bool) -> T
 
 
 def _step(
-    search: _Search,
+    search: Hypotheses,
     gains: Tensor,
     done: Tensor,
     length: int,
@@ -98,27 +100,27 @@ def _step(
 
     ``done`` (B,) is updated; images that were done before stay as they are.
     """
-    totals = (gains + search.logps[:, :, None]).flatten(1)
-    logps, places = totals.topk(2 * config.num_beams, dim=1)
+    totals = (gains + search.logps[:, :, None]).flatten(1)  # (B, R, V) -> (B, R * V)
+    logps, places = totals.topk(2 * config.num_beams, dim=1)  # (B, 2 R)
     logps = logps.masked_fill(done[:, None], -torch.inf)
-    beams, words = places // gains.shape[-1], places % gains.shape[-1]
-    ends = captioner.ends(words)
-    num_rows = search.logps.shape[1]
-    _finish(search, logps, beams, words, ends, length, config)
-    rows = _advance(search, logps, beams, words, ends, length)
-    stopped = _is_done(search, logps[:, 0], length, config)
+    beams, tokens = places // gains.shape[-1], places % gains.shape[-1]
+    found = Continuations(logps, beams, tokens, captioner.ends(tokens))
+    finish(search, found, length, config)
+    rows = advance(search, found, length)
+    stopped = is_done(search, logps[:, 0], length, config)
     if length + 1 == config.max_tokens:
-        _close(search, ~(done | stopped), config)
+        close(search, ~(done | stopped), config)
         stopped = torch.ones_like(stopped)
     done |= stopped
-    return rows - num_rows * torch.arange(len(rows), device=rows.device)[:, None]
+    return rows
 
 
-def _collect(captioner: Searched, groups: list[_Search]) -> Candidates:
+def _collect(captioner: Searched, groups: list[Hypotheses]) -> Candidates:
+    # G times (B, R) -> (B, K), and (B, R, T) -> (B, K, T)
     scores = torch.cat([search.finished_scores for search in groups], dim=1)
     tokens = torch.cat([search.finished_tokens for search in groups], dim=1)
     scores, order = scores.sort(dim=1, descending=True, stable=True)
-    tokens = _gather(tokens, order)
-    lengths = (tokens != captioner.pad_id).sum(dim=-1)
+    tokens = gather_rows(tokens, order)
+    lengths = (tokens != captioner.pad_id).sum(dim=-1)  # (B, K)
     tokens = tokens[:, :, : int(lengths.max())]
     return Candidates(tokens, scores.clone(), scores, lengths)

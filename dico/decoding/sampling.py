@@ -1,4 +1,4 @@
-"""Captions made token by token without looking back: the likeliest token, or one drawn by chance.
+"""Greedy decoding and ancestral sampling.
 
 B images, K captions per image, N = B * K rows, T tokens, V vocabulary.
 """
@@ -84,14 +84,15 @@ def _generate(
     logps = torch.zeros(num_rows, device=device)
     ended = torch.zeros(num_rows, dtype=torch.bool, device=device)
     cache = captioner.begin_search(memory, num_captions, limit)
+    # (B, K): all K rows of an image begin from its one row.
     cache.select(torch.arange(num_images, device=device)[:, None].expand(-1, num_captions))
     for length in range(1, limit):
-        logits = cache.head.logits(cache.step(tokens[:, length - 1]))
+        logits = cache.head.logits(cache.step(tokens[:, length - 1]))  # (N, V)
         normalisers = logits.logsumexp(dim=-1)
-        # Where the model gives NaN any word will do: the captions' log-probabilities tell of it.
+        # Where the model gives NaN any token will do: the captions' log-probabilities show it.
         logits.nan_to_num_(nan=0.0)
         only_choices(captioner, logits, ends_now(config, length))
-        chosen = choose(logits)
+        chosen = choose(logits)  # (N,)
         gained = logits.gather(1, chosen[:, None])[:, 0] - normalisers
         logps += gained.masked_fill(ended, 0.0)
         tokens[:, length] = chosen.masked_fill(ended, captioner.pad_id)
@@ -100,8 +101,8 @@ def _generate(
             break
     shape = (num_images, num_captions)
     lengths = (tokens != captioner.pad_id).sum(dim=-1)
-    tokens = tokens[:, : int(lengths.max())].reshape(*shape, -1)
-    logps = logps.view(shape)
+    tokens = tokens[:, : int(lengths.max())].reshape(*shape, -1)  # (N, T) -> (B, K, T)
+    logps = logps.view(shape)  # (N,) -> (B, K)
     return Candidates(tokens, logps, logps.clone(), lengths.view(shape))
 
 
@@ -116,12 +117,13 @@ def _check_ranges(temperature: float, top_k: int, top_p: float) -> None:
 def _cut(logits: Tensor, top_k: int, top_p: float) -> Tensor:
     """Logits (N, V) with -inf where a token may not be drawn; the likeliest always may."""
     if 0 < top_k < logits.shape[-1]:
-        least = logits.topk(top_k, dim=-1).values[:, -1:]
+        least = logits.topk(top_k, dim=-1).values[:, -1:]  # (N, 1)
         logits = logits.masked_fill(logits < least, -torch.inf)
     if top_p < 1.0:
         ordered, places = logits.sort(dim=-1, descending=True)
-        beyond = _sums_before(ordered.softmax(dim=-1)) >= top_p
+        beyond = _sums_before(ordered.softmax(dim=-1)) >= top_p  # (N, V), likeliest first
         beyond[:, 0] = False
+        # scatter puts each verdict back at its token's id.
         logits = logits.masked_fill(torch.zeros_like(beyond).scatter(1, places, beyond), -torch.inf)
     return logits
 

@@ -46,7 +46,7 @@ class Searched(Protocol):
 
     @property
     def excluded_ids(self) -> list[int]:
-        """Ids that no search may put into a caption; their probability is theirs all the same."""
+        """Ids that no search may put into a caption; they still count in the softmax."""
         ...
 
     def ends(self, words: Tensor) -> Tensor:
