@@ -29,7 +29,8 @@ from torch import Tensor
 from dico.decoding import DecodingConfig
 from dico.losses import dico_loss
 from dico.models.captioner import Captioner
-from dico.models.clip import ClipConfig, ClipModel
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig
 from dico.policy import PaperPolicy
 from dico.training.malloc import keep_freed_memory
 

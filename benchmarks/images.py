@@ -17,7 +17,7 @@ from PIL import Image
 
 from dico.images.fast_square import fast_square
 from dico.images.load import load_image_bytes
-from dico.models.clip import ClipConfig, TextConfig, VisionConfig
+from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
 from dico.models.evaluator import EvaluatorConfig, normalise, preprocess
 
 SIZE_PX = 224

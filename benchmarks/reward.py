@@ -16,7 +16,8 @@ from reference_step import padded_texts
 from torch import Tensor
 
 from dico.decoding import DecodingConfig, beam_search
-from dico.models.clip import ClipConfig, ClipModel
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from dico.audit.measure import (
 from dico.audit.probes import hack_pairs
 from dico.audit.text_edits import text_pairs
 from dico.audit.verdict import CHANCE, WORDS, Kind, Verdict, judge_numbers
-from dico.config_schema import to_dict
+from dico.configuration.schema import to_dict
 from dico.errors import DataError
 from dico.facts import Vocabulary
 from dico.storage import atomic_write

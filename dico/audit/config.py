@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from dico.ranges import Fraction, NonNegativeInt, PositiveInt, Range, Ranged
+from dico.configuration.ranges import Fraction, NonNegativeInt, PositiveInt, Range, Ranged
 
 Interval = Annotated[float, Range(low=0, high=1, above=True, below=True)]
 BetterThanChance = Annotated[float, Range(low=0.5, high=1, above=True)]

@@ -51,7 +51,7 @@ def audit(
     Exit code 65 where it is unfit.
     """
     from dico.audit.config import AuditConfig
-    from dico.config_schema import to_json
+    from dico.configuration.schema import to_json
     from dico.steps.audit_evaluator import audit_evaluator
 
     config = AuditConfig(

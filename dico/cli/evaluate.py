@@ -236,7 +236,8 @@ def embed_images(
     """
     import torch
 
-    from dico.images.load import ImageError, load_image
+    from dico.images.errors import ImageError
+    from dico.images.load import load_image
     from dico.models.evaluator import Evaluator
     from dico.process.device import computing_device
     from dico.process.progress import progress

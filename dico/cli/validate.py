@@ -62,7 +62,7 @@ def validate(
 
     Ends with status 0 when the dataset may be trained on, with 65 and the reasons when not.
     """
-    from dico.config_schema import from_dict
+    from dico.configuration.schema import from_dict
     from dico.errors import DataError
     from dico.validation.config import ValidationConfig
     from dico.validation.fidelity import lines

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from dico.config_schema import check
-from dico.ranges import NonNegativeFloat, PositiveInt, Range, Ranged
+from dico.configuration.ranges import NonNegativeFloat, PositiveInt, Range, Ranged
+from dico.configuration.schema import check
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dico.config_schema import check
+from dico.configuration.schema import check
 from dico.decoding.config import Candidates, DecodingConfig, check_fits, ends_now
 from dico.decoding.searched import Searched, only_choices
 

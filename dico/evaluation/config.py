@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from dico.ranges import NonNegativeInt, Range, Ranged
+from dico.configuration.ranges import NonNegativeInt, Range, Ranged
 
 
 @dataclass(frozen=True)

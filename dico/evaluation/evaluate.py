@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dico.config_schema import to_dict
+from dico.configuration.schema import to_dict
 from dico.errors import DataError, DicoError, UsageError
 from dico.evaluation.config import EvaluationConfig
 from dico.evaluation.scores import (

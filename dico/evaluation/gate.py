@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from dico.configuration.ranges import Fraction, NonNegativeFloat, PositiveInt, Range, Ranged
 from dico.errors import DataError
-from dico.ranges import Fraction, NonNegativeFloat, PositiveInt, Range, Ranged
 
 INDEPENDENT = {
     "judge_likelihood": "the independent evaluator's likelihood",

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from dico.ranges import PositiveInt, Ranged
+from dico.configuration.ranges import PositiveInt, Ranged
 
 
 @dataclasses.dataclass(frozen=True)

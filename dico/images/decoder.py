@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import IO, Any, Literal
 
-from dico.config_schema import from_json
+from dico.configuration.schema import from_json
+from dico.images.errors import ImageError
 from dico.images.frame import Frame
 from dico.images.inspection import inspect_image
 from dico.images.limits import MAX_BYTES, MAX_PIXELS
-from dico.images.load import ImageError, load_image_bytes, read_file
+from dico.images.load import load_image_bytes, read_file
 
 Answer = tuple[dict[str, Any], bytes]
 

@@ -10,7 +10,7 @@ import binascii
 import os
 import re
 
-from dico.images.load import ImageError
+from dico.images.errors import ImageError
 from dico.storage import open_store, split_uri
 from dico.storage.uris import is_remote
 

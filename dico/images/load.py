@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dico.errors import DataError
+from dico.images.errors import ImageError
 from dico.images.limits import MAX_ASPECT_RATIO, MAX_BYTES, MAX_PIXELS
 from dico.process.activity import DATA, activity
 from dico.storage import open_store, split_uri
@@ -28,14 +28,6 @@ NO_LIMIT = 1 << 62
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
-
-
-class ImageError(DataError):
-    """An image that cannot be used; ``code`` is the finding's name."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @activity(DATA)

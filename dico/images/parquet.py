@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dico.errors import DataError
-from dico.images.load import ImageError
+from dico.images.errors import ImageError
 from dico.storage import open_store, split_uri
 from dico.storage.uris import is_remote
 

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dico.config_schema import check
+from dico.configuration.ranges import NonNegativeInt, Ranged
+from dico.configuration.schema import check
 from dico.images.frame import Frame, centre_square
-from dico.ranges import NonNegativeInt, Ranged
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

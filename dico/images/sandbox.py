@@ -19,9 +19,9 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from dico.images.decoder import Job
+from dico.images.errors import ImageError
 from dico.images.inspection import ImageFacts
 from dico.images.limits import MAX_BYTES, MAX_PIXELS
-from dico.images.load import ImageError
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dico.config_schema import from_dict
+from dico.configuration.schema import from_dict
 from dico.errors import DataError, DicoError
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.decoder import Decoder

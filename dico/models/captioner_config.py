@@ -4,8 +4,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from dico.config_schema import check
-from dico.ranges import FractionBelowOne, NonNegativeInt, PositiveFloat, PositiveInt, Ranged
+from dico.configuration.ranges import (
+    FractionBelowOne,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Ranged,
+)
+from dico.configuration.schema import check
 
 T = TypeVar("T", "CaptionerConfig", "HuggingFaceConfig")
 

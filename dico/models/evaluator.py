@@ -28,16 +28,17 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dico.config_schema import from_dict
+from dico.configuration.ranges import PositiveFloat
+from dico.configuration.schema import from_dict
 from dico.errors import ConfigError, DataError
 from dico.images.frame import Frame
 from dico.images.preprocessing import ClipPixels, normalise, preprocess
-from dico.models.clip import ClipConfig, ClipModel
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig
 from dico.models.encoders import EncoderConfig, TextTokenizer, build_encoder, load_tokenizer
 from dico.models.fit import require_fit
 from dico.models.skip_init import SkipInit
 from dico.models.tokenizer import Tokenizer
-from dico.ranges import PositiveFloat
 from dico.storage import verify_digests, write_digests
 from dico.storage.digests import read_digests
 

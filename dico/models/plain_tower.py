@@ -9,7 +9,7 @@ max pooling (Springenberg et al. 2015, arXiv 1412.6806). Pooled as CLIP's ResNet
 
 from torch import Tensor, nn
 
-from dico.models.clip import VisionConfig
+from dico.models.clip_config import VisionConfig
 from dico.models.resnet import AttentionPool
 
 

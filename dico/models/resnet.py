@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dico.models.clip import VisionConfig
+from dico.models.clip_config import VisionConfig
 
 EXPANSION = 4
 

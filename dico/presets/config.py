@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.audit.config import AuditConfig
-from dico.config_schema import check, from_dict
+from dico.configuration.schema import check, from_dict
 from dico.data.toy.config import ToyConfig
 from dico.decoding import DecodingConfig
 from dico.errors import ConfigError

@@ -10,9 +10,9 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from dico.configuration.ranges import range_of
 from dico.presets.config import Config, layers, resolve
 from dico.presets.own_file import unfold
-from dico.ranges import range_of
 
 READ_BY: Mapping[str, tuple[str, ...]] = {
     "toy": ("preflight",),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from dico.config_schema import from_dict
+from dico.configuration.schema import from_dict
 from dico.decoding import DecodingConfig
 from dico.models.evaluator import Evaluator, Weights
 from dico.policy import Policy, load_policy

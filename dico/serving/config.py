@@ -4,10 +4,10 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from dico.config_schema import check, from_dict
+from dico.configuration.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Ranged
+from dico.configuration.schema import check, from_dict
 from dico.errors import ConfigError
 from dico.process.limits import num_threads
-from dico.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Ranged
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from dico.images.decoder import Job
+from dico.images.errors import ImageError
 from dico.images.frame import Frame
-from dico.images.load import ImageError
 from dico.images.sandbox import DecoderProcess
 
 WHERE = "image"

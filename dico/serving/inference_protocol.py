@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dico.images.embedded import from_base64, strip_data_uri
-from dico.images.load import ImageError
+from dico.images.errors import ImageError
 from dico.serving.model import Caption
 from dico.serving.service import Refusal
 from dico.storage.uris import is_address

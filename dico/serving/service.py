@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from dico.images.load import ImageError
+from dico.images.errors import ImageError
 from dico.serving.batching import Batcher
 from dico.serving.config import ServingConfig
 from dico.serving.decoding import Cut, Decoders

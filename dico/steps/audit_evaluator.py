@@ -6,7 +6,7 @@ from typing import NamedTuple
 from dico.audit.audit import Audit, audit
 from dico.audit.config import AuditConfig
 from dico.audit.load import audit_items, judges_of, training_captions
-from dico.config_schema import from_json
+from dico.configuration.schema import from_json
 from dico.data.manifest import read_manifest
 from dico.errors import DataError
 from dico.features.pointer import open_features

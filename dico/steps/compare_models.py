@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from dico.config_schema import from_json
+from dico.configuration.schema import from_json
 from dico.evaluation.evaluate import Evaluation
 from dico.evaluation.gate import Decision, GateConfig, decide
 from dico.evaluation.systems import BASELINE, CANDIDATE, CHAMPION

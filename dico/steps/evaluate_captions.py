@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dico.config_schema import from_json, to_dict
+from dico.configuration.schema import from_json, to_dict
 from dico.data.manifest import read_manifest, read_scenes
 from dico.evaluation.captions_file import read_captions
 from dico.evaluation.config import EvaluationConfig

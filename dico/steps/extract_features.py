@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from dico.config_schema import from_json
+from dico.configuration.schema import from_json
 from dico.data.manifest import read_manifest
 from dico.errors import UsageError
 from dico.features.config import FeaturesConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dico.audit.audit import read_audit
-from dico.config_schema import check, from_json, to_dict
+from dico.configuration.schema import check, from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest, read_scenes
 from dico.decoding import DecodingConfig
 from dico.errors import ConfigError

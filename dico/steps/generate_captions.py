@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dico.config_schema import from_dict, from_json
+from dico.configuration.schema import from_dict, from_json
 from dico.data.manifest import Record, read_manifest
 from dico.decoding import DecodingConfig
 from dico.evaluation.captions_file import write_captions

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.errors import ConfigError
 from dico.preflight import Finding, check_dataset, check_place, check_weights, require
 from dico.presets.config import Config, resolve

@@ -7,7 +7,7 @@ seconds.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dico.config_schema import from_json
+from dico.configuration.schema import from_json
 from dico.errors import UsageError
 from dico.models.captioner_config import CaptionerSettings
 from dico.storage import Store, open_store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from dico.config_schema import from_json, to_dict
+from dico.configuration.schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest, read_scenes
 from dico.decoding import DecodingConfig
 from dico.errors import ConfigError

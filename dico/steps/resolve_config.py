@@ -6,7 +6,7 @@ depends on it.
 
 from typing import NamedTuple
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.models.huggingface_files import check_files
 from dico.presets.config import resolve
 

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from dico.config_schema import from_json, to_json
+from dico.configuration.schema import from_json, to_json
 from dico.data.dataset_version import dataset_version
 from dico.data.toy.config import ToyConfig
 from dico.data.toy.world import DATASET_FILE, toy_key, write_toy_dataset

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dico.config_schema import from_json, to_dict
+from dico.configuration.schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest
 from dico.models.evaluator import save_evaluator
 from dico.models.generative import FOLDER

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from dico.config_schema import from_json
+from dico.configuration.schema import from_json
 from dico.data.manifest import fingerprint, read_manifest
 from dico.models.judge import write_absent_judge
 from dico.process.device import computing_device

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from dico.config_schema import from_json
+from dico.configuration.schema import from_json
 from dico.storage.uris import local_copy
 from dico.validation.config import ValidationConfig
 from dico.validation.validate import validate

@@ -3,8 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from dico.config_schema import check
-from dico.ranges import (
+from dico.configuration.ranges import (
     Fraction,
     FractionBelowOne,
     NonNegativeFloat,
@@ -13,6 +12,7 @@ from dico.ranges import (
     PositiveInt,
     Ranged,
 )
+from dico.configuration.schema import check
 from dico.training.resilience.limits import GuardConfig, RewardHackingConfig
 
 Schedule = Literal["constant", "cosine"]

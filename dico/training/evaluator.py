@@ -21,7 +21,8 @@ from dico.data.manifest import Record
 from dico.errors import DataError
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
-from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig
 from dico.models.generative import GenerativeEvaluator
 from dico.models.scoring import score_candidates

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dico.config_schema import check
+from dico.configuration.schema import check
 from dico.decoding import DecodingConfig, check_fits
 from dico.losses import dico_loss, kl_estimate, mean_baseline, scst_loss, winner_nll
 from dico.metrics import bad_endings, num_words, rep_n

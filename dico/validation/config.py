@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dico.config_schema import check
+from dico.configuration.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, Ranged
+from dico.configuration.schema import check
 from dico.images.limits import MAX_BYTES, MAX_PIXELS
-from dico.ranges import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, Ranged
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from dico.data.manifest import SPLITS
 from dico.errors import DicoError
-from dico.images.load import ImageError, open_image, read_image, to_rgb
+from dico.images.errors import ImageError
+from dico.images.load import open_image, read_image, to_rgb
 from dico.images.near_duplicates import Pair
 from dico.pages.rendering import render as render_page
 from dico.pages.thumbnails import thumbnail

@@ -20,9 +20,10 @@ from dico.data.entries import Entry
 from dico.data.manifest import SPLITS
 from dico.errors import DataError
 from dico.images.embedded import is_embedded_uri
+from dico.images.errors import ImageError
 from dico.images.facts_cache import FactsCache
 from dico.images.inspection import ImageFacts
-from dico.images.load import ImageError, read_image
+from dico.images.load import read_image
 from dico.images.near_duplicates import SIDE_PX, THUMB_BYTES
 from dico.images.sandbox import Inspectors, Limits
 from dico.process.limits import num_threads

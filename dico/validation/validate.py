@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dico.config_schema import to_dict
+from dico.configuration.schema import to_dict
 from dico.data.formats import Columns, Dataset, detect, read_entries
 from dico.data.formats.reading import Reading
 from dico.data.manifest import SPLITS

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from dico.errors import ConfigError, DataError, StorageError
 from dico.images.preprocessing import INTERPOLATIONS, RESIZES, ClipPixels
-from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
 from dico.models.fit import require_fit
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.weights.clip_names import (

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from dico.errors import DataError
-from dico.models.clip import ClipConfig
+from dico.models.clip_config import ClipConfig
 
 Tensors = dict[str, torch.Tensor]
 

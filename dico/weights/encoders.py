@@ -13,7 +13,7 @@ import torch
 
 from dico.errors import ConfigError, DataError
 from dico.images.preprocessing import ClipPixels
-from dico.models.clip import ClipConfig
+from dico.models.clip_config import ClipConfig
 from dico.models.encoders import EncoderConfig, build_encoder, measured
 from dico.models.fit import require_fit
 from dico.models.tokenizer import Tokenizer

@@ -20,7 +20,7 @@ from torch import Tensor
 from dico.errors import ConfigError, DataError
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
-from dico.models.clip import ClipConfig
+from dico.models.clip_config import ClipConfig
 from dico.models.fit import require_fit
 from dico.models.tokenizer import Tokenizer
 from dico.storage import verify_digests, write_digests

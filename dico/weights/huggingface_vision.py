@@ -3,7 +3,7 @@
 from typing import Any
 
 from dico.errors import ConfigError
-from dico.models.clip import ClipConfig
+from dico.models.clip_config import ClipConfig
 from dico.weights.files import Tensors
 
 _VISION = {

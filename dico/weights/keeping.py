@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dico.config_schema import from_dict, to_dict
+from dico.configuration.schema import from_dict, to_dict
 from dico.errors import ConfigError, DigestError, StorageError
 from dico.storage import Store, open_store, sha256_file, split_uri, verify_digests
 from dico.storage.digests import DIGESTS

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from dico.config_schema import to_dict
+from dico.configuration.schema import to_dict
 from dico.errors import DataError, UsageError
 from dico.storage import Store, atomic_write, verify_digests
 from dico.weights.keeping import FILES, known_pins, remember_pin

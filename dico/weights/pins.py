@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dico.config_schema import from_dict
+from dico.configuration.schema import from_dict
 from dico.errors import ConfigError, DataError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dico.errors import ConfigError, DataError
 from dico.images.preprocessing import ClipPixels
-from dico.models.clip import ClipConfig
+from dico.models.clip_config import ClipConfig
 from dico.models.encoders import EncoderConfig, load_tokenizer
 from dico.models.evaluator import EvaluatorConfig, save_evaluator
 from dico.models.tokenizer import Tokenizer

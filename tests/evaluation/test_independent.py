@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.data.manifest import read_manifest
 from dico.evaluation.config import EvaluationConfig
 from dico.evaluation.evaluate import evaluate

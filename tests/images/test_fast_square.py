@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from dico.images.errors import ImageError
 from dico.images.fast_square import fast_square
 from dico.images.frame import centre_square
-from dico.images.load import ImageError, load_image_bytes
+from dico.images.load import load_image_bytes
 from tests.data import zoo
 from tests.data.images import encoded, random_image
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dico.images.errors import ImageError
 from dico.images.inspection import inspect_image
-from dico.images.load import ImageError, has_jpeg_end, load_image_bytes
+from dico.images.load import has_jpeg_end, load_image_bytes
 
 
 def jpeg(**options) -> bytes:

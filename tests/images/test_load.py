@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dico.images.load import ImageError, load_image, load_image_bytes, to_rgb
+from dico.images.errors import ImageError
+from dico.images.load import load_image, load_image_bytes, to_rgb
 from dico.images.sandbox import Inspector, Limits
 from tests.data.zoo import (
     ACCEPTED,

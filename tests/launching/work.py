@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.decoding import DecodingConfig
 from dico.launching.nodes import Handover
 from dico.models.captioner_config import CaptionerConfig

@@ -2,7 +2,8 @@
 
 import torch
 
-from dico.models.clip import ClipConfig, ClipModel
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
 ensure_torchvision_imports()

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from dico.errors import ConfigError
-from dico.models.clip import ClipConfig, ClipModel
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
 TEXT = {"context_length": 20, "vocab_size": 300, "width": 48, "heads": 4, "layers": 2}

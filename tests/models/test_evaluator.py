@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from dico.errors import DataError, DigestError
-from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig, preprocess, save_evaluator
 from dico.models.tokenizer import Tokenizer
 from dico.models.torchvision_compat import ensure_torchvision_imports

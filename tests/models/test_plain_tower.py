@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
 
 
 def clip(layers, side=64, width=8):

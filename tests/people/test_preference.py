@@ -2,7 +2,7 @@
 
 import pytest
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.evaluation.gate import GateConfig
 from dico.people.judgements import Judgement
 from dico.people.preference import not_preferred

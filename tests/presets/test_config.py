@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from dico.config_schema import from_json, to_json
+from dico.configuration.schema import from_json, to_json
 from dico.errors import ConfigError
 from dico.presets.config import Config, presets, resolve
 from dico.steps.resolve_config import ResolvedConfig, resolve_config

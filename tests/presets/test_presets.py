@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dico.models.captioner import Captioner
-from dico.models.clip import ClipConfig
+from dico.models.clip_config import ClipConfig
 from dico.models.tokenizer import Tokenizer
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.presets.config import resolve

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dico.config_schema import to_dict
+from dico.configuration.schema import to_dict
 from dico.presets.config import Config, presets, resolve
 from dico.presets.settings import READ_BY, list_settings
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dico.config_schema import from_json
+from dico.configuration.schema import from_json
 from dico.errors import ConfigError
 from dico.presets.config import Config, resolve
 from tests.reliability.result import CONTROL, Result, count, in_time

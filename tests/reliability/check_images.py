@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from dico.data.formats import detect, read_entries
-from dico.images.load import ImageError, load_image, load_image_bytes
+from dico.images.errors import ImageError
+from dico.images.load import load_image, load_image_bytes
 from dico.images.sandbox import Inspector, Limits
 from dico.images.tar_index import MAX_MEMBERS, TarError, iter_members
 from tests.data import zoo

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.decoding import DecodingConfig
 from dico.errors import DicoError
 from dico.features.config import FeaturesConfig

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from dico.config_schema import from_json
+from dico.configuration.schema import from_json
 from dico.data.formats import detect, read_entries
 from dico.data.manifest import Record, read_manifest, write_manifest
 from dico.data.strict_json import JsonFinding, Parser
 from dico.errors import DicoError
-from dico.images.load import ImageError, load_image_bytes
+from dico.images.errors import ImageError
+from dico.images.load import load_image_bytes
 from dico.images.tar_index import TarError, iter_members
 from dico.presets.config import resolve
 from dico.storage import write_digests

@@ -9,7 +9,8 @@ from dico.errors import ConfigError, DataError
 from dico.metrics.cider import cider_d
 from dico.metrics.clip_score import clip_score, ref_clip_score
 from dico.metrics.prepared import PreparedReferences
-from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
 from dico.models.tokenizer import Tokenizer
 from dico.rewards import (

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from dico.models.captioner import Captioner, CaptionerConfig
-from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
 from dico.models.evaluator import EvaluatorConfig, save_evaluator
 from dico.models.tokenizer import Tokenizer
 from dico.storage import write_digests

@@ -10,7 +10,8 @@ from dico.data.manifest import read_manifest
 from dico.data.toy.config import ToyConfig
 from dico.data.toy.world import write_toy_dataset
 from dico.errors import DataError
-from dico.models.clip import ClipConfig, ClipModel
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig
 from dico.models.evaluator import EvaluatorConfig, save_evaluator
 from dico.models.judge import write_absent_judge
 from dico.models.tokenizer import Tokenizer

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.decoding import DecodingConfig
 from dico.errors import ConfigError, DataError
 from dico.evaluation.captions_file import read_captions

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dico.config_schema import from_json, to_json
+from dico.configuration.schema import from_json, to_json
 from dico.decoding import DecodingConfig, beam_search
 from dico.errors import ConfigError, DataError, DigestError, UsageError
 from dico.evaluation.captions_file import read_captions

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.data.manifest import read_manifest
 from dico.models.evaluator import Evaluator
 from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative

@@ -2,7 +2,7 @@
 
 import torch
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.models.captioner_config import CaptionerSettings
 from dico.models.evaluator import Evaluator
 from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative, tower_of

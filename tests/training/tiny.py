@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from dico.config_schema import to_json
+from dico.configuration.schema import to_json
 from dico.data.manifest import Record, read_manifest, write_manifest
 from dico.data.toy.config import ToyConfig
 from dico.data.toy.world import write_toy_dataset
@@ -17,7 +17,8 @@ from dico.features.pointer import open_features
 from dico.features.store import FeatureStore
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
-from dico.models.clip import ClipConfig, ClipModel, TextConfig, VisionConfig
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
 from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
 from dico.models.tokenizer import Tokenizer
 from dico.rewards import ClipReward, RewardBatch

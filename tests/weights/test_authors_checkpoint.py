@@ -10,7 +10,8 @@ from dico.decoding import DecodingConfig, beam_search
 from dico.errors import ConfigError, DataError, DigestError
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
-from dico.models.clip import ClipConfig, ClipModel
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig
 from dico.models.tokenizer import Tokenizer
 from dico.weights.files import read_tensors
 from dico.weights.huggingface import export_dico, import_dico

@@ -315,7 +315,7 @@ def transformers_clip(folder, heads=2):
 
 @pytest.mark.parametrize("heads", [1, 2])
 def test_clip_in_transformers_layout_becomes_ours(tmp_path, heads):
-    from dico.models.clip import ClipConfig
+    from dico.models.clip_config import ClipConfig
 
     theirs = transformers_clip(tmp_path / "hf", heads)
     prepare_evaluator(tmp_path / "evaluator", ClipSource(str(tmp_path / "hf")))

@@ -9,7 +9,8 @@ from PIL import Image
 
 from dico.errors import ConfigError
 from dico.images.preprocessing import ClipPixels
-from dico.models.clip import ClipConfig, ClipModel
+from dico.models.clip import ClipModel
+from dico.models.clip_config import ClipConfig
 from dico.models.evaluator import Evaluator
 from dico.storage import sha256_file
 from dico.weights.clip import open_clip_pixels

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dico.errors import ConfigError, DataError, StorageError
-from dico.models.clip import ClipConfig
+from dico.models.clip_config import ClipConfig
 from dico.storage import sha256_file
 from dico.weights.clip import import_clip, load_open_clip, merge_lora
 from dico.weights.files import read_tensors

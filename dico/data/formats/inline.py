@@ -12,7 +12,7 @@ from dico.images.embedded import (
     looks_embedded,
     strip_data_uri,
 )
-from dico.images.load import ImageError
+from dico.images.errors import ImageError
 
 
 def embed(row: dict[str, Any], raw: bytes, offset: int, uri: str, columns: Columns) -> None:

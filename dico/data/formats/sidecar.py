@@ -6,7 +6,8 @@ from functools import partial
 from dico.data.entries import Entry, split_in_name
 from dico.data.formats import samples
 from dico.data.formats.reading import Reading
-from dico.images.load import ImageError, read_image
+from dico.images.errors import ImageError
+from dico.images.load import read_image
 from dico.storage.uris import IMAGE_SUFFIXES
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated
 
-from dico.ranges import PositiveInt, Range, Ranged
+from dico.configuration.ranges import PositiveInt, Range, Ranged
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from dico.config_schema import check
+from dico.configuration.schema import check
 
 
 @dataclasses.dataclass(frozen=True)

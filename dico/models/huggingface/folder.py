@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from dico.config_schema import from_dict, to_dict
+from dico.configuration.schema import from_dict, to_dict
 from dico.errors import ConfigError, DataError, DicoError
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface.adapters import merge_adapters

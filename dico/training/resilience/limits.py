@@ -3,7 +3,14 @@
 import dataclasses
 from typing import Annotated
 
-from dico.ranges import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, Range, Ranged
+from dico.configuration.ranges import (
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    Range,
+    Ranged,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from dico.config_schema import check, from_dict, from_json, to_dict, to_json
+from dico.configuration.schema import check, from_dict, from_json, to_dict, to_json
 from dico.errors import ConfigError
 
 

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from dico.config_schema import check
+from dico.configuration.schema import check
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

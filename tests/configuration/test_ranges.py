@@ -6,9 +6,16 @@ from typing import Annotated
 
 import pytest
 
-from dico.config_schema import check, from_dict
+from dico.configuration.ranges import (
+    Fraction,
+    FractionBelowOne,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    Ranged,
+)
+from dico.configuration.schema import check, from_dict
 from dico.errors import ConfigError
-from dico.ranges import Fraction, FractionBelowOne, PositiveFloat, PositiveInt, Range, Ranged
 
 
 @dataclasses.dataclass(frozen=True)
