@@ -16,14 +16,12 @@ from typing import Any, Literal
 
 import torch
 from measure import alternate, gemm_peak_flops, has_bfloat16, table, write
+from sizes import NUM_IMAGE_TOKENS, SIZES
 
 from dico.decoding import Candidates, DecodingConfig, beam_search
-from dico.models.captioner import Captioner, CaptionerConfig
+from dico.models.captioner import Captioner
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.weights.huggingface import captioner_to_huggingface, huggingface_config
-
-SIZES = CaptionerConfig()
-NUM_IMAGE_TOKENS = 257
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from beam_search import SIZES, paper_captioner
+from beam_search import paper_captioner
 from measure import has_bfloat16, memory_peak_gigabytes, reset_memory_peak, table, write
 from reference_step import padded_texts, reference_logps, reference_search
 from safetensors.torch import load_file, save_file
+from sizes import SIZES
 from torch import Tensor
 
 from dico.decoding import DecodingConfig

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from beam_search import SIZES, as_transformers, compare, generate, paper_captioner, random_memory
+from beam_search import as_transformers, compare, generate, paper_captioner, random_memory
 from dico_step import BETA, TAU, W, reward_model
 from measure import table, write
+from sizes import SIZES
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from xe import CAPTIONS_PER_IMAGE, captions

@@ -18,9 +18,9 @@ from collections.abc import Callable
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
-from beam_search import NUM_IMAGE_TOKENS, SIZES
 from dico_step import BETA, DECODING, TAU, W, captioners, reward_model
 from measure import RESULTS, table, write
+from sizes import NUM_IMAGE_TOKENS, SIZES
 from torch.nn import functional as F
 
 from dico.losses import dico_loss

@@ -6,7 +6,7 @@ scored one by one with full logits, and the reward's texts are padded to 77 toke
 """
 
 import torch
-from beam_search import SIZES
+from sizes import SIZES
 from torch import Tensor
 from torch.nn import functional as F
 

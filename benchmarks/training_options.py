@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from beam_search import SIZES, paper_captioner
+from beam_search import paper_captioner
 from measure import memory_peak_gigabytes, reset_memory_peak, table, write
 from safetensors.torch import load_file, save_file
+from sizes import SIZES
 
 from dico.losses import xe_loss
 from dico.policy import policy_of

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from beam_search import NUM_IMAGE_TOKENS, SIZES, paper_captioner
+from beam_search import paper_captioner
 from dico_step import tower_model
 from measure import alternate, table, write
+from sizes import NUM_IMAGE_TOKENS, SIZES
 from torch import Tensor
 from torch.nn import functional as F
 
