@@ -19,7 +19,6 @@ from dico.storage import atomic_write
 
 SPLITS = ("train", "validation", "test")
 FORMAT = "3"
-READABLE = ("1", "2", FORMAT)
 _SEAL_KEY = "dico.manifest.sha256"
 _VOCABULARY_KEY = "dico.manifest.vocabulary"
 _MAX_VOCABULARY_CHARS = 1 << 19
@@ -214,7 +213,7 @@ def _open(path: str | Path) -> pq.ParquetFile:
         file = pq.ParquetFile(path)
         found = (file.schema_arrow.metadata or {}).get(b"dico.manifest.format", b"").decode()
         seal = _seal_of(file)
-        if found != "1" and (not seal or _digest_without_seal(Path(path)) != seal):
+        if found == FORMAT and (not seal or _digest_without_seal(Path(path)) != seal):
             raise DigestError(f"{path}: its bytes changed since it was written; validate again")
     except FileNotFoundError:
         raise DataError(f"{path}: no such manifest; run validation first") from None
@@ -223,7 +222,7 @@ def _open(path: str | Path) -> pq.ParquetFile:
         raise DataError(
             f"{path}: not a manifest ({reason}); `dico validate` makes one of a dataset"
         ) from None
-    if found not in READABLE or not set(SCHEMA.names) - {"facts"} <= set(file.schema_arrow.names):
+    if found != FORMAT or not set(SCHEMA.names) <= set(file.schema_arrow.names):
         raise DataError(f"{path}: not a manifest of format {FORMAT}; `dico validate` makes one")
     return file
 

@@ -42,9 +42,10 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
             read_manifest(path)
 
 
-def test_a_manifest_of_format_1_has_no_digest_and_is_read(tmp_path: Path) -> None:
+def test_a_manifest_of_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
     columns = {name: [getattr(r, name) for r in RECORDS] for name in SCHEMA.names}
     old = SCHEMA.with_metadata({"dico.manifest.format": "1"})
     pq.write_table(pa.table(columns, schema=old), path)
-    assert read_manifest(path) == RECORDS
+    with pytest.raises(DataError, match=r"not a manifest of format 3; `dico validate` makes one"):
+        read_manifest(path)

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,9 +119,7 @@ def test_a_broken_line_is_named_with_its_number(tmp_path: Path, code: str) -> No
     path = tmp_path / "dataset.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:3], LINES[code], *lines[3:]]) + "\n")
-    start = time.monotonic()
     entries = list(read_entries(detect(str(path))))
-    assert time.monotonic() - start < 5
     broken = [
         (e.where.rpartition("/")[2], [c for c, _ in e.findings]) for e in entries if e.findings
     ]

@@ -239,11 +239,9 @@ def test_a_client_that_leaves_frees_its_place(server):
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(b"POST /caption HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
-    deadline = time.monotonic() + 30
-    while server.metric("dico_images_under_way") and time.monotonic() < deadline:
-        time.sleep(0.1)
+    server.wait_for("dico_images_under_way", 0)
     assert server.request("POST", "/caption", tiny.image(0))[0] == 200
-    assert server.metric("dico_images_under_way") == 0
+    server.wait_for("dico_images_under_way", 0)
 
 
 def in_threads(number, work):
@@ -277,15 +275,12 @@ def test_a_full_queue_is_429_and_recovers(server):
         connection = socket.create_connection(("127.0.0.1", server.port))
         connection.sendall(b"POST /caption HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
         halves.append(connection)
-    deadline = time.monotonic() + 10
-    while server.metric("dico_images_under_way") < 8 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    server.wait_for("dico_images_under_way", 8)
     status, answer, headers = server.request_with_headers("POST", "/caption", tiny.image(0))
     for connection in halves:
         connection.close()
     assert (status, answer["code"], headers["retry-after"]) == (429, "busy", "1")
-    while server.metric("dico_images_under_way"):
-        time.sleep(0.02)
+    server.wait_for("dico_images_under_way", 0)
     assert server.request("POST", "/caption", tiny.image(0))[0] == 200
 
 

@@ -111,6 +111,13 @@ class Server:
         text = self.request("GET", "/metrics")[1]
         return sum(float(v.split()[-1]) for v in text.splitlines() if v.startswith(line_start))
 
+    def wait_for(self, metric, value, seconds=60):
+        """Waits until a metric has a value; it must not take longer than the deadline."""
+        deadline = time.monotonic() + seconds
+        while (found := self.metric(metric)) != value:
+            assert time.monotonic() < deadline, f"{metric} is {found} and not {value}"
+            time.sleep(0.02)
+
     def stop(self):
         """SIGTERM; returns the exit code and what was written to stderr."""
         if self.process.poll() is None:

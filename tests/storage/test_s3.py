@@ -1,7 +1,6 @@
 """B1 to B3: an S3 store that fails, lies or refuses; and what a store must do when all is well."""
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -189,10 +188,8 @@ def refusal(endpoint: str, monkeypatch: pytest.MonkeyPatch, code: str, status: i
             lambda self, data: (status, {"Content-Type": "application/xml"}, body),
         )
         use_endpoint(monkeypatch, proxy.url)
-        start = time.process_time()  # of a busy machine, the time that is ours
         with pytest.raises(DicoError) as error:
             store_at("p", RetryPolicy()).read_bytes("k")
-        assert time.process_time() - start < 10
         assert proxy.counts["requests"] <= 2
     return error.value
 

