@@ -121,15 +121,14 @@ def loser_weights(rewards: Tensor, tau: float, weighting: Weighting = "softmax")
     if rewards.shape[1] < 2:
         raise ValueError(f"rewards: needs at least 2 candidates per image, got {rewards.shape[1]}")
     rewards = rewards.detach().float()
-    winner = rewards.argmax(dim=1, keepdim=True)
+    winner = rewards.argmax(dim=1, keepdim=True)  # (B, 1)
     if weighting == "softmax":
-        gaps = tau * (
-            rewards.gather(1, winner) - rewards
-        )  # (B, K), at least 0: the worse the larger
+        # (B, K), at least 0: the worse a loser, the larger, so that it weighs more.
+        gaps = tau * (rewards.gather(1, winner) - rewards)
     elif weighting == "uniform":
         gaps = torch.zeros_like(rewards)
     elif weighting == "hardest":
-        losers = rewards.scatter(1, winner, torch.inf)
+        losers = rewards.scatter(1, winner, torch.inf)  # (B, K), so that argmin finds a loser
         return F.one_hot(losers.argmin(dim=1), rewards.shape[1]).to(rewards)
     else:
         raise ValueError(f"weighting: expected softmax, uniform or hardest, got {weighting!r}")
@@ -148,7 +147,7 @@ def winner_nll(policy_logps: Tensor, rewards: Tensor, lengths: Tensor) -> Tensor
         rewards: (B, K) of the evaluator.
         lengths: (B, K) tokens of each candidate, EOS included.
     """
-    winner = rewards.detach().argmax(dim=1, keepdim=True)
+    winner = rewards.detach().argmax(dim=1, keepdim=True)  # (B, 1)
     own = policy_logps.float().gather(1, winner) / lengths.gather(1, winner)
     return -own.mean()
 

@@ -100,7 +100,7 @@ def _by_group(
         for part in found
     ]
     return Candidates(
-        torch.cat(tokens)[order],
+        torch.cat(tokens)[order],  # (B, K, T) in the images' order
         *(torch.cat([getattr(part, name) for part in found])[order] for name in _OF_CAPTIONS),
     )
 

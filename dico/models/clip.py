@@ -5,7 +5,8 @@ the features are equal to open_clip's; importing this costs torch alone. What di
 trimmed to its longest row (a causal tower's feature does not change), and ids past the tower's
 vocabulary (PAD) may follow EOS.
 
-B images, P image tokens (the class token first), N texts, T text tokens, D width, E embedding.
+B images, P image tokens (the class token first), K candidates per image, N texts, T text tokens,
+R nodes of a prefix tree, M of one image, H heads, D width, E embedding.
 """
 
 import math
@@ -103,8 +104,9 @@ class ClipModel(nn.Module):
         tokens = tokens.clamp(max=pad)
         tree = prefix_tree(tokens, pad)
         hidden = self.token_embedding(tree.tokens) + self.positional_embedding[tree.depths]
+        # EOS is the largest id of the vocabulary, so argmax finds its place: (B, K, 1).
         ends = tokens.masked_fill(tokens == pad, -1).argmax(dim=-1, keepdim=True)
-        nodes = tree.nodes.gather(2, ends)[:, :, 0]
+        nodes = tree.nodes.gather(2, ends)[:, :, 0]  # (B, K) node of each caption's EOS
         return self.embed_text_hidden(self.transformer.at(hidden, nodes, tree))
 
     def embed_text_hidden(self, hidden: Tensor) -> Tensor:
@@ -134,9 +136,9 @@ class VisionTower(nn.Module):
 
     def encode_tokens(self, pixels: Tensor) -> Tensor:
         """Tokens (B, P, D) before the final norm."""
-        patches = self.conv1(pixels).flatten(2).transpose(1, 2)
-        first = self.class_embedding.expand(len(pixels), 1, -1)
-        hidden = torch.cat([first, patches], dim=1) + self.positional_embedding
+        patches = self.conv1(pixels).flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, h * w, D)
+        first = self.class_embedding.expand(len(pixels), 1, -1)  # (B, 1, D)
+        hidden = torch.cat([first, patches], dim=1) + self.positional_embedding  # (B, P, D)
         tokens: Tensor = self.transformer(self.ln_pre(hidden), is_causal=False)
         return tokens
 
@@ -231,31 +233,35 @@ class Attention(nn.Module):
     def forward(self, hidden: Tensor, mask: Tensor | None, is_causal: bool) -> Tensor:
         """(N, T, D) to (N, T, D)."""
         num_rows, num_tokens, width = hidden.shape
-        merged = F.linear(hidden, self.in_proj_weight, self.in_proj_bias)
+        merged = F.linear(hidden, self.in_proj_weight, self.in_proj_bias)  # (N, T, 3 D)
         split = merged.view(num_rows, num_tokens, 3, self.num_heads, width // self.num_heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
+        query, key, value = split.permute(2, 0, 3, 1, 4)  # (N, H, T, D / H) each
         mixed = F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal)
+        # (N, H, T, D / H) -> (N, T, D)
         projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(hidden.shape))
         return projected
 
     def forward_tree(self, hidden: Tensor, tree: PrefixTree) -> Tensor:
         """(R, D) to (R, D), each node looking at its ancestors."""
         merged = tree.by_image(F.linear(hidden, self.in_proj_weight, self.in_proj_bias))
-        split = merged.view(*merged.shape[:2], 3, self.num_heads, -1)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
+        split = merged.view(*merged.shape[:2], 3, self.num_heads, -1)  # of (B, M, 3 D)
+        query, key, value = split.permute(2, 0, 3, 1, 4)  # (B, H, M, D / H) each
         mixed = F.scaled_dot_product_attention(query, key, value, tree.mask[:, None])
+        # (B, H, M, D / H) -> (B, M, D) -> (R, D)
         projected: Tensor = self.out_proj(tree.by_node(mixed.transpose(1, 2).flatten(2)))
         return projected
 
     def at(self, hidden: Tensor, nodes: Tensor, tree: PrefixTree) -> Tensor:
         """(B, K, D) at ``nodes`` (B, K) of the tree, of (R, D)."""
         weight, bias, width = self.in_proj_weight, self.in_proj_bias, hidden.shape[-1]
-        asked = F.linear(hidden[nodes], weight[:width], bias[:width])
-        given = tree.by_image(F.linear(hidden, weight[width:], bias[width:]))
+        asked = F.linear(hidden[nodes], weight[:width], bias[:width])  # (B, K, D)
+        given = tree.by_image(F.linear(hidden, weight[width:], bias[width:]))  # (B, M, 2 D)
+        # Queries (B, H, K, D / H); keys and values (B, H, M, D / H).
         query = asked.view(*asked.shape[:2], self.num_heads, -1).transpose(1, 2)
         key, value = given.view(*given.shape[:2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         mask = tree.mask.flatten(0, 1)[tree.places[nodes]]  # (B, K, M)
         mixed = F.scaled_dot_product_attention(query, key, value, mask[:, None])
+        # (B, H, K, D / H) -> (B, K, D)
         projected: Tensor = self.out_proj(mixed.transpose(1, 2).reshape(asked.shape))
         return projected
 

@@ -132,6 +132,7 @@ class DecoderLayer(nn.Module):
         (query,) = split_heads(rows, 1, self.num_heads)
         mixed = attention(query, *image, dropout=self._rate())
         found = merge_heads(mixed)
+        # (B, M, D) -> (R, D), or (B, K * T, D) -> (N, T, D)
         return tree.by_node(found) if tree else found.reshape(asked.shape)
 
     def feed_forward(self, hidden: Tensor) -> Tensor:

@@ -75,9 +75,8 @@ class DecoderCache:
             images: (A,) images that go on; all, if not given. One that stays in its place costs
                 nothing; one whose new place is another's is moved there.
         """
-        self._mask = self._mask.flatten(0, 1)[
-            rows
-        ]  # (B * R, E) -> (A, R', E): rows take their history
+        # (B * R, E) -> (A, R', E): rows take their history along.
+        self._mask = self._mask.flatten(0, 1)[rows]
         if images is None:
             return
         self._past = [_moved(past, 1, images) for past in self._past]
@@ -91,21 +90,19 @@ class DecoderCache:
         self, layer: "_PackedLayer", hidden: Tensor, past: Tensor, image: tuple[Tensor, Tensor]
     ) -> Tensor:
         norms, (num_images, num_rows, end) = layer.norms, self._mask.shape
-        merged = layer.self_qkv(norms.self_norm(hidden)).view(
-            num_images, num_rows, -1
-        )  # (B, R, 3 D)
+        merged = layer.self_qkv(norms.self_norm(hidden))  # (N, 3 D)
+        merged = merged.view(num_images, num_rows, -1)  # (B, R, 3 D)
         query, key, value = split_heads(merged, 3, self._num_heads)  # (B, H, R, D / H)
+        # past is (2, B, H, E, D / H); the R new tokens take the next R places.
         past[0, :, :, end - num_rows : end] = key
         past[1, :, :, end - num_rows : end] = value
         mask = self._mask[:, None]  # (B, 1, R, E)
         mixed = attention(query, past[0, :, :, :end], past[1, :, :, :end], mask)
-        hidden = hidden + layer.self_out(merge_heads(mixed).flatten(0, 1))
-        query = layer.cross_query(norms.cross_norm(hidden)).view(
-            num_images, num_rows, -1
-        )  # (B, R, D)
-        (query,) = split_heads(query, 1, self._num_heads)
-        mixed = attention(query, *image)
-        hidden = hidden + layer.cross_out(merge_heads(mixed).flatten(0, 1))
+        hidden = hidden + layer.self_out(merge_heads(mixed).flatten(0, 1))  # (B, R, D) -> (N, D)
+        query = layer.cross_query(norms.cross_norm(hidden)).view(num_images, num_rows, -1)
+        (query,) = split_heads(query, 1, self._num_heads)  # (B, R, D) -> (B, H, R, D / H)
+        mixed = attention(query, *image)  # keys and values (B, H, P, D / H)
+        hidden = hidden + layer.cross_out(merge_heads(mixed).flatten(0, 1))  # (N, D)
         return hidden + layer.ffn_out(layer.ffn_in(norms.ffn_norm(hidden)))
 
 
@@ -138,6 +135,7 @@ def _in_one_block(values: Tensor) -> Tensor:
 def _moved(values: Tensor, dim: int, chosen: Tensor) -> Tensor:
     """``values.index_select(dim, chosen)``, made in the memory of ``values``."""
     count = len(chosen)
+    # Only images whose new place is another's are copied.
     places = (chosen != torch.arange(count, device=chosen.device)).nonzero()[:, 0]
     kept = values.narrow(dim, 0, count)
     return kept.index_copy_(dim, places, values.index_select(dim, chosen[places]))

@@ -195,9 +195,9 @@ class Evaluator:
     @torch.no_grad()
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """Embeddings (..., E), float32, of length 1, of (..., T) ids BOS..EOS, PAD after."""
-        flat = tokens.reshape(-1, tokens.shape[-1]).to(self.device)
+        flat = tokens.reshape(-1, tokens.shape[-1]).to(self.device)  # (..., T) -> (N, T)
         embeddings: Tensor = self.model.encode_text(flat)
-        return embeddings.float().reshape(*tokens.shape[:-1], -1)
+        return embeddings.float().reshape(*tokens.shape[:-1], -1)  # (N, E) -> (..., E)
 
     @torch.no_grad()
     def embed_candidates(self, tokens: Tensor) -> Tensor:

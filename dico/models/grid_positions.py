@@ -28,5 +28,6 @@ def grid_positions(num_tokens: int, width: int) -> Tensor:
     rows, columns = torch.meshgrid(steps, steps, indexing="ij")
     rates = LONGEST ** (-torch.arange(width // 4) / (width // 4))
     angles = [place.reshape(-1, 1) * rates for place in (columns, rows)]  # each (side ** 2, D / 4)
+    # Four waves of (side ** 2, D / 4) side by side: (side ** 2, D).
     grid = torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
-    return torch.cat([torch.zeros(first, width), grid])
+    return torch.cat([torch.zeros(first, width), grid])  # (P, D)

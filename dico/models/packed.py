@@ -1,4 +1,4 @@
-"""Matrix products whose weights are laid out once for the machine, for search on a CPU.
+"""Linear layers with weights pre-packed for oneDNN: fast decoding on a CPU.
 
 A decoder step multiplies a few rows by large matrices; a plain product then spends much of its time
 rearranging the weights. oneDNN can keep them arranged. Float32 and bfloat16 on a CPU; anywhere
@@ -91,14 +91,14 @@ class LMHead:
         Args:
             hidden: (N, D).
             count: how many, best first.
-            excluded: ids that may not be chosen; their probability is theirs all the same.
+            excluded: ids masked from selection; they still count in the softmax.
         """
         logits = self.logits(hidden)
         top, words = _top(logits, min(count + len(excluded), logits.shape[1]))
         normalisers = softmax_in_place(logits, likeliest=words[:, :1])
         for word in excluded:
             top = top.masked_fill(words == word, -torch.inf)
-        top, places = top.topk(count, dim=-1)
+        top, places = top.topk(count, dim=-1)  # (N, count): what is excluded has fallen behind
         return top - normalisers[:, None], words.gather(1, places)
 
     def logps_of(self, hidden: Tensor, word: int) -> Tensor:
@@ -123,7 +123,8 @@ def softmax_in_place(logits: Tensor, likeliest: Tensor | None = None) -> Tensor:
     """Logsumexp (N,) of logits (N, V), float32, which become their softmax.
 
     One pass of torch's own, where to subtract, exponentiate and sum would be three, and no fresh
-    memory, which would cost more than the arithmetic. The sum is told by the likeliest word.
+    memory, which would cost more than the arithmetic. log Z = max logit - log max probability, so the
+    sum needs no second pass.
 
     Args:
         logits: float32.
@@ -131,7 +132,7 @@ def softmax_in_place(logits: Tensor, likeliest: Tensor | None = None) -> Tensor:
     """
 
     def largest() -> Tensor:
-        chosen = logits if likeliest is None else logits.gather(1, likeliest)
+        chosen = logits if likeliest is None else logits.gather(1, likeliest)  # (N, V) or (N, 1)
         return chosen.amax(dim=-1)
 
     before = largest()
@@ -147,11 +148,11 @@ def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
         top, places = logits.topk(count, dim=-1)
         return top, places
     groups = logits[:, : num_groups * GROUP].view(-1, num_groups, GROUP)
-    chosen = groups.amax(dim=-1).topk(count, dim=-1).indices[:, :, None]
+    chosen = groups.amax(dim=-1).topk(count, dim=-1).indices[:, :, None]  # (N, count, 1) groups
     words = torch.arange(width, device=logits.device)
-    members = (chosen * GROUP + words[:GROUP]).flatten(1)
-    rest = words[num_groups * GROUP :].expand(len(logits), -1)
-    words = torch.cat([members, rest], dim=1)
+    members = (chosen * GROUP + words[:GROUP]).flatten(1)  # (N, count * GROUP) ids
+    rest = words[num_groups * GROUP :].expand(len(logits), -1)  # ids beyond the last whole group
+    words = torch.cat([members, rest], dim=1)  # (N, J), of which the best `count` are chosen
     top, places = logits.gather(1, words).topk(count, dim=-1)
     return top, words.gather(1, places)
 

@@ -32,7 +32,7 @@ class PlainTower(nn.Module):
     def encode_tokens(self, pixels: Tensor) -> Tensor:
         """Grid cells (B, P, D), row by row, of (B, 3, H, W)."""
         grid: Tensor = self.stages(pixels)
-        return grid.flatten(2).transpose(1, 2)
+        return grid.flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, h * w, D)
 
     def pool(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, E), not normalised."""

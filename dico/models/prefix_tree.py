@@ -33,6 +33,7 @@ class PrefixTree:
         """(R, D) to (B, M, D), zero where no node is."""
         num_images, size, _ = self.mask.shape
         padded = values.new_zeros(num_images * size, values.shape[-1])
+        # (R, D) into (B * M, D), then (B, M, D)
         return padded.index_copy(0, self.places, values).view(num_images, size, -1)
 
     def by_node(self, values: Tensor) -> Tensor:
@@ -57,9 +58,8 @@ def prefix_tree(tokens: Tensor, pad_id: int) -> PrefixTree:
 
     image, place, candidate = new.transpose(1, 2).nonzero(as_tuple=True)  # (R,) each
     size, node = int(counts.max()), number[image, candidate, place]
-    mask = torch.eye(size, dtype=torch.bool, device=tokens.device).repeat(
-        num_images, 1, 1
-    )  # (B, M, M)
+    own = torch.eye(size, dtype=torch.bool, device=tokens.device)
+    mask = own.repeat(num_images, 1, 1)  # (B, M, M): each node sees itself
     # A node's ancestors are the nodes of its own candidate at the depths up to its own.
     earlier = torch.arange(num_tokens, device=tokens.device)[None, :] <= place[:, None]  # (R, T)
     row, step = earlier.nonzero(as_tuple=True)

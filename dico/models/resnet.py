@@ -3,6 +3,8 @@
 Radford et al. 2021 (arXiv 2103.00020), section 2.4; state-dict names and features of open_clip's
 ``ModifiedResNet``. The image tokens that a captioner sees are the grid after the last stage, before
 the attention pooling.
+
+B images, P grid cells, H heads, D width, E embedding.
 """
 
 from collections import OrderedDict
@@ -65,16 +67,20 @@ class AttentionPool(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Cells (B, P, D) to embeddings (B, E)."""
-        cells = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        cells = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)  # (B, 1 + P, D)
         cells = cells + self.positional_embedding
         query = self._heads(self.q_proj(cells[:, :1]))
         key, value = self._heads(self.k_proj(cells)), self._heads(self.v_proj(cells))
         mixed = F.scaled_dot_product_attention(query, key, value)
-        embedded: Tensor = self.c_proj(mixed.transpose(1, 2).flatten(1))
+        embedded: Tensor = self.c_proj(
+            mixed.transpose(1, 2).flatten(1)
+        )  # (B, H, 1, D / H) -> (B, D)
         return embedded
 
     def _heads(self, hidden: Tensor) -> Tensor:
-        return hidden.view(*hidden.shape[:2], self.num_heads, -1).transpose(1, 2)
+        return hidden.view(*hidden.shape[:2], self.num_heads, -1).transpose(
+            1, 2
+        )  # (B, H, P, D / H)
 
 
 class ResNetTower(nn.Module):
@@ -105,7 +111,7 @@ class ResNetTower(nn.Module):
         grid = F.avg_pool2d(F.relu(self.bn3(self.conv3(grid))), 2)
         for index in range(self.num_stages):
             grid = self.get_submodule(f"layer{index + 1}")(grid)
-        return grid.flatten(2).transpose(1, 2)
+        return grid.flatten(2).transpose(1, 2)  # (B, D, h, w) -> (B, h * w, D)
 
     def pool(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, E), not normalised."""

@@ -31,13 +31,11 @@ def score_candidates(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Te
     real = targets != captioner.pad_id
     # Inputs end before EOS, which nothing follows; so does each prefix: (B, K, T - 1) -> R nodes.
     tree = prefix_tree(tokens[:, :, :-1].masked_fill(~real, captioner.pad_id), captioner.pad_id)
-    words, head = tied_embedding(
-        captioner.decoder.token_embedding.weight, tree.tokens
-    )  # (R, D), (V, D)
+    table = captioner.decoder.token_embedding.weight
+    words, head = tied_embedding(table, tree.tokens)  # (R, D), (V, D)
     hidden = captioner.decoder.forward_tree(memory, tree, words)  # (R, D)
-    logps = fused_token_logps(
-        hidden, head, tree.nodes[real], targets[real]
-    )  # (E,) one per real token
+    # (E,), one per real token: only a chosen token's logit and log Z are kept of each state.
+    logps = fused_token_logps(hidden, head, tree.nodes[real], targets[real])
     # Back to (B, K, T - 1), PAD as 0, and summed over the caption's tokens.
     return logps.new_zeros(targets.shape).masked_scatter(real, logps).sum(dim=-1)
 
@@ -52,9 +50,8 @@ def caption_logits(captioner: Captioner, memory: Tensor, tokens: Tensor) -> tupl
     """
     targets = tokens[:, 1:]
     real = targets != captioner.pad_id
-    words, head = tied_embedding(
-        captioner.decoder.token_embedding.weight, tokens[:, :-1]
-    )  # (N, T - 1, D)
+    table = captioner.decoder.token_embedding.weight
+    words, head = tied_embedding(table, tokens[:, :-1])  # (N, T - 1, D)
     hidden = captioner.decoder(memory, words)  # (N, T - 1, D)
     # PAD is dropped before the head, the dearest product: (M, D) @ (D, V).
     return F.linear(hidden[real], head), targets[real]
@@ -62,9 +59,9 @@ def caption_logits(captioner: Captioner, memory: Tensor, tokens: Tensor) -> tupl
 
 def score_captions(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Tensor:
     """Log-probabilities (B, K), float32, of candidates (B, K, T), each caption by itself."""
-    flat = tokens.flatten(0, 1)
+    flat = tokens.flatten(0, 1)  # (B * K, T)
     logits, targets = caption_logits(captioner, memory, flat)
     real = flat[:, 1:] != captioner.pad_id
     logps = torch.zeros(real.shape, device=real.device)
-    logps = logps.masked_scatter(real, token_logps(logits, targets))
-    return logps.sum(dim=-1).view(tokens.shape[:2])
+    logps = logps.masked_scatter(real, token_logps(logits, targets))  # (M,) -> (B * K, T - 1)
+    return logps.sum(dim=-1).view(tokens.shape[:2])  # (B * K,) -> (B, K)

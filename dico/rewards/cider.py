@@ -44,8 +44,8 @@ class CiderReward:
         prepared = PreparedReferences(
             references, document_frequencies=self._corpus, with_eos=self._with_eos
         )
-        captions = self._tokenizer.decode_batch(batch.tokens.flatten(0, 1))
-        image = np.repeat(np.arange(num_images), num_candidates)
+        captions = self._tokenizer.decode_batch(batch.tokens.flatten(0, 1))  # B * K texts
+        image = np.repeat(np.arange(num_images), num_candidates)  # (B * K,) image of each
         scores = cider_d(prepared.prepare(captions, image), prepared).per_image
-        rewards = torch.from_numpy(scores).float().view(num_images, num_candidates)
+        rewards = torch.from_numpy(scores).float().view(num_images, num_candidates)  # (B, K)
         return rewards.to(batch.tokens.device)

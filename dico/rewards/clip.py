@@ -49,13 +49,14 @@ class ClipReward:
         """Embeddings (B, K, E); without a prompt the ids go to the text tower as they are."""
         if self.form == "reward":
             return self.evaluator.embed_candidates(tokens)
-        captions = self.evaluator.tokenizer.decode_batch(tokens.flatten(0, 1))
+        captions = self.evaluator.tokenizer.decode_batch(tokens.flatten(0, 1))  # B * K texts
         prompt = self.evaluator.config.prompt
+        # (B * K, E) -> (B, K, E)
         return self.evaluator.embed_texts(captions, prompt).view(*tokens.shape[:2], -1)
 
     def _with_image(self, image_embeddings: ImageEmbeddings, texts: Tensor) -> Tensor:
-        images = image_embeddings(self.weights).to(texts)
-        cosines = torch.einsum("bke,be->bk", texts, images)
+        images = image_embeddings(self.weights).to(texts)  # (B, E)
+        cosines = torch.einsum("bke,be->bk", texts, images)  # (B, K): both sides have length 1
         return self.w * (cosines.clamp(min=0) if self.form == "published" else cosines)
 
 
@@ -95,7 +96,7 @@ class RefClipReward(ClipReward):
                 missing = list(references)
             made = self.evaluator.embed_texts(missing, prompt)
             self._kept.update(zip(missing, made, strict=True))
-        return torch.stack([self._kept[text] for text in references])
+        return torch.stack([self._kept[text] for text in references])  # (N, E)
 
 
 def _checked(references: Sequence[Sequence[str]] | None) -> Sequence[Sequence[str]]:

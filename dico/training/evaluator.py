@@ -235,7 +235,8 @@ class _Trainer:
         others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
         scale = self.model.logit_scale.exp()
         uris = [_stand_in(record, config.swap_share, rng) for record in records]
-        seen, images = self._encode_images(self.pixel_cache.pixels(uris))
+        seen, images = self._encode_images(self.pixel_cache.pixels(uris))  # (B, P, D), (B, E)
+        # First CLIP's loss alone, then PAC's, which adds a positive image and a positive caption.
         if step < config.num_clip_steps:
             texts = self._embed_texts([[caption] for caption in captions])
             loss = clip_loss(images, texts[:, 0], scale)
@@ -244,7 +245,7 @@ class _Trainer:
             other_images = images
             if config.lambda_visual:
                 again, other_images = self._encode_images(self._other_images(records, draw, rng))
-                seen = torch.cat([seen, again])
+                seen = torch.cat([seen, again])  # (2 B, P, D)
             loss = pac_loss(
                 images,
                 texts[:, 0],
@@ -281,6 +282,7 @@ class _Trainer:
         blind = torch.rand(len(seen), 1, 1) < self.config.blind_share
         with torch.no_grad():
             generative.blind_tokens.lerp_(seen.mean(dim=0), _BLIND_RATE)
+        # (V * B, P, D): what an image that is not seen is replaced by is the mean image, (P, D).
         seen = torch.where(blind.to(seen.device), generative.blind_tokens, seen)
         said = [
             [*_some(record.captions, self.config.captions_per_image, rng), other]
@@ -304,12 +306,14 @@ class _Trainer:
             )
         self.optimizer.step()
         with torch.no_grad():
+            # As CLIP: a larger scale makes training unstable.
             self.model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
 
     def _encode(self, captions: Sequence[Sequence[str]]) -> Tensor:
         """Ids (B, K, T) of K captions of each image."""
         flat = [caption for group in captions for caption in group]
         tokens: Tensor = self.evaluator.tokenizer.encode_batch(flat, self.config.context_tokens)
+        # (B * K, T) -> (B, K, T)
         return tokens.view(len(captions), -1, tokens.shape[-1]).to(self.evaluator.device)
 
     def _embed_texts(self, captions: Sequence[Sequence[str]]) -> Tensor:

@@ -72,14 +72,17 @@ def finetune(
     keep_freed_memory()
     policy = policy_of(captioner)
     check_fits(decoding, policy.max_tokens)
+    # Eval mode throughout: with dropout the policy would differ from the reference model at once.
     policy.module.eval()
     policy.begin_training(step_seed(seed, 0, "adapters"))
+    # As it is now: a frozen copy, or the same weights with their adapters off.
     reference_model = policy.reference_model()
     if config.compile_blocks:
         compile_blocks(policy.module)
     parameters = trainable(policy)
     optimizer = adam(parameters, config.learning_rate)
     state = TrainingState(policy.trained, optimizer)
+    # Scores before the first step are what limits and best weights are measured against.
     if not checkpoints.resume(state, world):
         _validate(state, policy, validator, config)
     hacking = reward_hacking(state.history.rows, config.reward_hacking)
@@ -92,8 +95,10 @@ def finetune(
     ):
         bar.advance(state.step)
         while state.step < config.num_steps and not (hacking or no_better(state, config)):
+            # Search, reward, re-score, backward: candidates are the policy's own of this very step.
             metrics = step_of(order.batch(state.draw), state.draw)
             metrics["gradient_norm"] = clip_gradients(parameters, config.max_gradient_norm)
+            # No update by NaN or by a loss that ran away: back to a checkpoint, on to other batches.
             if supervisor.should_rewind(metrics["loss"], metrics["gradient_norm"]):
                 continue
             optimizer.step()
@@ -101,6 +106,7 @@ def finetune(
             state.history.log(state.step, **metrics)
             last = state.step == config.num_steps
             if last or state.step % config.validate_every_steps == 0:
+                # A reward that rises while the captions get worse ends the run, its best weights kept.
                 _validate(state, policy, validator, config)
                 if hacking := reward_hacking(state.history.rows, config.reward_hacking):
                     supervisor.note(hacking)
@@ -179,6 +185,7 @@ class _Step:
 
     def __call__(self, images: np.ndarray, step: int) -> Metrics:
         self.policy.module.zero_grad()
+        # Micro-batches bound the memory of a step; their gradients add up to those of the batch.
         totals: dict[str, Tensor] = {}
         for number, part in self.world.micro_batches(images, self.config.micro_batch_size):
             seed_step(self.seed, step, number)
@@ -188,7 +195,7 @@ class _Step:
             for name, value in metrics.items():
                 totals[name] = totals.get(name, torch.zeros(())) + share * value.cpu()
         self.world.sum_gradients(trainable(self.policy))
-        summed = self.world.sum(torch.stack(list(totals.values())))
+        summed = self.world.sum(torch.stack(list(totals.values())))  # (number of metrics,)
         return dict(zip(totals, summed.tolist(), strict=True))
 
     def _loss(self, images: list[int], step: int, part: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -199,23 +206,24 @@ class _Step:
         config, seen = self.config, self.data.images(images)
         with self.world.autocast(config.precision):
             memory = self.policy.encode(seen)  # (B, ...), shared by search and scoring
-            tokens = self._candidates(memory.detach(), step, part)
+            tokens = self._candidates(memory.detach(), step, part)  # (B, K, T), no gradient
             with torch.no_grad():
                 reference_memory = self._reference_memory(images, seen, memory)
-                reference_logps = self.reference_model.score(reference_memory, tokens)
-            logps = self.policy.score(memory, tokens)  # (B, K)
+                reference_logps = self.reference_model.score(reference_memory, tokens)  # (B, K)
+            logps = self.policy.score(memory, tokens)  # (B, K), the only pass with a gradient
         with torch.no_grad():  # outside of autocast: tau magnifies what rounding does to rewards
             batch = self._reward_batch(images, tokens)
             rewards = self.reward(batch)  # (B, K)
+        # eq. 6; SCST takes the metrics alone, so that the two methods' curves can be compared.
         loss, metrics = dico_loss(
             logps, reference_logps, rewards, config.beta, config.tau, config.weighting
         )
         if config.anchor:
-            lengths = (tokens[:, :, 1:] != self.policy.pad_id).sum(dim=-1)
+            lengths = (tokens[:, :, 1:] != self.policy.pad_id).sum(dim=-1)  # (B, K)
             loss = loss + config.anchor * winner_nll(logps, rewards, lengths)
         if config.method == "scst":
             baseline = self._baseline(memory.detach(), batch, rewards)
-            loss = scst_loss(logps, rewards, baseline)
+            loss = scst_loss(logps, rewards, baseline)  # eq. 2
             metrics["kl"] = kl_estimate(logps.detach() - reference_logps)
         texts = [text for group in batch.texts for text in group]
         for name, score in (
@@ -264,4 +272,4 @@ class _Step:
         with self.world.autocast(self.config.precision):
             tokens = self.policy.greedy(memory, self.decoding).tokens
         greedy = dataclasses.replace(batch, tokens=tokens)
-        return self.reward(greedy)
+        return self.reward(greedy)  # (B, 1): the greedy caption is one candidate

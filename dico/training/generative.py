@@ -45,7 +45,7 @@ class PartlyBlindData(CaptioningData):
         """Image tokens (B, P, F), float32; the mean image's where nothing is seen."""
         tokens = self.tokens(indices)
         blind = torch.rand(len(tokens), 1, 1).to(tokens.device) < self.blind_share
-        return torch.where(blind, self.mean, tokens)
+        return torch.where(blind, self.mean, tokens)  # (B, P, F): blind is (B, 1, 1), mean (P, F)
 
 
 def train_generative(

@@ -66,4 +66,4 @@ def random_crops(pixels: Tensor, generator: torch.Generator, least_area: float =
         left, top = round(x * (side - crop)), round(y * (side - crop))
         view = image[None, :, top : top + crop, left : left + crop]
         views.append(F.interpolate(view, (side, side), mode="bilinear", align_corners=False))
-    return torch.cat(views)
+    return torch.cat(views)  # (B, 3, H, W)

@@ -111,7 +111,7 @@ def pooled(
         done(len(part))
     counts = [len(record.captions) for record in records]
     flat = pooled_captions([text for r in records for text in r.captions], evaluator)
-    return Pooled(torch.cat(images), torch.split(flat, counts))
+    return Pooled(torch.cat(images), torch.split(flat, counts))  # (B, F), B times (n, F)
 
 
 @torch.no_grad()
@@ -124,7 +124,7 @@ def pooled_captions(captions: Sequence[str], evaluator: Evaluator) -> Tensor:
         texts = [captions[i] for i in order[start : start + CAPTIONS_A_PASS]]
         tokens = evaluator.tokenizer.encode_batch(texts, limit).to(evaluator.device)
         parts.append(evaluator.model.pooled_texts(tokens).float())
-    found = torch.cat(parts) if parts else torch.empty(0, 0)
+    found = torch.cat(parts) if parts else torch.empty(0, 0)  # (N, F)
     return found[torch.tensor(order, dtype=torch.long).argsort()]
 
 
@@ -135,7 +135,7 @@ class Maps(nn.Module):
         super().__init__()
         self.dropout = dropout
         embed_dim = model.visual_projection.out_features
-        texts = torch.cat(seen.texts)
+        texts = torch.cat(seen.texts)  # (N, F) of all images' captions
         self.visual = nn.Linear(seen.images.shape[1], embed_dim)
         self.text = nn.Linear(texts.shape[1], embed_dim)
         self.logit_scale = nn.Parameter(model.logit_scale.detach().clone())
@@ -174,7 +174,9 @@ def recall_at_1(model: JoinedTowers, held_out: Pooled) -> float:
     images = F.normalize(model.visual_projection(held_out.images), dim=-1)
     texts = F.normalize(model.text_projection(torch.cat(held_out.texts)), dim=-1)
     counts = torch.tensor([len(captions) for captions in held_out.texts])
-    own = torch.arange(len(counts)).repeat_interleave(counts).to(images.device)
+    own = (
+        torch.arange(len(counts)).repeat_interleave(counts).to(images.device)
+    )  # (N,) image of each
     return float(((texts @ images.T).argmax(dim=1) == own).float().mean())
 
 

@@ -49,6 +49,7 @@ def pretrain(
     check_fits(validator.decoding, policy.max_tokens)
     if world.is_main:
         warn_of_cut_captions(policy, [c for record in data.records for c in record.captions])
+    # Adapters are drawn from the seed, not from what was drawn before: a resumed run has the same.
     policy.begin_training(step_seed(seed, 0, "adapters"))
     parameters = trainable(policy)
     keep_freed_memory()
@@ -68,9 +69,12 @@ def pretrain(
     ):
         bar.advance(state.step)
         while state.step < config.num_steps:
+            # A draw is a batch of the epoch's order. It counts on over batches that were refused,
+            # while the step does not, so that a run that was rewound meets other batches.
             draw = state.draw
             loss = _backward(policy, data, order.batch(draw), config, seed, draw, world)
             norm = clip_gradients(parameters, config.max_gradient_norm)
+            # NaN, infinity or losses that ran away: back to a checkpoint, on to other batches.
             if supervisor.should_rewind(loss, norm):
                 continue
             for group in optimizer.param_groups:
@@ -86,6 +90,7 @@ def pretrain(
             state.history.log(state.step, loss=loss, gradient_norm=norm)
             last = state.step == config.num_steps
             if last or state.step % config.validate_every_steps == 0:
+                # The best weights by validation CIDEr are kept: later ones fit the training captions.
                 scores = validator(policy)
                 state.keep_if_best(scores["cider"])
                 state.history.log(state.step, **{f"validation_{k}": v for k, v in scores.items()})
@@ -114,17 +119,20 @@ def _backward(
     k = config.captions_per_image
     texts = data.draw_captions(images.tolist(), k, np.random.default_rng((seed, step)))
     encoded = encode_without_false_ends(policy, texts)
-    tokens = encoded.view(len(images), k, -1).to(data.device)
-    num_tokens = int((tokens[:, :, 1:] != policy.pad_id).sum())
+    tokens = encoded.view(len(images), k, -1).to(data.device)  # (B * K, T) -> (B, K, T)
+    num_tokens = int((tokens[:, :, 1:] != policy.pad_id).sum())  # of the whole step
     policy.module.zero_grad()
     total = torch.zeros((), device=data.device)
     places = np.arange(len(images))
     for number, part in world.micro_batches(places, config.micro_batch_size // k):
         seed_step(seed, step, number)
         with world.autocast(config.precision):
+            # One pass of the encoder an image, whose K captions are side by side: (n * K, T).
             memory = policy.encode(data.images(images[part].tolist()))
             logits, targets = policy.caption_logits(memory, tokens[part].flatten(0, 1))
+        # A mean over the step's tokens, however they fall into micro-batches and ranks.
         share = len(targets) / num_tokens
+        # eq. 1
         loss = share * xe_loss(logits, targets, policy.pad_id, config.label_smoothing)
         torch.autograd.backward(loss)
         total += loss.detach()

@@ -62,6 +62,7 @@ class OpenClipEncoder(nn.Module):
         return embeddings
 
     def encode_candidates(self, tokens: Tensor) -> Tensor:
+        # (B, K, T) -> (B * K, T) -> (B, K, E)
         return self.encode_text(tokens.flatten(0, 1)).view(*tokens.shape[:2], -1)
 
     def projections(self) -> list[nn.Parameter]:

@@ -27,7 +27,8 @@ class TimmTower(nn.Module):
         features = self.model.forward_features(pixels)
         pooled: Tensor = self.model.forward_head(features, pre_logits=True)
         if features.dim() == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
-            features = features.permute(0, 3, 1, 2)
+            features = features.permute(0, 3, 1, 2)  # (B, h, w, F) -> (B, F, h, w)
+        # (B, F, h, w) -> (B, P, F), where the backbone gives a grid
         tokens = features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
         return tokens, pooled
 

@@ -59,6 +59,7 @@ class JoinedTowers(nn.Module):
         return F.normalize(self.text_projection(self.pooled_texts(tokens)), dim=-1)
 
     def encode_candidates(self, tokens: Tensor) -> Tensor:
+        # (B, K, T) -> (B * K, T) -> (B, K, E)
         return self.encode_text(tokens.flatten(0, 1)).view(*tokens.shape[:2], -1)
 
     def projections(self) -> list[nn.Parameter]:

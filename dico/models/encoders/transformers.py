@@ -41,8 +41,9 @@ class TransformersEncoder(nn.Module):
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         found = self.model.get_image_features(**_seen(self.model, pixels))
         tokens = found.last_hidden_state
+        # (B, F, h, w) -> (B, P, F), where the tower gives a grid
         tokens = tokens.flatten(2).transpose(1, 2) if tokens.dim() == 4 else tokens
-        return tokens, F.normalize(found.pooler_output.flatten(1), dim=-1)
+        return tokens, F.normalize(found.pooler_output.flatten(1), dim=-1)  # (B, E, 1, 1) -> (B, E)
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         mask = tokens != PAD
@@ -53,6 +54,7 @@ class TransformersEncoder(nn.Module):
         return F.normalize(found.pooler_output, dim=-1)
 
     def encode_candidates(self, tokens: Tensor) -> Tensor:
+        # (B, K, T) -> (B * K, T) -> (B, K, E)
         return self.encode_text(tokens.flatten(0, 1)).view(*tokens.shape[:2], -1)
 
     def projections(self) -> list[nn.Parameter]:
@@ -78,6 +80,7 @@ class TransformersTower(nn.Module):
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         found = self.model(pixel_values=pixels)
         tokens = found.last_hidden_state
+        # (B, F, h, w) -> (B, P, F), where the tower gives a grid
         tokens = tokens.flatten(2).transpose(1, 2) if tokens.dim() == 4 else tokens
         return tokens, F.normalize(tokens.mean(dim=1), dim=-1)
 

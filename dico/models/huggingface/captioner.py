@@ -122,14 +122,15 @@ class HuggingFaceCaptioner(nn.Module):
         targets = tokens[:, 1:]
         real = targets != self.pad_id
         inputs = tokens[:, :-1].masked_fill(tokens[:, :-1] == self.pad_id, self.eos_id)
+        # (B, P, D) -> (N, P, D): the N / B captions of an image stand side by side.
         repeated = states.repeat_interleave(len(tokens) // len(states), dim=0)
         return self.next_logits(repeated, inputs)[real], targets[real]
 
     def score_candidates(self, states: Any, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
-        flat = tokens.flatten(0, 1)
+        flat = tokens.flatten(0, 1)  # (B, K, T) -> (B * K, T)
         logits, targets = self.caption_logits(states, flat)
         real = flat[:, 1:] != self.pad_id
         logps = torch.zeros(real.shape, device=real.device)
-        logps = logps.masked_scatter(real, token_logps(logits, targets))
-        return logps.sum(dim=-1).view(tokens.shape[:2])
+        logps = logps.masked_scatter(real, token_logps(logits, targets))  # (M,) -> (B * K, T - 1)
+        return logps.sum(dim=-1).view(tokens.shape[:2])  # (B, K)

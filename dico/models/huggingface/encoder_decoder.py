@@ -66,7 +66,7 @@ class EncoderDecoder(ImageTextToText):
 
     def _logits(self, group: ImageGroup, words: Tensor) -> tuple[Tensor, Tensor]:
         per_image = len(words) // len(group)
-        rows = torch.arange(len(group), device=words.device).repeat_interleave(per_image)
+        rows = torch.arange(len(group), device=words.device).repeat_interleave(per_image)  # (n,)
         words = words.masked_fill(words == self.pad_id, self.eos_id)
         if self.route == "full":
             logits = self._whole(group, rows, words)

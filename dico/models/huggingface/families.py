@@ -116,12 +116,12 @@ class _Git(HuggingFaceCaptioner):
         real = words != self.pad_id
         layers, first = self._read(states)
         rows = torch.arange(len(states), device=states.device)
-        rows = rows.repeat_interleave(len(tokens) // len(states))
+        rows = rows.repeat_interleave(len(tokens) // len(states))  # (N,) image of each caption
         inputs = words[:, :-1].masked_fill(words[:, :-1] == self.pad_id, self.eos_id)
         logits = first[rows][:, None]
         if inputs.shape[1]:
             cache = SharedStates(layers, rows)
-            logits = torch.cat([logits, self._go_on(inputs, 1, cache)], dim=1)
+            logits = torch.cat([logits, self._go_on(inputs, 1, cache)], dim=1)  # (N, T - 1, V)
         return logits[real], words[real]
 
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:

@@ -119,9 +119,9 @@ class ImageTextToText(HuggingFaceCaptioner):
         order = []
         for group, rows in states.rows(1):
             first, others = self._logits(group, inputs[rows, 1:])
-            logits.append(torch.cat([first[:, None], others], dim=1))
+            logits.append(torch.cat([first[:, None], others], dim=1))  # (n, T, V) of a group
             order.append(rows)
-        return torch.cat(logits)[torch.cat(order).argsort()]
+        return torch.cat(logits)[torch.cat(order).argsort()]  # (N, T, V) in the images' order
 
     def caption_logits(self, states: ImageMemory, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """As of every captioner; the tokens come group by group, first words first."""
@@ -132,11 +132,11 @@ class ImageTextToText(HuggingFaceCaptioner):
             real = words[:, 1:] != self.pad_id
             logits += [first, others[real]]
             targets += [words[:, 0], words[:, 1:][real]]
-        return torch.cat(logits), torch.cat(targets)
+        return torch.cat(logits), torch.cat(targets)  # (M, V), (M,)
 
     def score_candidates(self, states: ImageMemory, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
-        flat = tokens.flatten(0, 1)
+        flat = tokens.flatten(0, 1)  # (B * K, T)
         logps = torch.zeros(len(flat), device=tokens.device)
         for group, rows in states.rows(tokens.shape[1]):
             words = self._words(flat[rows])
@@ -144,9 +144,9 @@ class ImageTextToText(HuggingFaceCaptioner):
             real = words[:, 1:] != self.pad_id
             gained = torch.zeros(real.shape, device=tokens.device)
             of_others = token_logps(others[real], words[:, 1:][real])
-            gained = gained.masked_scatter(real, of_others)
+            gained = gained.masked_scatter(real, of_others)  # (M,) -> (n, T), PAD as 0
             logps = logps.index_add(0, rows, token_logps(first, words[:, 0]) + gained.sum(dim=-1))
-        return logps.view(tokens.shape[:2])
+        return logps.view(tokens.shape[:2])  # (B * K,) -> (B, K)
 
     def read_prompts(self, memory: ImageMemory) -> ImageMemory:  # type: ignore[override]
         """``memory`` with what the language model makes of the prompts, for several uses of it."""
@@ -178,7 +178,7 @@ class ImageTextToText(HuggingFaceCaptioner):
             return WordsSoFar(rows.new_empty(len(rows), 0))
 
         def step(tokens: Tensor, rows: Tensor, so_far: WordsSoFar) -> Tensor:
-            so_far.words = torch.cat([so_far.words, tokens[:, None]], dim=1)
+            so_far.words = torch.cat([so_far.words, tokens[:, None]], dim=1)  # (n, T) -> (n, T + 1)
             return self._whole(group, rows, so_far.words)[:, -1]
 
         first = self._whole(group, images, images.new_empty(len(images), 0))[:, -1]
@@ -226,6 +226,7 @@ class ImageTextToText(HuggingFaceCaptioner):
     def _logits(self, group: ImageGroup, words: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, V) of first words and (n, T, V) of those after each of ``words`` (n, T)."""
         per_image = len(words) // len(group)
+        # (n,): the captions of an image stand side by side.
         rows = torch.arange(len(group), device=words.device).repeat_interleave(per_image)
         words = words.masked_fill(words == self.pad_id, self.eos_id)
         if self.route == "full":
@@ -266,7 +267,7 @@ class ImageTextToText(HuggingFaceCaptioner):
         """Logits (n, T + 1, V) by the model's own pass over pixels, prompt and words, for each."""
         inputs = collate([group.images[row] for row in rows.tolist()])
         inputs = {name: x for name, x in inputs.items() if name in self._takes}
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], words], dim=1)
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], words], dim=1)  # (n, P + T)
         for name in OF_WORDS.keys() & inputs.keys():
             value = OF_WORDS_BY_TYPE.get((self._kind, name), OF_WORDS[name])
             inputs[name] = _grown(inputs[name], words.shape[1], value)
@@ -292,7 +293,7 @@ class ImageTextToText(HuggingFaceCaptioner):
 
 def _grown(values: Tensor, num_words: int, value: int | None = None) -> Tensor:
     """``values`` (B, P, ...) with entries for words: ``value``, or the last again."""
-    more = values[:, -1:].expand(-1, num_words, *values.shape[2:])
+    more = values[:, -1:].expand(-1, num_words, *values.shape[2:])  # (B, T, ...)
     if value is not None:
         more = torch.full_like(more, value)
-    return torch.cat([values, more], dim=1)
+    return torch.cat([values, more], dim=1)  # (B, P + T, ...)

@@ -71,7 +71,7 @@ def batch_of(images: Sequence[Tensor | Inputs]) -> Tensor | InputBatch:
             "captioner: its image processor keeps each image's proportions, so images do not "
             "fit one batch; set do_center_crop and crop_size there"
         )
-    return torch.stack(tensors)
+    return torch.stack(tensors)  # B times (3, H, W) -> (B, 3, H, W)
 
 
 def num_bytes(image: Tensor | Inputs) -> int:

@@ -98,7 +98,7 @@ def concatenated(memories: Sequence[Tensor] | Sequence[ImageMemory]) -> Tensor |
     first = 0
     for memory in memories:
         if isinstance(memory, Tensor):
-            return torch.cat([one for one in memories if isinstance(one, Tensor)])
+            return torch.cat([one for one in memories if isinstance(one, Tensor)])  # (B, P, D)
         for group in memory.groups:
             places = tuple(first + place for place in group.places)
             groups.append(replace(group, places=places))

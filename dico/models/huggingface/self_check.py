@@ -98,7 +98,7 @@ def _alone(captioner: ImageTextToText, images: InputBatch) -> Tensor:
         memory: ImageMemory = captioner.encode(image)
         for row, length in zip(tokens[place], LENGTHS, strict=True):
             scores.append(captioner.score_candidates(memory, row[None, None, :length])[0, 0])
-    return torch.stack(scores).view(2, 2)
+    return torch.stack(scores).view(2, 2)  # (B, K)
 
 
 def _captions(captioner: Any) -> Tensor:

@@ -57,7 +57,7 @@ class WordSearch:
 
     def select(self, rows: Tensor, images: Tensor | None = None) -> None:
         """Goes on with ``rows`` (A, R) of the captions; ``images`` if images were left."""
-        chosen = rows.flatten()
+        chosen = rows.flatten()  # (A, R) -> (N,)
         stay = images is None and len(chosen) == len(self._images)
         self._images = self._images[chosen]
         if self._cache is not None:
