@@ -6,12 +6,14 @@ from typing import NamedTuple
 from dico.audit.audit import Audit, audit
 from dico.audit.config import AuditConfig
 from dico.audit.load import audit_items, judges_of, training_captions
-from dico.configuration.schema import from_json
+from dico.audit.tracking import tell_audit
+from dico.configuration.schema import from_json, to_dict
 from dico.data.manifest import read_manifest
 from dico.errors import DataError
 from dico.features.pointer import open_features
 from dico.models.judge import has_judge
 from dico.report.audit_page import write_audit_page
+from dico.tracking.trackers import tracked
 
 AUDIT_PAGE = "index.html"
 
@@ -56,9 +58,10 @@ def audit_evaluator(
     folder = Path(output_audit)
     folder.mkdir(parents=True, exist_ok=True)
     result.save(folder)
-    write_audit_page(
-        result, folder / AUDIT_PAGE, {record.image_id: record.uri for record in records}
-    )
+    places = {record.image_id: record.uri for record in records}
+    write_audit_page(result, folder / AUDIT_PAGE, places)
+    with tracked("audit_evaluator", to_dict(settings)):
+        tell_audit(result, places)
     print(summary(result))
     if result.verdict.word == "unfit" and not settings.allow_unfit:
         raise DataError(

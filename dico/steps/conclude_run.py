@@ -9,6 +9,8 @@ from dico.report.run_notes import keep_page
 from dico.steps.compare_models import compare_models
 from dico.steps.register_model import register_model
 from dico.steps.report_run import report_run
+from dico.tracking import scores_made
+from dico.tracking.trackers import tracked
 
 
 class Outputs(NamedTuple):
@@ -79,4 +81,7 @@ def conclude_run(
         lineage=made_from,
         output_version=output_version,
     )
+    with tracked("register_model", {"model_name": model_name, "version": registered.version}):
+        promoted = float(registered.promoted == "true")
+        scores_made({"promoted": promoted}, [decided.reasons])
     return Outputs(*registered, *decided)

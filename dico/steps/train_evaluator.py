@@ -11,6 +11,7 @@ from dico.models.evaluator import save_evaluator
 from dico.models.generative import FOLDER
 from dico.process.device import computing_device
 from dico.steps.published import pins_of, publish_evaluator
+from dico.tracking import rows_made
 from dico.tracking.trackers import tracked
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.determinism import use_deterministic_kernels
@@ -51,7 +52,10 @@ def train_evaluator(
     held_out = read_manifest(manifest, "validation")
     facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
     if is_packaged(settings.weights):
-        join_towers(images, held_out, settings, seed, device).save(folder, facts)
+        with tracked("train_evaluator", to_dict(settings)):
+            joined = join_towers(images, held_out, settings, seed, device)
+            rows_made(joined.history)
+        joined.save(folder, facts)
         return
     pins = pins_of(settings, "evaluator", store, weights)
     inputs = (dataset, config, seed, *(pin.sha256 for pin in pins.values()))

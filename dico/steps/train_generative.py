@@ -15,6 +15,7 @@ from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerSettings
 from dico.models.generative import FOLDER
 from dico.storage import sha256_file, write_digests
+from dico.tracking.trackers import tracked
 from dico.training.configs import EvaluatorTrainingConfig, XEConfig
 from dico.training.determinism import step_seed, use_deterministic_kernels
 from dico.training.distributed import join_world
@@ -70,7 +71,7 @@ def train_generative(
     records = evaluators_part(read_manifest(manifest, "train"), judging.judge_share)
     validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
     scenes = read_scenes(manifest, "validation")
-    with join_world() as world:
+    with join_world() as world, tracked("train_generative", to_dict(settings), world.is_main):
         torch.manual_seed(step_seed(seed, 0, "generative"))
         captioner = Captioner(sizes, tokenizer).to(world.device)
         data = PartlyBlindData(records, stored, world.device, judging.blind_share)

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
-from dico.configuration.schema import from_json
+from dico.configuration.schema import from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest
 from dico.models.judge import write_absent_judge
 from dico.process.device import computing_device
 from dico.steps.published import pins_of, publish_evaluator
 from dico.steps.train_evaluator import save_trained
+from dico.tracking import rows_made
+from dico.tracking.trackers import tracked
 from dico.training.configs import JudgeConfig
 from dico.training.determinism import step_seed, use_deterministic_kernels
 from dico.training.evaluator import train_evaluator
@@ -49,13 +51,19 @@ def train_judge(
     own_seed = step_seed(seed, 0, "judge")
     facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
     if is_packaged(settings.weights):
-        join_towers(images, held_out, settings, own_seed, device).save(folder, facts)
+        with tracked("train_judge", to_dict(settings)):
+            joined = join_towers(images, held_out, settings, own_seed, device)
+            rows_made(joined.history)
+        joined.save(folder, facts)
         return
     pins = pins_of(settings, "judge", store, weights)
     inputs = (dataset, config, seed, *(pin.sha256 for pin in pins.values()))
     checkpoints = checkpoints_of("train-judge", store, run_key, *inputs)
     if pins:
-        publish_evaluator(folder, settings, pins, images, held_out, own_seed, checkpoints, facts)
+        data = (images, held_out, own_seed, checkpoints, facts)
+        with tracked("train_judge", to_dict(settings)):
+            publish_evaluator(folder, settings, pins, *data)
         return
-    trained = train_evaluator(images, held_out, settings, own_seed, checkpoints, device)
+    with tracked("train_judge", to_dict(settings)):
+        trained = train_evaluator(images, held_out, settings, own_seed, checkpoints, device)
     save_trained(folder, trained, facts)

@@ -101,9 +101,9 @@ def captions_made(
         listener.captions(samples)
 
 
-def scores_made(values: Mapping[str, float]) -> None:
-    """Tells of scores that belong to no step, such as those of an evaluation."""
-    rows_made([{"step": 0, **values}])
+def scores_made(values: Mapping[str, float], sentences: Sequence[str] = ()) -> None:
+    """Tells of scores that belong to no step, such as those of an evaluation, and what they mean."""
+    rows_made([{"step": 0, **values, "events": list(sentences)}])
 
 
 def _after(rows: Sequence[Mapping[str, Any]], step: int) -> list[Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from dico.tracking.thumbnail import thumbnail
 
 EXPERIMENT = "dico"
 _RUN_TAG, _STAGE_TAG = "dico.run", "dico.stage"
-_MOST_PARAMETER_CHARS = 500
+_MOST_PARAMETER_CHARS, _MOST_TAG_CHARS = 500, 5000
 
 
 class MlflowTracker(Callback):
@@ -62,20 +62,31 @@ class MlflowTracker(Callback):
 
     def event(self, step: int, sentence: str) -> None:
         """A tag of the run."""
-        self._client.set_tag(self._run, f"dico.event.{step}", sentence)
+        self._client.set_tag(self._run, f"dico.event.{step}", sentence[:_MOST_TAG_CHARS])
 
     def ended(self) -> None:
         """Marks the stage's run as finished."""
         self._client.set_terminated(self._run)
 
     def _find(self, experiment: str, run: str, stage: str, parent: str = "") -> str:
-        """The id of the run with these tags; a new one where there is none."""
+        """The id of the run with these tags; a new one where there is none.
+
+        Two stages that start at once may both make the pipeline's run: the older one is taken.
+        """
         tags: dict[str, Any] = {_RUN_TAG: run, _STAGE_TAG: stage}
-        if run:
-            wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-            found = self._client.search_runs([experiment], wanted, max_results=1)
-            if found:
-                return str(found[0].info.run_id)
+        if run and (known := self._oldest(experiment, tags)):
+            return known
         nested = {"mlflow.parentRunId": parent} if parent else {}
         made = self._client.create_run(experiment, tags=tags | nested, run_name=stage or run)
-        return str(made.info.run_id)
+        own = str(made.info.run_id)
+        oldest = self._oldest(experiment, tags) if run else own
+        if oldest != own:
+            self._client.delete_run(own)
+        return oldest
+
+    def _oldest(self, experiment: str, tags: Mapping[str, str]) -> str:
+        """The id of the oldest run with these tags; empty where there is none."""
+        wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        order = ["attributes.start_time ASC"]
+        found = self._client.search_runs([experiment], wanted, max_results=1, order_by=order)
+        return str(found[0].info.run_id) if found else ""

@@ -52,5 +52,11 @@ class WandbTracker(Callback):
         self._run.summary[f"event.{step}"] = sentence
 
     def ended(self) -> None:
-        """Writes what is left."""
+        """Writes what is left, and waits until it is on the disk or the server.
+
+        `finish` alone comes back before wandb's own process has written an offline run; a pod that
+        ends then would lose it.
+        """
         self._run.finish()
+        if self._wandb.run is None:  # no run of the user's own in this process
+            self._wandb.teardown()
