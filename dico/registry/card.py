@@ -1,4 +1,4 @@
-"""The model card of a version, in Markdown: what it is, how good, made from what, and its limits.
+"""The model card of a version: a head that machines read, and what it is, how good, and its limits.
 
 Mitchell et al., Model Cards for Model Reporting, FAT* 2019. Every number comes from the evaluation
 that the gate judged; nothing is written by hand.
@@ -9,6 +9,7 @@ from typing import Any
 
 from dico.evaluation.systems import label_of_system, labels_of
 from dico.metrics.catalogue import summary_of
+from dico.registry.card_head import card_head
 
 _LIMITS = """## Use and limits
 
@@ -41,6 +42,7 @@ def model_card(
     """
     verdict = "passed the quality gate" if decision["promote"] else "refused by the quality gate"
     parts = [
+        card_head(name, lineage, metrics),
         f"# {_plain(name)}",
         "An image captioner: cross-entropy training, then Direct CLIP-based Optimization "
         "(Moratelli et al., BMVC 2024, arXiv 2408.14547).",

@@ -18,11 +18,16 @@ _ADAPTED = {
 
 
 def origins(captioner: Path, evaluator: Path) -> dict[str, str]:
-    """``captioner_origin`` and ``evaluator_origin``, of the folders that training wrote."""
-    return {
+    """``captioner_origin`` and ``evaluator_origin``, of the folders that training wrote.
+
+    And ``base_model``, the name of the published captioner that training began from, if it did.
+    """
+    told = {
         "captioner_origin": captioner_origin(captioner),
         "evaluator_origin": evaluator_origin(evaluator),
     }
+    pins = base_of(captioner)
+    return told | ({"base_model": str(pins["checkpoint"]["name"])} if "checkpoint" in pins else {})
 
 
 def base_of(folder: Path) -> dict[str, Any]:

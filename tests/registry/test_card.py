@@ -1,5 +1,7 @@
 """The model card says what was measured, and nothing in it opens a tag or leaves its cell."""
 
+from huggingface_hub import ModelCard
+
 from dico.registry.card import model_card
 
 METRICS = {
@@ -13,11 +15,22 @@ METRICS = {
 def test_card_has_scores_lineage_and_licences():
     card = model_card(
         "toy",
-        {"dataset": "a|b.json", "fingerprint": "f00d", "overrides": "<script>"},
+        {
+            "dataset": "a|b.json",
+            "fingerprint": "f00d",
+            "overrides": "<script>",
+            "base_model": "acme/blip",
+        },
         METRICS,
         {"promote": True, "reasons": ["no champion yet"]},
     )
-    assert card.startswith("# toy\n")
+    read = ModelCard(card)
+    assert read.text.lstrip().startswith("# toy\n")
+    assert read.data.base_model == "acme/blip"
+    assert read.data.model_name == "toy"
+    found = {result.metric_type: result for result in read.data.eval_results}
+    assert (found["cider"].metric_value, found["pac_score"].metric_value) == (1.5, 1.25)
+    assert found["cider"].dataset_name == "a|b"
     assert "**Passed the quality gate**: no champion yet." in card
     assert "| metric | DiCO | XE |" in card
     assert "| CIDEr | 1.5000 [1.2500, 1.7500] | 1.2500 |" in card
