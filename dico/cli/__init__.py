@@ -22,9 +22,12 @@ VERBS = {
     "schedule": ("dico.cli.cluster", "Run a compiled pipeline on a cluster on a schedule."),
     "runs": (
         "dico.cli.runs",
-        "List the runs of this machine and of a cluster, or the steps of one.",
+        "List local and cluster runs, or the steps of one run.",
     ),
-    "compare": ("dico.cli.runs", "Compare runs: a column a method, over seeds, with intervals."),
+    "compare": (
+        "dico.cli.runs",
+        "Compare runs: one column per method, over seeds, with intervals.",
+    ),
     "logs": ("dico.cli.cluster", "Print the logs of a run's steps on a Kubeflow cluster."),
     "caption": ("dico.cli.caption", "Caption images with a registered model."),
     "settings": ("dico.cli.settings", "List every setting of a preset: value, default, range."),

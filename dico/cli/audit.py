@@ -39,12 +39,12 @@ def audit(
         Path, typer.Option(help="Folder for audit.json and index.html, the page with images.")
     ] = Path("audit"),
     num_images: Annotated[
-        int, typer.Option(min=2, help="At most so many, spread evenly over the split.")
+        int, typer.Option(min=2, help="Most images to use, spread evenly over the split.")
     ] = 400,
     min_accuracy: Annotated[
-        float, typer.Option(help="Accuracy that must be shown for a kind of edit; chance is .5.")
+        float, typer.Option(help="Accuracy that must be shown for a kind of edit; chance is 0.5.")
     ] = 0.75,
-    seed: Annotated[int, typer.Option(min=0, help="Of edits and resamples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of edits and resamples.")] = 0,
 ) -> None:
     """Audit an evaluator: what it tells, what it pays for, whether it is fit, weak or unfit.
 

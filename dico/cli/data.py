@@ -41,7 +41,7 @@ def shard(
     ] = "json",
     shard_megabytes: Annotated[int, typer.Option(min=1, help="Size of a tar, megabytes.")] = 1000,
 ) -> None:
-    """Write images and captions as WebDataset tars, one series per split."""
+    """Write WebDataset tars of images and captions, by split."""
     from dico.data.shards import write_shards
 
     for name in write_shards(manifest, output, form, shard_megabytes * 1_000_000):
@@ -55,7 +55,7 @@ def split(
     validation: Annotated[float, typer.Option(min=0, max=1, help="Share for validation.")] = 0.1,
     test: Annotated[float, typer.Option(min=0, max=1, help="Share for test.")] = 0.1,
 ) -> None:
-    """Split a manifest anew by the images' content, the same way every time."""
+    """Split a manifest anew, by image content: repeatable."""
     from dico.data.convert import split_manifest
     from dico.errors import UsageError
 

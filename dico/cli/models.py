@@ -28,7 +28,9 @@ Uri = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Argument(help="Registered model; may be left out where there is one.")]
-Number = Annotated[int, typer.Option("--version", min=0, help="0 for the champion.")]
+Number = Annotated[
+    int, typer.Option("--version", min=0, help="Number of the version; 0 for the champion.")
+]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 DEFAULT = "runs/registry"
 
@@ -57,7 +59,7 @@ def list_models(name: Name = "", registry: Uri = DEFAULT) -> None:
 
 @app.command()
 def show(name: Name = "", version: Number = 0, registry: Uri = DEFAULT) -> None:
-    """Show one version: where it is, what it was made from, how good it is."""
+    """Show one version: place, lineage and scores."""
     opened, chosen = _choose(registry, name, version)
     metadata = dict(chosen.metadata)
     metrics, intervals = metadata.pop("metrics", {}), metadata.pop("intervals", {})
@@ -136,7 +138,7 @@ def verify(
     ] = "",
     registry: Uri = DEFAULT,
 ) -> None:
-    """Check every byte of a version against its digests, and its signature where a key is given."""
+    """Verify the digests and the signature of a version."""
     from dico.registry import cache_folder
     from dico.registry.signing import verify as verify_folder
 

@@ -26,10 +26,14 @@ def rate(
     output: Annotated[
         Path, typer.Option(help="File that judgements are added to; the same file goes on.")
     ] = Path("judgements.jsonl"),
-    limit: Annotated[int, typer.Option(min=1, help="At most so many images, the first.")] = 100_000,
+    limit: Annotated[
+        int, typer.Option(min=1, help="Most images to show, the first ones.")
+    ] = 100_000,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8081,
-    seed: Annotated[int, typer.Option(min=0, help="Of the orders of images and captions.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the orders of images and captions.")
+    ] = 0,
 ) -> None:
     """Serve a page where people compare captions: blind, by keyboard, without the internet."""
     from itertools import islice

@@ -27,9 +27,9 @@ def push(
         bool, typer.Option("--refused", help="Push a version that the gate refused, too.")
     ] = False,
 ) -> None:
-    """Push a version to the Hugging Face Hub: card with scores, weights, tokenizer, captions.
+    """Push a version to the Hugging Face Hub.
 
-    HF_TOKEN is the token that may write there. The version lies in the folder version/ with its
+    Its card has scores and captions of test images. HF_TOKEN is the token that may write there. The version lies in the folder version/ with its
     digests and its signature as they are, so that `dico serve COPY/version` checks and serves it.
     """
     from dico.errors import UsageError

@@ -24,7 +24,7 @@ def runs(
     folder: Annotated[
         Path, typer.Option("--runs", help="Folder of the runs of this machine.")
     ] = Path("runs"),
-    num: Annotated[int, typer.Option("--num", min=1, max=200, help="How many.")] = 20,
+    num: Annotated[int, typer.Option("--num", min=1, max=200, help="Most runs to list.")] = 20,
     experiment: Annotated[
         str, typer.Option("--experiment", "-e", help="Of the cluster's, only this experiment's.")
     ] = "",
@@ -69,7 +69,7 @@ def compare(
         list[str] | None, typer.Option(help="Only this metric, such as cider; may be repeated.")
     ] = None,
 ) -> None:
-    """Compare runs: a column a method, the mean over its seeds, and 95 % intervals.
+    """Compare runs: one column per method, the mean over its seeds, and 95% intervals.
 
     Runs that differ in nothing but their seed are one method. Of two methods the last column is the
     difference, paired by seed.

@@ -31,7 +31,10 @@ DEFAULT = "runs/store"
 
 @app.command()
 def fetch(names: Names, store: StoreUri = DEFAULT) -> None:
-    """Fetch weights by name into a store, once; a run there then needs no network for them."""
+    """Fetch weights by name into a store.
+
+    A run with that store then needs no network for them.
+    """
     from dico.storage import open_store
     from dico.weights.keeping import keep, keep_file, resolve
 
@@ -64,7 +67,7 @@ def pack(
     ] = None,
     store: StoreUri = DEFAULT,
 ) -> None:
-    """Pack kept weights into one file, to carry them into a closed network."""
+    """Pack kept weights into one file, for a closed network."""
     from dico.storage import open_store
     from dico.weights.packing import pack as write
 
@@ -77,7 +80,7 @@ def unpack(
     archive: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Tar to read.")],
     store: StoreUri = DEFAULT,
 ) -> None:
-    """Put packed weights into a store, each file checked by its digest."""
+    """Put packed weights into a store, checked by digests."""
     from dico.storage import open_store
     from dico.weights.packing import unpack as read
 
@@ -96,17 +99,17 @@ def evaluator(
     clip_sha256: Annotated[str, typer.Option(help="Digest that the file must have.")] = "",
     clip_gelu: Annotated[bool, typer.Option("--clip-gelu", help="A file of OpenCLIP: plain GELU.")] = False,
     clip_mean: Annotated[Numbers | None, typer.Option(help="Mean of a file's pixels.")] = None,
-    clip_std: Annotated[Numbers | None, typer.Option(help="Deviation of its pixels.")] = None,
+    clip_std: Annotated[Numbers | None, typer.Option(help="Standard deviation of its pixels.")] = None,
     clip_interpolation: Annotated[str, typer.Option(help="How its images are resized.")] = "",
     pac_sha256: Annotated[str, typer.Option(help="Digest that the file must have.")] = "",
     pac_gelu: Annotated[bool, typer.Option("--pac-gelu", help="A file of OpenCLIP: plain GELU.")] = False,
     pac_mean: Annotated[Numbers | None, typer.Option(help="Mean of a file's pixels.")] = None,
-    pac_std: Annotated[Numbers | None, typer.Option(help="Deviation of its pixels.")] = None,
+    pac_std: Annotated[Numbers | None, typer.Option(help="Standard deviation of its pixels.")] = None,
     pac_interpolation: Annotated[str, typer.Option(help="How its images are resized.")] = "",
     tower_sha256: Annotated[str, typer.Option(help="Digest that the file must have.")] = "",
     tower_gelu: Annotated[bool, typer.Option("--tower-gelu", help="A file of OpenCLIP: plain GELU.")] = False,
     tower_mean: Annotated[Numbers | None, typer.Option(help="Mean of a file's pixels.")] = None,
-    tower_std: Annotated[Numbers | None, typer.Option(help="Deviation of its pixels.")] = None,
+    tower_std: Annotated[Numbers | None, typer.Option(help="Standard deviation of its pixels.")] = None,
     tower_interpolation: Annotated[str, typer.Option(help="How its images are resized.")] = "",
 ) -> None:  # fmt: skip
     """Make an evaluator's folder of published weights.
@@ -134,7 +137,7 @@ def captioner(
     folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     sha256: Annotated[str, typer.Option(help="Digest that the weights file must have.")] = "",
 ) -> None:
-    """Read a checkpoint of the DiCO authors into a captioner's folder."""
+    """Convert a checkpoint of the DiCO authors."""
     from dico.models.tokenizer import Tokenizer
     from dico.weights.huggingface import import_dico
 

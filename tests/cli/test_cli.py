@@ -31,6 +31,7 @@ def test_help_lists_every_verb(capsys):
     assert code == 0
     for verb in VERBS:
         assert f" {verb} " in out
+    assert "...\n" not in out  # a title that is cut says nothing
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -38,6 +39,8 @@ def test_every_verb_has_help(verb, capsys):
     code, out, _ = call(capsys, verb, "--help")
     assert code == 0
     assert "Usage: dico" in out
+    titles = out.partition("Commands:")[2]
+    assert "...\n" not in titles
 
 
 @pytest.mark.parametrize(
