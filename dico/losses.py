@@ -8,6 +8,8 @@ its length.
 B images, K candidates per image, N captions, T tokens, V vocabulary.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -16,6 +18,22 @@ from torch.nn import functional as F
 
 Weighting = Literal["softmax", "uniform", "hardest"]
 Metrics = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredCandidates:
+    """K candidates of each of B images, as a loss sees them; what is not its to train has no gradient."""
+
+    policy_logps: Tensor
+    """(B, K) log-probabilities by the model in training, with gradient."""
+    reference_logps: Tensor
+    """(B, K) by the frozen model that it started from."""
+    rewards: Tensor
+    """(B, K), higher is better."""
+    lengths: Tensor
+    """(B, K) tokens of each candidate after BOS, EOS included."""
+    greedy_rewards: Callable[[], Tensor]
+    """(B, 1) rewards of the images' likeliest captions, which are searched when asked for."""
 
 
 def token_logps(logits: Tensor, targets: Tensor) -> Tensor:

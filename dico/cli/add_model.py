@@ -26,7 +26,10 @@ def add(
         typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
     ] = "runs/registry",
 ) -> None:
-    """Caption a split, score it, let the gate decide, and register the model."""
+    """Score, judge and register a trained captioner.
+
+    A split is captioned and scored, and the gate decides whether it becomes the champion.
+    """
     from dico.steps.resolve_config import resolve_config
 
     config = resolve_config(preset=preset, overrides=overrides)
@@ -47,7 +50,9 @@ def add(
         for folder, kind in ((captioner, "captions"), (baseline, "before")):
             generate_captions(*data, str(folder), split, config.decoding, place[kind])
         scored = (place["captions"], place["before"], "", split, config.evaluation)
-        evaluate_captions(*data, str(evaluator), *scored, place["evaluation"], judge)
+        evaluate_captions(
+            *data, str(evaluator), *scored, place["evaluation"], judge, str(captioner)
+        )
         compare_models(place["evaluation"], config.gate, place["decision"])
         lineage = json.dumps(
             {

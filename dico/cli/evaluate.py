@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from PIL import Image
 
     from dico.evaluation.files import References
+    from dico.evaluation.scores import Judge
 
 _IMAGE_BATCH = 32
 
@@ -57,7 +60,10 @@ def evaluate(
         str, typer.Option(help="Split of a Karpathy JSON; test where there is one.")
     ] = "",
     partial: Annotated[
-        bool, typer.Option("--partial", help="Score what can be scored, and say how much.")
+        bool,
+        typer.Option(
+            "--partial", help="Leave out images that lack a caption or references; say how many."
+        ),
     ] = False,
     tokenizer: Annotated[
         TokenizerChoice, typer.Option(help="python needs no Java and gives the same tokens.")
@@ -70,7 +76,9 @@ def evaluate(
     ] = None,
     synonyms: Annotated[
         Path | None,
-        typer.Option(help="Names of objects, for CHAIR: a line an object, commas between names."),
+        typer.Option(
+            help="Names of objects, for CHAIR: one object per line, names separated by commas."
+        ),
     ] = None,
     chair: Annotated[
         ChairChoice, typer.Option(help="How CHAIR finds objects; singular is that of 2018.")
@@ -87,11 +95,17 @@ def evaluate(
         Path | None, typer.Option(help="Folder of an encoder, for BERTScore.")
     ] = None,
     bert_layer: Annotated[int, typer.Option(min=0, help="Its layer; 0 for the last.")] = 0,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help="Judge that another package offers, by name; may be repeated."),
+    ] = None,
     human: Annotated[
         bool, typer.Option(help="Score each image's first reference against its others too.")
     ] = True,
-    num_resamples: Annotated[int, typer.Option(min=0, help="Of the bootstrap; 0 for none.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    num_resamples: Annotated[
+        int, typer.Option(min=0, help="Bootstrap resamples; 0 for no intervals.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Score captions against references: all metrics, their intervals, and what differs."""
     from dico.errors import UsageError
@@ -109,9 +123,12 @@ def evaluate(
     from dico.facts import read_facts
     from dico.metrics import Synonyms
     from dico.metrics.scores import name_some
+    from dico.plugins import JUDGES
 
     if (objects is None) != (synonyms is None):
         raise UsageError("CHAIR needs both --objects and --synonyms; see docs/metrics.md")
+    for name in judge or []:
+        JUDGES.check(name)
     _refuse_unused(evaluator, images, bert_model, bert_layer)
     named = names_of([captions, *(compare or [])])
     systems = {name: read_captions(path) for name, path in named}
@@ -128,6 +145,7 @@ def evaluate(
         bert_model=str(bert_model or ""),
         bert_layer=bert_layer,
         chair=chair.value,
+        judges=tuple(judge or ()),
         human=human,
         partial=partial,
         num_resamples=num_resamples,
@@ -159,6 +177,7 @@ def evaluate(
         candidates={named[0][0]: read_references(candidates, wanted)} if candidates else None,
         scenes=scenes,
         vocabulary=vocabulary,
+        judges=_judges(config.judges, truth, files),
     )
     evaluation.notes[:0] = notes
     if output is not None:
@@ -171,6 +190,19 @@ def evaluate(
         print("CLIP-S, PAC-S and retrieval not computed: they need --images and --evaluator")
     if output is not None:
         print(f"written to {output}")
+
+
+def _judges(
+    names: "Sequence[str]", truth: "Mapping[str, Sequence[str]]", images: dict[str, Path]
+) -> "list[Judge]":
+    """Judges of other packages; nothing is imported where none is named."""
+    if not names:
+        return []
+    from dico.evaluation.judges import JudgeContext, build_judges
+    from dico.images.load import load_image
+
+    uris = {image_id: str(path) for image_id, path in images.items()}
+    return build_judges(names, JudgeContext(truth, uris, load_image))
 
 
 def names_of(paths: list[Path]) -> list[tuple[str, Path]]:

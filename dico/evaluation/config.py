@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from dico.configuration.ranges import NonNegativeInt, Range, Ranged
+from dico.plugins import JUDGES
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class EvaluationConfig(Ranged):
 
     retrieval: Literal["clip", "pac"] = "clip"
     """Whose embeddings find a caption's image; where only one evaluator is given, that one."""
+
+    judges: Annotated[tuple[str, ...], JUDGES] = ()
+    """Other packages' judges of captions, by name, whose scores the gate hears (docs/plugins.md)."""
 
     human: bool = True
     """Whether each image's first reference is scored against its others, as the system "human"."""

@@ -166,7 +166,7 @@ def evaluate(
     candidates: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     scenes: Mapping[str, Scene] | None = None,
     vocabulary: Vocabulary | None = None,
-    judge: Judge | None = None,
+    judges: Sequence[Judge] = (),
 ) -> Evaluation:
     """Scores the captions of each system against the same references.
 
@@ -182,7 +182,7 @@ def evaluate(
         candidates: {system: {image id: several captions}}, for self-BLEU and Div-n.
         scenes: {image id: what the image shows}, for how true captions are.
         vocabulary: of the scenes.
-        judge: scores that nothing was tuned on, of captions in the order of ``references``.
+        judges: scores that nothing was tuned on, of captions in the order of ``references``.
 
     Raises:
         DataError: an image lacks a caption, references, objects or candidates; the ids are in the
@@ -230,9 +230,9 @@ def evaluate(
     for kind, evaluator in (evaluators or {}).items():
         images = _stack(image_embeddings, kind, image_ids)
         add_embedding_metrics(scored, kind, evaluator, images, config.retrieval)
-    for system in scored.values() if judge else ():
-        assert judge is not None
-        add_judge(system, judge, image_ids)
+    for judge in judges:
+        for system in scored.values():
+            add_judge(system, judge, image_ids)
     weights = {kind: weight_of(kind, evaluator) for kind, evaluator in (evaluators or {}).items()}
     return _summarise(scored, image_ids, config, notes, weights)
 

@@ -37,7 +37,8 @@ INDEPENDENT = {
     "facts_recall": "the share of facts that are named",
     "wholly_true": "the share of captions that are wholly true",
 }
-"""Scores that were not optimised, by their key in metrics.json; those that are there count."""
+"""Scores that were not optimised, by their key in metrics.json; those that are there count, and
+those of other packages' judges."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,8 @@ def decide(
 def _judged_by(metrics: Mapping[str, Any], candidate: str, other: str) -> list[str]:
     """The independent scores that both systems have."""
     differences = metrics["differences"].get(f"{candidate} - {other}", {})
-    return [key for key in INDEPENDENT if key in differences]
+    own = [key for key in differences if key.startswith("judge_") and key not in INDEPENDENT]
+    return [*(key for key in INDEPENDENT if key in differences), *own]
 
 
 def _caveat(judged_by: list[str]) -> tuple[str, ...]:
@@ -218,9 +220,11 @@ def _fallen(
 ) -> list[str]:
     """Independent scores that fell beyond chance."""
     changes = {key: _difference(metrics, candidate, other, key) for key in judged_by}
-    return [
-        f"{INDEPENDENT[key]} fell: {change}" for key, change in changes.items() if change.high < 0
-    ]
+    return [f"{_called(key)} fell: {change}" for key, change in changes.items() if change.high < 0]
+
+
+def _called(key: str) -> str:
+    return INDEPENDENT.get(key, f"the score of the judge {key.removeprefix('judge_')}")
 
 
 def _beyond_limits(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dico.errors import DataError
 from dico.facts import Scene, Vocabulary, check_captions, scores_from_sums
 from dico.metrics import (
     PreparedReferences,
@@ -240,8 +241,14 @@ def add_embedding_metrics(
 
 
 def add_judge(system: SystemScores, judge: Judge, image_ids: Sequence[str]) -> None:
-    """Scores by an evaluator that no captioner was tuned on."""
+    """Scores by an evaluator that no captioner was tuned on.
+
+    Raises:
+        DataError: another judge has such a score already.
+    """
     for key, values in judge(system.captions, image_ids).items():
+        if key in system.totals:
+            raise DataError(f"{key}: two judges give this score; name one of them otherwise")
         system.add(key, _as_score(values))
 
 

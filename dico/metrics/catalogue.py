@@ -87,7 +87,7 @@ _FAMILIES = {
     "recall": Metric("", "R@{}", "how often the caption finds its own image among the first {}"),
     "div": Metric("", "Div-{}", "different runs of {} words over all of them"),
 }
-_ERRORS = "wrong_"
+_ERRORS, _JUDGES = "wrong_", "judge_"
 _BY_KEY = {metric.key: metric for metric in CATALOGUE}
 
 
@@ -99,6 +99,10 @@ def metric_of(key: str) -> Metric:
         kind = key.removeprefix(_ERRORS)
         meaning = f"statements of {kind} that are false"
         return Metric(key, f"Wrong {kind}", meaning, False, in_summary=True)
+    if key.startswith(_JUDGES):
+        name = key.removeprefix(_JUDGES)
+        meaning = f"by the judge {name} of another package"
+        return Metric(key, f"Judge {name}", meaning, in_summary=True)
     first, *rest = key.split("_")
     number = next((word for word in rest if word.isdigit()), "")
     if not number:
@@ -116,9 +120,14 @@ def label_of(key: str) -> str:
 
 
 def summary_of(keys: set[str]) -> list[Metric]:
-    """The metrics among ``keys`` that a run's table shows, in its order; errors by kind come last."""
+    """The metrics among ``keys`` that a run's table shows, in its order.
+
+    Judges of other packages come first, errors by kind last.
+    """
+    judges = sorted(key for key in keys if key.startswith(_JUDGES) and key not in _BY_KEY)
     named = [metric for metric in CATALOGUE if metric.in_summary and metric.key in keys]
-    return named + [metric_of(key) for key in sorted(keys) if key.startswith(_ERRORS)]
+    errors = sorted(key for key in keys if key.startswith(_ERRORS))
+    return [*map(metric_of, judges), *named, *map(metric_of, errors)]
 
 
 def verdict_of(key: str, low: float, high: float) -> str:

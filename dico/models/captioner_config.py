@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from dico.configuration.ranges import (
     FractionBelowOne,
@@ -12,6 +12,7 @@ from dico.configuration.ranges import (
     Ranged,
 )
 from dico.configuration.schema import check
+from dico.plugins import CAPTIONERS
 
 T = TypeVar("T", "CaptionerConfig", "HuggingFaceConfig")
 
@@ -95,20 +96,25 @@ class HuggingFaceConfig(Ranged):
 
 @dataclass(frozen=True)
 class CaptionerSettings(HuggingFaceConfig, CaptionerConfig):
-    """Which captioner is trained: the paper's, by its sizes, or one of transformers, by its folder.
+    """Which captioner is trained: the paper's by its sizes, transformers' by its folder, another's.
 
     Each reads its own settings and leaves the other's alone.
     """
 
-    architecture: Literal["paper", "huggingface"] = "paper"
+    architecture: Annotated[str, CAPTIONERS] = "paper"
     """``paper`` starts from random weights and reads stored features; ``huggingface`` starts from
-    ``checkpoint`` and sees the images' pixels."""
+    ``checkpoint`` and sees the images' pixels; another package's starts as it says
+    (docs/plugins.md)."""
+    options: tuple[str, ...] = ()
+    """What another package's captioner is told besides, such as ``["layers=2"]``."""
 
     def __post_init__(self) -> None:
         """Checks ranges, and what relates settings."""
         super().__post_init__()
         wanted = self.architecture == "huggingface"
         check(bool(self.checkpoint) >= wanted, "checkpoint", self.checkpoint, "must name a folder")
+        own = self.architecture not in CAPTIONERS.built_in or not self.options
+        check(own, "options", self.options, "must be empty: captioner.architecture has none")
 
     def sizes(self) -> CaptionerConfig:
         """The paper's captioner's part."""

@@ -27,6 +27,8 @@ from dico.policy.protocol import Images, Preprocess, ReferenceModel
 class HuggingFacePolicy:
     """A `HuggingFaceCaptioner` behind the protocol `Policy`, where each member is described."""
 
+    architecture = "huggingface"
+
     def __init__(self, captioner: HuggingFaceCaptioner) -> None:
         self.captioner = captioner
         self.pad_id, self.max_tokens = captioner.pad_id, captioner.max_tokens

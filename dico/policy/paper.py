@@ -25,6 +25,7 @@ from dico.policy.protocol import ReferenceModel
 class PaperPolicy:
     """A `Captioner` behind the protocol `Policy`, where each member is described."""
 
+    architecture = "paper"
     preprocess = None
 
     def __init__(self, captioner: Captioner) -> None:

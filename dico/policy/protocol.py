@@ -68,6 +68,11 @@ class Policy(Protocol):
     """A captioner that can be trained."""
 
     @property
+    def architecture(self) -> str:
+        """Name by which ``captioner.architecture`` chooses it."""
+        ...
+
+    @property
     def module(self) -> nn.Module:
         """All of the model: what is put on a device, and in training or eval mode."""
         ...
@@ -139,5 +144,5 @@ class Policy(Protocol):
         ...
 
     def save(self, folder: str | Path) -> None:
-        """Writes the folder that `load_policy` reads; training is over then."""
+        """Writes its folder, with config.json and model.safetensors; training is over then."""
         ...

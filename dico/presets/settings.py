@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from dico.configuration.ranges import range_of
+from dico.plugins import Kind
 from dico.presets.config import Config, layers, resolve
 from dico.presets.own_file import unfold
 
@@ -87,6 +88,10 @@ def list_settings(preset: str, overrides: str = "") -> list[Setting]:
 
 def describe_type(hint: Any) -> str:
     """What a field takes, such as ``whole number, at least 1``."""
+    kinds = [kind for kind in getattr(hint, "__metadata__", ()) if isinstance(kind, Kind)]
+    if kinds:
+        several = typing.get_origin(typing.get_args(hint)[0]) is tuple
+        return f"{'list of ' if several else ''}{kinds[0]}"
     if typing.get_origin(hint) is typing.Annotated:
         return f"{describe_type(typing.get_args(hint)[0])}, {range_of(hint)}"
     if typing.get_origin(hint) is Literal:

@@ -22,8 +22,8 @@ from dico.storage import sha256_file
 CAPTIONER, EVALUATOR, EVALUATION, JUDGE = "captioner", "evaluator", "evaluation", "judge"
 DECISION, REPORT, LINEAGE = "decision.json", "report.html", "lineage.json"
 MODEL_CARD = "model_card.md"
-HUGGING_FACE_FILES = ("policy.json", "preprocessor_config.json", "tokenizer.json")
-"""What else makes a captioner of transformers what it is."""
+OTHER_FILES = ("policy.json", "preprocessor_config.json", "tokenizer.json", "architecture.json")
+"""What else makes a captioner of transformers, or of another package, what it is."""
 
 
 def stage_version(
@@ -57,7 +57,7 @@ def identity(captioner: Path) -> str:
     Histories and timings do not count: the same training run twice gives the same model.
     """
     names = ["config.json", "model.safetensors"]
-    names += [name for name in HUGGING_FACE_FILES if (captioner / name).is_file()]
+    names += [name for name in OTHER_FILES if (captioner / name).is_file()]
     names += sorted(
         path.relative_to(captioner).as_posix()
         for path in (captioner / "tokenizer").rglob("*")

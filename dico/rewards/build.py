@@ -10,10 +10,11 @@ from dico.errors import ConfigError
 from dico.models.evaluator import Evaluator, Weights
 from dico.models.generative import GenerativeEvaluator
 from dico.models.tokenizer import Tokenizer
+from dico.plugins import REWARDS
 from dico.rewards.cider import CiderReward
 from dico.rewards.clip import ClipReward, Form, RefClipReward
 from dico.rewards.generative import GenerativeReward
-from dico.rewards.names import offered, parse_reward
+from dico.rewards.names import parse_reward
 from dico.rewards.protocol import Reward, RewardBatch
 
 
@@ -70,7 +71,7 @@ class WeightedReward:
 def build_reward(expression: str, context: RewardContext) -> Reward:
     """The reward of a name, or a sum such as ``0.7*pac + 0.3*cider-d``.
 
-    Names are those of `dico.rewards.names.BUILT_IN`, where ``-published`` has the prompt and is at
+    Names are those of `dico.plugins.REWARDS`, where ``-published`` has the prompt and is at
     least 0, and those that installed packages offer under the entry-point group ``dico.rewards``:
     functions from a `RewardContext` to a `Reward`. PAC-S++ is ``pac`` on an evaluator with its
     weights. Weights that no named reward asks for are not loaded. Such a function, for a plain
@@ -95,5 +96,5 @@ def build_reward(expression: str, context: RewardContext) -> Reward:
 
 
 def _factory(name: str) -> Factory:
-    factory: Factory = _BUILT_IN[name] if name in _BUILT_IN else offered()[name].load()
+    factory: Factory = _BUILT_IN[name] if name in _BUILT_IN else REWARDS.load(name)
     return factory

@@ -2,24 +2,10 @@
 
 import math
 import re
-from importlib.metadata import EntryPoint, entry_points
 
 from dico.errors import ConfigError
+from dico.plugins import REWARDS
 
-ENTRY_POINTS = "dico.rewards"
-BUILT_IN = (
-    "pac",
-    "pac-published",
-    "ref-pac",
-    "ref-pac-published",
-    "clip",
-    "clip-published",
-    "ref-clip",
-    "ref-clip-published",
-    "cider-d",
-    "generative",
-)
-"""Names that need no other package; see `dico.rewards.build_reward`."""
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e-?[0-9]+)?"
 _TERM = re.compile(rf"\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>[\w.-]+)\s*")
 
@@ -38,13 +24,9 @@ def parse_reward(expression: str) -> list[tuple[float, str]]:
             raise ConfigError(
                 f"reward: expected such as '0.7*pac + 0.3*cider-d', got {expression!r}"
             )
-        if found["name"] not in {*BUILT_IN, *offered()}:
-            known = ", ".join([*BUILT_IN, *sorted(offered())])
-            raise ConfigError(f"reward: unknown reward {found['name']!r}; known are {known}")
+        try:
+            REWARDS.check(found["name"])
+        except ConfigError as error:
+            raise ConfigError(f"reward: {error}") from None
         terms.append((weight, found["name"]))
     return terms
-
-
-def offered() -> dict[str, EntryPoint]:
-    """Rewards of other installed packages by name."""
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}

@@ -11,8 +11,10 @@ from dico.evaluation.captions_file import read_captions
 from dico.evaluation.config import EvaluationConfig
 from dico.evaluation.evaluate import evaluate
 from dico.evaluation.independent import IndependentJudge
+from dico.evaluation.judges import JudgeContext, build_judges
 from dico.evaluation.systems import PRETRAINED
 from dico.features.pointer import open_features
+from dico.images.load import load_validated
 from dico.models.evaluator import Evaluator, Weights
 from dico.models.judge import has_judge
 from dico.process.device import computing_device
@@ -73,16 +75,20 @@ def evaluate_captions(
     device = computing_device()
     vocabulary, scenes = read_scenes(manifest, split)
     uris = {record.image_id: record.uri for record in records}
+    references = {record.image_id: record.captions for record in records}
+    judges = build_judges(settings.judges, JudgeContext(references, uris, load_validated))
+    if has_judge(judge):
+        judges.insert(0, IndependentJudge(judge, uris, device))
     evaluation = evaluate(
         systems,
-        {record.image_id: record.captions for record in records},
+        references,
         image_embeddings=embeddings,
         evaluators={kind: Evaluator.load(evaluator, kind, device) for kind in kinds},
         config=settings,
         training_captions=[c for r in read_manifest(manifest, "train") for c in r.captions],
         scenes=scenes,
         vocabulary=vocabulary,
-        judge=IndependentJudge(judge, uris, device) if has_judge(judge) else None,
+        judges=judges,
     )
     evaluation.settings["method"] = method_of(captioner) if captioner else "dico"
     Path(output_evaluation).mkdir(parents=True, exist_ok=True)

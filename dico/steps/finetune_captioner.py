@@ -15,7 +15,7 @@ from dico.errors import ConfigError
 from dico.features.pointer import features_digest, open_features, read_pointer
 from dico.models.evaluator import CONFIG_FILE, Evaluator, Weights
 from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative, tower_of
-from dico.policy import Policy, load_policy
+from dico.policy import Policy, load_policy, save_policy
 from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
 from dico.rewards.names import parse_reward
 from dico.rewards.untold import WithoutUntoldWords
@@ -100,7 +100,7 @@ def finetune_captioner(
             world,
         )
         if world.is_main:
-            policy.save(output_captioner)
+            save_policy(policy, output_captioner)
             facts = {
                 "dataset_fingerprint": dataset,
                 "reference_model_sha256": start,

@@ -19,7 +19,15 @@ from dico.features.pointer import (
 from dico.features.store import FeatureStore
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerSettings
-from dico.policy import HuggingFacePolicy, PaperPolicy, Policy, load_policy
+from dico.policy import (
+    CaptionerStart,
+    HuggingFacePolicy,
+    PaperPolicy,
+    Policy,
+    load_policy,
+    save_policy,
+    start_captioner,
+)
 from dico.steps.prepare_weights import resolve_captioner
 from dico.storage import open_store, sha256_file
 from dico.tracking.trackers import tracked
@@ -70,7 +78,7 @@ def pretrain_captioner(
     settings = from_json(XEConfig, config, "xe")
     search = from_json(DecodingConfig, decoding, "decoding")
     published = captioner.architecture == "huggingface"
-    if not settings.num_steps and not (start_from or published):
+    if not settings.num_steps and not start_from and captioner.architecture == "paper":
         raise ConfigError(
             "xe.num_steps: 0 leaves a new captioner at random; give captioner.architecture="
             "huggingface and captioner.checkpoint, or some steps"
@@ -96,7 +104,7 @@ def pretrain_captioner(
         validator = Validator(validation, stored, search, None, *facts_known)
         state = pretrain(policy, data, validator, settings, seed, checkpoints, world)
         if world.is_main:
-            policy.save(output_captioner)
+            save_policy(policy, output_captioner)
             facts = {
                 "dataset_fingerprint": dataset,
                 "features_sha256": digest,
@@ -118,6 +126,8 @@ def _start(settings: CaptionerSettings, features: str, stored: FeatureStore, pin
         return published_captioner(settings, pins["checkpoint"])
     tokenizer = features_tokenizer(features)
     (num_tokens, width), _ = stored.spec.arrays["tokens"]
+    if settings.architecture != "paper":
+        return start_captioner(CaptionerStart(settings, tokenizer, num_tokens, width))
     sizes = dataclasses.replace(
         settings.sizes(),
         feature_width=width,

@@ -9,19 +9,16 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from dico.errors import UsageError
+from dico.errors import ConfigError, UsageError
+from dico.plugins import CALLBACKS
 from dico.process.extras import advice
 from dico.process.run_name import current_run
 from dico.tracking.callback import Callback, Stage
 from dico.tracking.listening import listening
 
 TRACK_VARIABLE = "DICO_TRACK"
-ENTRY_POINTS = "dico.callbacks"
-_PACKAGES = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
-"""The names that are built in, with the package that each needs."""
 
 
 def check_trackers(text: str) -> None:
@@ -31,11 +28,12 @@ def check_trackers(text: str) -> None:
         UsageError: an unknown name, or a package is missing.
     """
     for name, _ in _parts(text):
-        if name in _PACKAGES and importlib.util.find_spec(_PACKAGES[name]) is None:
-            raise UsageError(f"{TRACK_VARIABLE}: {advice(_PACKAGES[name])}")
-        if name not in _PACKAGES and name not in _offered():
-            known = ", ".join([*_PACKAGES, *sorted(_offered())])
-            raise UsageError(f"{TRACK_VARIABLE}: unknown tracker {name!r}; known are {known}")
+        try:
+            CALLBACKS.check(name)
+        except ConfigError as error:
+            raise UsageError(f"{TRACK_VARIABLE}: {error}") from None
+        if name in CALLBACKS.built_in and importlib.util.find_spec(name) is None:
+            raise UsageError(f"{TRACK_VARIABLE}: {advice(name)}")
 
 
 @contextmanager
@@ -67,7 +65,7 @@ def _made(name: str, where: str) -> Callback:
         from dico.tracking.wandb_tracker import WandbTracker
 
         return WandbTracker(where)
-    factory: Callable[[str], Callback] = _offered()[name].load()
+    factory: Callable[[str], Callback] = CALLBACKS.load(name)
     return factory(where)
 
 
@@ -75,10 +73,6 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
     for part in text.split():
         name, _, where = part.partition(":")
         yield name, where
-
-
-def _offered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
 def _flat(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

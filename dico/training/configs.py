@@ -1,7 +1,7 @@
 """Settings of the three trainers; apart from them, because reading settings needs no torch."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 from dico.configuration.ranges import (
     Fraction,
@@ -13,6 +13,7 @@ from dico.configuration.ranges import (
     Ranged,
 )
 from dico.configuration.schema import check
+from dico.plugins import LOSSES
 from dico.training.resilience.limits import GuardConfig, RewardHackingConfig
 
 Schedule = Literal["constant", "cosine"]
@@ -185,8 +186,8 @@ class XEConfig(Ranged):
 class FinetuneConfig(Ranged):
     """How a captioner is fine-tuned; the defaults are the paper's."""
 
-    method: Literal["dico", "scst"] = "dico"
-    """``dico``, or ``scst`` to compare with."""
+    method: Annotated[str, LOSSES] = "dico"
+    """``dico``, ``scst`` to compare with, or another package's loss (docs/plugins.md)."""
     reward: str = "pac"
     """What candidates are judged by: ``pac``, ``ref-pac``, ``clip``, ``cider-d``, ... or a weighted
     sum such as ``0.7*pac+0.3*cider-d``; see `dico.rewards.build_reward`."""

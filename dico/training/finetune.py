@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dico.configuration.schema import check
 from dico.decoding import DecodingConfig, check_fits
-from dico.losses import dico_loss, kl_estimate, mean_baseline, scst_loss, winner_nll
+from dico.losses import ScoredCandidates
 from dico.metrics import bad_endings, num_words, rep_n
 from dico.models.captioner import Captioner
 from dico.policy import Policy, ReferenceModel, policy_of
@@ -29,6 +29,7 @@ from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.encoder_cache import EncoderCache
 from dico.training.malloc import keep_freed_memory
+from dico.training.objectives import Objective, build_objective
 from dico.training.order import DataOrder
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.divergence import Row, captions_beyond_limits, reward_hacking
@@ -179,6 +180,11 @@ class _Step:
     world: World
 
     @functools.cached_property
+    def objective(self) -> Objective:
+        """The loss by ``config.method``."""
+        return build_objective(self.config)
+
+    @functools.cached_property
     def reference_memory(self) -> EncoderCache:
         """The reference model's encoder, which may look up what it encoded before."""
         return EncoderCache(self.reference_model.encode, self.config.keep_reference_gigabytes)
@@ -214,17 +220,11 @@ class _Step:
         with torch.no_grad():  # outside of autocast: tau magnifies what rounding does to rewards
             batch = self._reward_batch(images, tokens)
             rewards = self.reward(batch)  # (B, K)
-        # eq. 6; SCST takes the metrics alone, so that the two methods' curves can be compared.
-        loss, metrics = dico_loss(
-            logps, reference_logps, rewards, config.beta, config.tau, config.weighting
+        lengths = (tokens[:, :, 1:] != self.policy.pad_id).sum(dim=-1)  # (B, K)
+        greedy = functools.partial(self._greedy_rewards, memory.detach(), batch)
+        loss, metrics = self.objective(
+            ScoredCandidates(logps, reference_logps, rewards, lengths, greedy)
         )
-        if config.anchor:
-            lengths = (tokens[:, :, 1:] != self.policy.pad_id).sum(dim=-1)  # (B, K)
-            loss = loss + config.anchor * winner_nll(logps, rewards, lengths)
-        if config.method == "scst":
-            baseline = self._baseline(memory.detach(), batch, rewards)
-            loss = scst_loss(logps, rewards, baseline)  # eq. 2
-            metrics["kl"] = kl_estimate(logps.detach() - reference_logps)
         texts = [text for group in batch.texts for text in group]
         for name, score in (
             ("num_words", num_words(texts)),
@@ -263,13 +263,9 @@ class _Step:
             functools.cache(functools.partial(self.data.tokens, images)),
         )
 
-    def _baseline(self, memory: Memory, batch: RewardBatch, rewards: Tensor) -> Tensor | None:
-        """SCST's baseline, (B, 1)."""
-        if self.config.baseline == "none":
-            return None
-        if self.config.baseline == "mean":
-            return mean_baseline(rewards)
+    @torch.no_grad()
+    def _greedy_rewards(self, memory: Memory, batch: RewardBatch) -> Tensor:
+        """Rewards (B, 1) of the greedy captions."""
         with self.world.autocast(self.config.precision):
             tokens = self.policy.greedy(memory, self.decoding).tokens
-        greedy = dataclasses.replace(batch, tokens=tokens)
-        return self.reward(greedy)  # (B, 1): the greedy caption is one candidate
+        return self.reward(dataclasses.replace(batch, tokens=tokens))

@@ -204,3 +204,14 @@ def test_decision_is_saved_as_json(tmp_path):
 def test_limits_are_checked():
     with pytest.raises(ConfigError, match=r"max_cider_drop: must be from 0 to 1, got 2"):
         GateConfig(max_cider_drop=2)
+
+
+def test_a_judge_of_another_package_is_heard():
+    """As the independent evaluator: its fall beyond chance refuses, its rise tells who is better."""
+    fallen = decide(make_metrics({"judge_wording": (-0.2, 0.1)}), GateConfig())
+    assert fallen.reasons == (
+        "worse against xe: the score of the judge wording fell: -0.2 [-0.3, -0.1]",
+    )
+    risen = decide(make_metrics({}, {"judge_wording": (0.2, 0.1)}), GateConfig())
+    assert risen.promote
+    assert risen.reasons == ("better than champion: judge_wording +0.2 [+0.1, +0.3]",)

@@ -86,7 +86,7 @@ def test_every_system_of_an_evaluation_is_judged_with_intervals(world):
         "xe": dict.fromkeys(references, "a circle"),
     }
     config = EvaluationConfig(meteor=False, num_resamples=50)
-    found = evaluate(systems, references, config=config, judge=judge)
+    found = evaluate(systems, references, config=config, judges=[judge])
     for key in ("judge_score", "judge_recall_at_1", "judge_likelihood"):
         assert {"dico", "xe", "human"} == {n for n, own in found.systems.items() if key in own}
         assert (
