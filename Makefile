@@ -4,6 +4,7 @@
 # make fuzz    the parsers, for ARGS="--seconds 60" each
 # make site    the documentation as a site, with strict links, into build/site/
 # make test-docs  every command of every page, the long ones too
+# make test-wheel a wheel in an empty environment, to the end of the toy pipeline; prints sizes and times
 # make lint    format, lint, types, direction of imports
 # make image   the container image
 # make test-image  the image, and the whole pipeline with every step in a container of its own
@@ -18,7 +19,7 @@ ARGS ?=
 export IMAGE ?= $(shell sed -n 's/^IMAGE = "\(.*\)"/\1/p' components/image.py)
 NUM_WORKERS ?= 2
 
-.PHONY: run test site test-docs reliability fuzz lint format compile image test-image lock sbom sbom-image clean
+.PHONY: run test site test-docs test-wheel reliability fuzz lint format compile image test-image lock sbom sbom-image clean
 
 run: $(VENV)/.run
 	$(BIN)/dico run pipelines/dico.yaml $(ARGS)
@@ -36,8 +37,11 @@ site: $(VENV)/.site
 	$(BIN)/python scripts/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -f mkdocs.yml
 
-test-docs: $(VENV)/.dev
+test-docs: $(VENV)/.site
 	DICO_TEST_DOCS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/docs $(ARGS)
+
+test-wheel: $(VENV)/.dev
+	DICO_TEST_WHEEL=1 $(BIN)/python -m pytest -v -s tests/test_installed_wheel.py $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -86,8 +90,8 @@ $(VENV)/tools/.made: requirements/tools.txt
 $(VENV)/.run: pyproject.toml constraints.txt scripts/install scripts/install-torch scripts/mend-torchvision
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dico needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	scripts/install-torch $(BIN)/python constraints.txt
 	@echo "installing dico and what it needs into $(VENV): about 1.9 GB, some minutes"
+	scripts/install-torch $(BIN)/python constraints.txt
 	scripts/install $(BIN)/python constraints.txt all
 	scripts/mend-torchvision $(BIN)/python
 	@touch $@

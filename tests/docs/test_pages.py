@@ -4,64 +4,47 @@
 """
 
 import ast
+import json
 import os
 import re
-import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from dico.cli import build_app
+from dico.presets.config import resolve
+from tests.docs.pages import PAGES, ROOT, SHELLS, blocks, commands
+from tests.docs.plan import PLAN, Way, rule_of
 
-ROOT = Path(__file__).parents[2]
-PAGES = {
-    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-}
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
+OURS = [command for command in commands() if command.words[0] == "dico"]
 
 
-def blocks(*languages):
-    return [
-        (page, text)
-        for page, content in PAGES.items()
-        for language, text in _BLOCK.findall(content)
-        if language in languages
-    ]
-
-
-def commands():
-    """Words of each line that calls dico; variables before it are left out."""
-    found = []
-    for page, text in blocks("", "bash", "sh", "console"):
-        for line in text.replace("\\\n", " ").splitlines():
-            try:
-                words = shlex.split(line.removeprefix("$ "), comments=True)
-            except ValueError:
-                continue
-            while words and _ASSIGNMENT.fullmatch(words[0]):
-                words = words[1:]
-            if words[:1] == ["dico"] and "..." not in words:
-                found.append(pytest.param(words[1:], id=f"{page}: {' '.join(words)[:70]}"))
-    return found
+def named(found):
+    return [pytest.param(one, id=f"{one.page}: {one}"[:110]) for one in found]
 
 
 def test_pages_have_commands():
-    assert len(commands()) > 40
+    assert len(OURS) > 60
+    assert {way.name for way in Way} == {rule_of(command).way.name for command in commands()}
 
 
-@pytest.mark.parametrize("words", commands())
-def test_a_command_of_a_page_is_understood(words, tmp_path, monkeypatch):
+def test_every_rule_is_of_some_command():
+    used = {rule_of(command).pattern for command in commands()}
+    assert [rule.pattern for rule in PLAN if rule.pattern not in used] == []
+
+
+@pytest.mark.parametrize("command", named(OURS))
+def test_a_command_of_a_page_is_understood(command, tmp_path, monkeypatch):
     """By the parser of the command line itself; nothing is run."""
     monkeypatch.chdir(tmp_path)
+    words = command.words[1:]
     for word in words:
         if re.fullmatch(r"[\w-]+\.tar", word):  # must be there to be parsed
             Path(word).touch()
-    words = [word.strip("[]") for word in words if word not in ("&", ">", "2>&1")]
     parser = get_command(build_app(words))
     context = parser.make_context("dico", list(words), resilient_parsing=False)
     while hasattr(parser, "resolve_command"):
@@ -70,6 +53,73 @@ def test_a_command_of_a_page_is_understood(words, tmp_path, monkeypatch):
             return
         name, parser, rest = parser.resolve_command(context, rest)
         context = parser.make_context(name, list(rest), parent=context)
+
+
+@pytest.mark.parametrize("command", named(commands()))
+def test_what_a_command_names_is_there(command):
+    way, words = rule_of(command).way, command.words
+    if way is Way.TARGET:
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    elif way is Way.MODULE:
+        path = f"{words[2].replace('.', '/')}.py" if words[1] == "-m" else words[1]
+        assert (ROOT / path).is_file()
+    elif way is Way.FOLDER:
+        assert (ROOT / words[-1] / "kustomization.yaml").is_file()
+    elif way is Way.TEST:
+        assert (ROOT / rule_of(command).where).is_file()
+    elif way is Way.EXTRA:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        for extras in re.findall(r"\[(.*)\]", " ".join(words)):
+            assert set(extras.split(",")) <= set(project["optional-dependencies"])
+
+
+def test_settings_in_pages_are_settings():
+    """Wherever a page writes ``overrides=...``, a preset takes it."""
+    found = re.compile(r"""overrides=(?:'([^']*)'|"([^"]*)"|(\S+))""")
+    for page, text in blocks(*SHELLS):
+        for parts in found.findall(text):
+            overrides = " ".join(word for word in "".join(parts).split() if word != "...")
+            if "lora_targets" in overrides and "architecture" not in overrides:
+                overrides += " captioner.architecture=huggingface captioner.checkpoint=x"
+            assert resolve("photos", overrides), page
+
+
+def test_links_lead_somewhere():
+    """To a file of the repository, and to a heading of it where one is named."""
+    for page, content in PAGES.items():
+        for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", content, flags=re.S)):
+            if "://" in target:
+                continue
+            path, _, heading = target.partition("#")
+            linked = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+            assert linked.exists(), f"{page}: {target}"
+            if heading:
+                titles = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+                assert heading in map(anchor, titles), f"{page}: {target}"
+
+
+def anchor(title):
+    return re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
+
+
+def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch, capsys):
+    """As plain Python and with fewer steps; `make site` runs it as it stands, in a kernel."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    notebook = json.loads((ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    assert not any(cell["outputs"] for cell in notebook["cells"] if "outputs" in cell)
+    cells[0], found = re.subn(r"(_steps|num_train)=\d+", few, cells[0])
+    assert found > 6
+    names = {}
+    for cell in cells:
+        exec(compile(cell, "notebook", "exec"), names)
+    said = capsys.readouterr().out
+    assert said.count("person: ") == 3
+    assert "CIDEr" in said
+
+
+def few(found):
+    return f"{found[1]}={48 if found[1] == 'num_train' else 2}"
 
 
 @pytest.mark.parametrize(
@@ -102,17 +152,3 @@ def test_the_site_builds_with_strict_links():
     command = [mkdocs, "build", "--strict", "-f", "mkdocs.yml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.skipif(not os.environ.get("DICO_TEST_DOCS"), reason="minutes; make test-docs")
-def test_the_toy_dataset_goes_through_the_pages_commands(tmp_path):
-    """toy, validate, settings and evaluate, as the pages have them, from an empty folder."""
-    dico = str(Path(sys.executable).with_name("dico"))
-    small = ["--num-train", "20", "--num-validation", "4", "--num-test", "4"]
-    for arguments in (
-        ["toy", "--output", "toy", *small],
-        ["validate", "toy/dataset.jsonl", "--no-near-duplicates"],
-        ["settings", "photos", "xe"],
-    ):
-        done = subprocess.run([dico, *arguments], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr

@@ -1,0 +1,93 @@
+"""The folder in which the pages' commands are typed: small data under the names that they use."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from tests.docs.pages import ROOT
+from tests.docs.plan import TINY
+
+DICO = str(Path(sys.executable).with_name("dico"))
+SIZES = ("--num-train", "48", "--num-validation", "12", "--num-test", "24")
+RUN = Path("runs/dico-a")
+
+
+def typed(folder, words, variables=()):
+    """One command, run to its end in ``folder`` by this environment's programs."""
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    given = dict(variable.split("=", 1) for variable in variables)
+    return subprocess.run(
+        list(words), cwd=folder, env={**os.environ, **given, "PATH": places},
+        capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+
+
+def do(folder, *words):
+    done = typed(folder, words)
+    assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
+
+
+def build(folder):
+    """A dataset, two runs, a registry of two versions, and the files that pages name."""
+    for name in ("pipelines", "manifests"):
+        (folder / name).symlink_to(ROOT / name)
+    do(folder, DICO, "toy", "--output", "toy", *SIZES)
+    lines = (folder / "toy/dataset.jsonl").read_text()
+    (folder / "images").symlink_to(folder / "toy/images")
+    for name in ("my_photos.jsonl", "photos.jsonl"):
+        (folder / name).write_text(lines)
+    do(folder, DICO, "data", "convert", "my_photos.jsonl", "dataset_coco.json", "--to", "karpathy")
+    shutil.copy(folder / "dataset_coco.json", folder / "dataset_flickr8k.json")
+    (folder / "Images").symlink_to(folder)
+    (folder / "photos").symlink_to(folder)
+    Image.new("RGB", (64, 64), "red").save(folder / "photo.jpg")
+    for name in ("dico-a", "dico-b"):  # the second from the cache
+        train(folder, name, "dico")
+    for name, seed in (("scst-1", 1), ("scst-2", 2)):
+        train(folder, name, f"scst finetune.reward=pac evaluation.seed={seed}")
+    _registry(folder)
+    _captions(folder)
+
+
+def train(folder, name, method):
+    overrides = f"overrides={TINY} finetune.method={method}"
+    given = ["dataset=my_photos.jsonl", "preset=toy", overrides]
+    do(folder, DICO, "run", "pipelines/dico.yaml", *given, "--name", name)
+
+
+def _registry(folder):
+    made = {name: str(RUN / "models" / name) for name in ("dico", "xe", "evaluator")}
+    data = ["--manifest", str(RUN / "manifest.parquet"), "--features", str(RUN / "features")]
+    for captioner in ("dico", "xe"):
+        parts = ["--captioner", made[captioner], "--baseline", made["xe"]]
+        add = [DICO, "models", "add", "photos", *parts, "--evaluator", made["evaluator"], *data]
+        do(folder, *add, "--overrides", TINY)
+    (version,) = {record["uri"] for record in _records(folder) if record["number"] == 1}
+    shutil.copytree(version.removeprefix("file://"), folder / "version")
+    do(folder, DICO, "models", "promote", "1", "photos", "--anyway")
+    shutil.rmtree(folder / "runs/registry/toy")
+    (folder / "evaluator").symlink_to(folder / made["evaluator"])
+
+
+def _records(folder):
+    paths = (folder / "runs/registry/photos/versions").glob("*.json")
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def _captions(folder):
+    """Captions, references and a manifest as the pages on scoring and rating call them."""
+    shutil.copy(folder / RUN / "manifest.parquet", folder / "manifest.parquet")
+    for name in ("xe", "dico"):
+        shutil.copy(folder / RUN / f"captions/{name}.jsonl", folder / f"{name}.jsonl")
+    shutil.copy(folder / "xe.jsonl", folder / "other.jsonl")
+    rows = [json.loads(line) for line in (folder / "dico.jsonl").read_text().splitlines()]
+    captions = {row["image_id"]: row["caption"] for row in rows}
+    (folder / "captions.json").write_text(json.dumps(captions))
+    known = [json.loads(line) for line in (folder / "my_photos.jsonl").read_text().splitlines()]
+    references = {row["id"]: row["captions"] for row in known if row["id"] in captions}
+    (folder / "references.json").write_text(json.dumps(references))
