@@ -36,6 +36,7 @@ class Repository:
     """One model repository: every commit's files, and where its branches stand."""
 
     licence: str = ""
+    datasets: tuple[str, ...] = ()
     gated: bool = False
     private: bool = False
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -79,6 +80,7 @@ class HubServer(LocalServer):
         licence: str = "",
         gated: bool = False,
         private: bool = False,
+        datasets: tuple[str, ...] = (),
     ) -> str:
         """Commits a folder's files to ``main`` and returns the commit."""
         files = {
@@ -88,6 +90,7 @@ class HubServer(LocalServer):
         }
         repository = self.repositories.setdefault(name, Repository())
         repository.licence, repository.gated, repository.private = licence, gated, private
+        repository.datasets = datasets
         if licence and "README.md" not in files:
             files["README.md"] = f"---\nlicense: {licence}\n---\n# {name}\n".encode()
         return repository.commit(files)
@@ -150,6 +153,8 @@ class _HubHandler(Handler):
             for path, data in sorted(repository.commits[commit].items())
         ]
         licence = repository.licence
+        card = {"license": licence} if licence else {}
+        card |= {"datasets": list(repository.datasets)} if repository.datasets else {}
         self.answer(
             200,
             {
@@ -163,7 +168,7 @@ class _HubHandler(Handler):
                 "downloads": 0,
                 "likes": 0,
                 "tags": [f"license:{licence}"] if licence else [],
-                "cardData": {"license": licence} if licence else None,
+                "cardData": card or None,
                 "siblings": siblings,
                 "createdAt": "2024-01-01T00:00:00.000Z",
                 "lastModified": "2024-01-01T00:00:00.000Z",

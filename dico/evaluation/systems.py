@@ -21,9 +21,15 @@ METHOD_LABELS = {"dico": "DiCO", "scst": "SCST"}
 
 
 def labels_of(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Names of the systems in an evaluation's tables, the candidate's by its method."""
-    method = metrics.get("settings", {}).get("method", CANDIDATE)
-    return SYSTEM_LABELS | {CANDIDATE: METHOD_LABELS.get(method, method)}
+    """Names of the systems in an evaluation's tables.
+
+    The candidate is called by its method, and its start "Pretrained" where fine-tuning began with a
+    published captioner as it is.
+    """
+    settings = metrics.get("settings", {})
+    method = settings.get("method", CANDIDATE)
+    start = SYSTEM_LABELS[settings.get("start", BASELINE)]
+    return SYSTEM_LABELS | {CANDIDATE: METHOD_LABELS.get(method, method), BASELINE: start}
 
 
 def label_of_system(name: str, labels: Mapping[str, str] = SYSTEM_LABELS) -> str:

@@ -12,7 +12,7 @@ from dico.evaluation.config import EvaluationConfig
 from dico.evaluation.evaluate import evaluate
 from dico.evaluation.independent import IndependentJudge
 from dico.evaluation.judges import JudgeContext, build_judges
-from dico.evaluation.systems import PRETRAINED
+from dico.evaluation.systems import BASELINE, PRETRAINED
 from dico.features.pointer import open_features
 from dico.images.load import load_validated
 from dico.models.evaluator import Evaluator, Weights
@@ -21,7 +21,7 @@ from dico.process.device import computing_device
 from dico.tracking import scores_made
 from dico.tracking.trackers import tracked
 from dico.training.determinism import use_deterministic_kernels
-from dico.training.model_folder import method_of
+from dico.training.model_folder import method_of, starts_as_published
 
 
 def evaluate_captions(
@@ -91,6 +91,8 @@ def evaluate_captions(
         judges=judges,
     )
     evaluation.settings["method"] = method_of(captioner) if captioner else "dico"
+    untouched = bool(captioner) and starts_as_published(captioner)
+    evaluation.settings["start"] = PRETRAINED if untouched else BASELINE
     Path(output_evaluation).mkdir(parents=True, exist_ok=True)
     evaluation.save(output_evaluation)
     print(evaluation.table())

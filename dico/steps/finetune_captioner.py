@@ -26,7 +26,7 @@ from dico.training.data import CaptioningData
 from dico.training.determinism import use_deterministic_kernels
 from dico.training.distributed import join_world
 from dico.training.finetune import finetune
-from dico.training.model_folder import describe_training
+from dico.training.model_folder import describe_training, is_as_published
 from dico.training.pixel_cache import pixel_cache_of
 from dico.training.resilience.places import checkpoints_of
 from dico.training.validation import Validator
@@ -111,6 +111,7 @@ def finetune_captioner(
                 "decoding": to_dict(search),
                 "best_step": state.best_step,
                 "base": base_of(Path(captioner)),
+                "starts_as_published": is_as_published(captioner),
             }
             describe_training(Path(output_captioner), state.history, facts)
 

@@ -24,6 +24,20 @@ def describe_training(folder: Path, history: History, facts: Mapping[str, Any]) 
 
 def method_of(captioner: str | Path) -> str:
     """How a captioner was fine-tuned, ``dico`` or ``scst``; ``dico`` where its folder does not say."""
+    return str(_facts(captioner).get("config", {}).get("method", "dico"))
+
+
+def is_as_published(captioner: str | Path) -> bool:
+    """Whether a captioner is a published one that cross-entropy training left as it was."""
+    facts = _facts(captioner)
+    return bool(facts.get("published")) and facts["config"].get("num_steps") == 0
+
+
+def starts_as_published(captioner: str | Path) -> bool:
+    """Whether a captioner was fine-tuned from such a one."""
+    return bool(_facts(captioner).get("starts_as_published", False))
+
+
+def _facts(captioner: str | Path) -> dict[str, Any]:
     path = Path(captioner) / TRAINING_FILE
-    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return str(facts.get("config", {}).get("method", "dico"))
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -52,6 +52,8 @@ class HubCommit:
     """As its card has it."""
     gated: bool
     """Whether its owner asks users to accept terms first."""
+    trained_on: str = ""
+    """Data sets that its card names."""
 
     @property
     def paths(self) -> list[str]:
@@ -93,7 +95,13 @@ def find_commit(repository: str, revision: str, setting: str) -> HubCommit:
         HubFile(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else str(s.blob_id))
         for s in info.siblings or []
     )
-    return HubCommit(repository, str(info.sha), files, licence, bool(info.gated))
+    return HubCommit(repository, str(info.sha), files, licence, bool(info.gated), _data_sets(card))
+
+
+def _data_sets(card: Any) -> str:
+    """``datasets`` of a card: a name, or a list of them."""
+    named = getattr(card, "datasets", None) or []
+    return ", ".join([named] if isinstance(named, str) else [str(name) for name in named])
 
 
 def fetch(found: HubCommit, paths: Iterable[str], folder: Path, setting: str) -> None:

@@ -114,6 +114,7 @@ def keep(resolved: Resolved, store: Store) -> Pin:
         _folder_digest(store, key),
         found.commit,
         found.licence,
+        found.trained_on,
         resolved.architecture,
     )
     remember_pin(pin, store)

@@ -73,6 +73,8 @@ def _named(pin: Mapping[str, Any]) -> str:
     facts = [f"commit {pin['commit'][:12]}"] if pin.get("commit") else []
     facts.append(f"SHA-256 {pin['sha256'][:12]}")
     facts.append(f"licence {pin['licence']}" if pin.get("licence") else "licence not stated")
+    if pin.get("trained_on") or pin.get("commit"):
+        facts.append(f"trained on {pin.get('trained_on') or 'data that its card does not name'}")
     return f"{pin['name']} ({', '.join(facts)})"
 
 

@@ -23,6 +23,8 @@ class Pin:
     """Commit of the repository on the Hub; empty for what is no repository."""
     licence: str = ""
     """As the model's card on the Hub has it; empty where nothing says."""
+    trained_on: str = ""
+    """Data sets that the card names; empty where it names none."""
     architecture: str = ""
     """open_clip's MODEL:TAG, which tells what the files do not."""
 

@@ -37,6 +37,11 @@ def test_self_critical_training_goes_by_its_own_name():
     assert tabulate(metrics).columns == ("Human", "XE", "SCST", "SCST − XE")
 
 
+def test_a_published_start_that_nothing_trained_is_called_so():
+    metrics = make_metrics() | {"settings": {"start": "pretrained"}}
+    assert tabulate(metrics).columns == ("Human", "Pretrained", "DiCO", "DiCO − Pretrained")
+
+
 def test_cells_hold_score_interval_and_verdict():
     rows = {row.metric.key: row for row in tabulate(make_metrics()).rows}
     assert list(rows) == ["pac_score", "rep_2", "num_words"]

@@ -55,6 +55,22 @@ def test_a_name_becomes_a_commit_and_its_files_are_fetched_once(tmp_path, hub, p
     assert pins_from_json(pinned.captioner)["checkpoint"].commit == commit
 
 
+def test_data_that_a_card_names_are_pinned_and_told(tmp_path, hub, prepare):
+    from dico.weights.origin import captioner_origin
+    from dico.weights.pins import pins_to_json
+
+    hub.push("acme/blip", blip(tmp_path / "blip"), licence="mit", datasets=("HuggingFaceM4/COCO",))
+    pins = pins_from_json(prepare(captioner=captioner_of("acme/blip")).captioner)
+    assert pins["checkpoint"].trained_on == "HuggingFaceM4/COCO"
+    told = {"published": json.loads(pins_to_json(pins))}
+    (tmp_path / "training.json").write_text(json.dumps(told))
+    assert "licence mit, trained on HuggingFaceM4/COCO)" in captioner_origin(tmp_path)
+    hub.push("acme/silent", tmp_path / "blip", licence="mit")
+    silent = prepare(captioner=captioner_of("acme/silent")).captioner
+    (tmp_path / "training.json").write_text(json.dumps({"published": json.loads(silent)}))
+    assert "trained on data that its card does not name)" in captioner_origin(tmp_path)
+
+
 def test_what_was_fetched_serves_without_a_network(tmp_path, hub, prepare, monkeypatch, capsys):
     hub.push("acme/blip", blip(tmp_path / "blip"))
     online = prepare(captioner=captioner_of("acme/blip"))

@@ -17,6 +17,7 @@ from dico.steps.pretrain_captioner import pretrain_captioner
 from dico.steps.resolve_config import resolve_config
 from dico.steps.train_evaluator import train_evaluator
 from dico.storage import verify_digests
+from dico.training.model_folder import is_as_published
 from dico.weights.origin import origins
 from tests.policy.families import blip, write_checkpoint
 from tests.training import tiny
@@ -147,6 +148,7 @@ def test_a_published_captioner_is_judged_before_any_training(tmp_path, hub, worl
     generate_captions(manifest, features, str(output), "test", config.decoding, written)
     before = read_captions(written, "pretrained")
     assert bool(before) == (num_steps > 0)
+    assert is_as_published(output) == (num_steps == 0)
     if not num_steps:
         return
     evaluation = world / "evaluation"

@@ -63,6 +63,7 @@ OPEN_CLIP = {
     "mobileclip": lambda: open_clip_data("MobileCLIP-S1", "fastvit_mci0", 64),
     "coca": lambda: open_clip_data("coca_ViT-B-32", "", 64, attn_pooler_heads=2, **SMALL_VIT),
     "convnext": lambda: open_clip_data("convnext_base", "test_convnext", 64),
+    "roberta": lambda: open_clip_data("roberta-ViT-B-32", "", 64, **SMALL_VIT),
     "clipa": lambda: open_clip_data("ViT-L-14-CLIPA", "", 56, **SMALL_VIT),
     "worldwide": lambda: (
         open_clip_data("ViT-B-32-worldwide", "", 64, **SMALL_VIT)
