@@ -68,6 +68,8 @@ def caption(
         raise DataError(f"{missing}: no such image")
     opened = open_registry(registry)
     chosen = choose_version(opened, model, version)
+    if known := trained_on(chosen):
+        print(f"{chosen.name} version {chosen.number}: trained on {known}", file=sys.stderr)
     folder = opened.fetch(chosen, cache_folder())
     for path, captions in zip(
         images, _captions(folder, images, num_captions, num_beams), strict=True
@@ -110,11 +112,16 @@ def _newest_champion(registry: "Registry", names: list[str]) -> str:
         raise UsageError(
             f"--model: none has a champion; choose one of {', '.join(names)}, with --version"
         )
-    made_from = registry.champion(newest)
-    dataset = made_from.metadata.get("dataset", "") if made_from else ""
-    told = f", trained on {dataset}" if dataset else ""
-    print(f"{newest}: the newest champion{told}; --model chooses another", file=sys.stderr)
+    print(f"{newest}: the newest champion; --model chooses another", file=sys.stderr)
     return newest
+
+
+def trained_on(version: "Version") -> str:
+    """What a version was trained on, by its lineage, and of the toy dataset what it knows."""
+    from dico.data.toy.world import is_toy_dataset
+
+    dataset = str(version.metadata.get("dataset", ""))
+    return "the toy dataset: it knows coloured shapes only" if is_toy_dataset(dataset) else dataset
 
 
 def _caption_split(

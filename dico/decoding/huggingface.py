@@ -55,6 +55,7 @@ def sample(
     memory: Memory,
     config: DecodingConfig,
     generator: torch.Generator,
+    temperature: float = 1.0,
 ) -> Candidates:
     """``config.num_beams`` captions per image, drawn independently.
 
@@ -63,9 +64,12 @@ def sample(
         memory: of ``captioner.encode``, of B images.
         config: number of captions and length limit.
         generator: source of chance, on the device of ``memory``.
+        temperature: divides the logits, above 0; below 1 sharpens.
     """
     return _generate(
-        captioner, memory, lambda part: sampling.sample(captioner, part, config, generator)
+        captioner,
+        memory,
+        lambda part: sampling.sample(captioner, part, config, generator, temperature),
     )
 
 

@@ -87,9 +87,13 @@ class HuggingFacePolicy:
         return decoding.greedy(self.captioner, memory, config)
 
     def sample(
-        self, memory: Memory, config: DecodingConfig, generator: torch.Generator
+        self,
+        memory: Memory,
+        config: DecodingConfig,
+        generator: torch.Generator,
+        temperature: float = 1.0,
     ) -> Candidates:
-        return decoding.sample(self.captioner, memory, config, generator)
+        return decoding.sample(self.captioner, memory, config, generator, temperature)
 
     def save(self, folder: str | Path) -> None:
         save(self.captioner, folder)

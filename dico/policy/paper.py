@@ -73,9 +73,13 @@ class PaperPolicy:
         return greedy(self.captioner, memory, config)
 
     def sample(
-        self, memory: Tensor, config: DecodingConfig, generator: torch.Generator
+        self,
+        memory: Tensor,
+        config: DecodingConfig,
+        generator: torch.Generator,
+        temperature: float = 1.0,
     ) -> Candidates:
-        return sample(self.captioner, memory, config, generator)
+        return sample(self.captioner, memory, config, generator, temperature)
 
     def save(self, folder: str | Path) -> None:
         self.captioner.save(folder)

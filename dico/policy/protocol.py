@@ -138,9 +138,16 @@ class Policy(Protocol):
         ...
 
     def sample(
-        self, memory: Memory, config: DecodingConfig, generator: torch.Generator
+        self,
+        memory: Memory,
+        config: DecodingConfig,
+        generator: torch.Generator,
+        temperature: float = 1.0,
     ) -> Candidates:
-        """K captions of each image, drawn independently; no gradient."""
+        """K captions of each image, drawn independently, their logits divided by ``temperature``.
+
+        No gradient.
+        """
         ...
 
     def save(self, folder: str | Path) -> None:

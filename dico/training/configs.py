@@ -212,7 +212,12 @@ class FinetuneConfig(Ranged):
     """Whether words are paid for that no evaluator tells, by the audit; if not, candidates are scored
     without them. Only a dataset with facts says which words these are."""
     candidates: Literal["beam", "sample"] = "beam"
-    """``beam``: all beams of a search; ``sample``: drawn independently (for SCST)."""
+    """``beam``: all beams of a search, as the paper; ``sample``: drawn independently, which differ
+    more, so that the best of them is further above the others."""
+    num_samples: NonNegativeInt = 0
+    """Captions drawn per image, at least 2; 0 for as many as a search has beams."""
+    temperature: PositiveFloat = 1.0
+    """Divides the logits that they are drawn by; below 1 draws fewer unlikely words."""
     baseline: Literal["mean", "greedy", "none"] = "mean"
     """SCST's baseline: mean reward of the candidates, reward of the greedy caption, or none."""
     max_gradient_norm: NonNegativeFloat = 0.0
@@ -252,3 +257,5 @@ class FinetuneConfig(Ranged):
         once = not (self.activation_checkpointing and self.compile_blocks)
         constraint = "not together with activation_checkpointing"
         check(once, "compile_blocks", self.compile_blocks, constraint)
+        compared = self.num_samples != 1
+        check(compared, "num_samples", 1, "fine-tuning compares at least 2 candidates")

@@ -67,8 +67,9 @@ def finetune(
         NonFiniteError: the loss or a gradient was NaN or infinite, or the loss ran away, again.
         TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
-    beams = decoding.num_beams
-    check(beams >= 2, "decoding.num_beams", beams, "fine-tuning compares at least 2 candidates")
+    if config.candidates == "beam" or not config.num_samples:
+        beams = decoding.num_beams
+        check(beams >= 2, "decoding.num_beams", beams, "fine-tuning compares at least 2 candidates")
     world.require_share(config.batch_size)
     keep_freed_memory()
     policy = policy_of(captioner)
@@ -249,7 +250,9 @@ class _Step:
             return self.policy.search(memory, self.decoding).tokens
         generator = torch.Generator(memory.device)
         generator.manual_seed(step_seed(self.seed, step, f"sample/{part}"))
-        return self.policy.sample(memory, self.decoding, generator).tokens
+        num_samples = self.config.num_samples or self.decoding.num_beams
+        drawn = dataclasses.replace(self.decoding, num_beams=num_samples, num_groups=1)
+        return self.policy.sample(memory, drawn, generator, self.config.temperature).tokens
 
     def _reward_batch(self, images: list[int], tokens: Tensor) -> RewardBatch:
         """What rewards may look at; images and embeddings are read where they are asked for."""

@@ -9,8 +9,9 @@ import pytest
 
 from dico import __version__
 from dico.cli import COMPLETION_VARIABLE, VERBS, main
-from dico.cli.caption import choose_version
+from dico.cli.caption import choose_version, trained_on
 from dico.cli.doctor import examine
+from dico.data.toy.world import toy_key
 from dico.errors import UsageError
 from dico.registry import open_registry
 
@@ -115,6 +116,24 @@ def test_caption_takes_the_newest_champion_of_several_models(tmp_path, capsys):
     registry.set_alias("toy", "champion", 1, "first")
     assert choose_version(registry, "", 0).name == "toy"
     assert "toy: the newest champion" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("dataset", "told"),
+    [
+        ("", ""),
+        ("s3://pets/photos.jsonl", "s3://pets/photos.jsonl"),
+        (
+            f"/runs/store/{toy_key('0' * 64)}/dataset.jsonl",
+            "the toy dataset: it knows coloured shapes only",
+        ),
+    ],
+)
+def test_a_version_says_what_it_was_trained_on(tmp_path, dataset, told):
+    registry = registered(tmp_path, "toy")
+    (tmp_path / "other").mkdir()
+    version = registry.register("other", tmp_path / "other", {"dataset": dataset}, identity="two")
+    assert trained_on(version) == told
 
 
 def test_caption_asks_which_of_several_models(tmp_path):

@@ -205,6 +205,17 @@ def test_samples_differ_by_step_and_repeat_by_seed(world):
         assert first.shape != other.shape or not torch.equal(first, other)
 
 
+def test_as_many_samples_as_asked_and_cold_ones_are_the_likeliest(world):
+    step = step_of(world, start(world), candidates="sample", num_samples=7, temperature=1e-4)
+    memory = step.policy.encode(tiny.data(world).tokens([0, 1])).detach()
+    tokens = step._candidates(memory, 0, 0)
+    assert tokens.shape[:2] == (2, 7)
+    likeliest = step.policy.greedy(memory, tiny.SEARCH).tokens
+    assert torch.equal(tokens, likeliest.expand_as(tokens))
+    with pytest.raises(ConfigError, match=r"num_samples: .* at least 2 candidates, got 1"):
+        FinetuneConfig(candidates="sample", num_samples=1)
+
+
 def test_keeping_the_last_weights(world, tmp_path):
     captioner = start(world)
     state = run(world, tmp_path, captioner, keep_best=False, num_steps=3)
