@@ -214,8 +214,11 @@ class FinetuneConfig(Ranged):
     candidates: Literal["beam", "sample"] = "beam"
     """``beam``: all beams of a search, as the paper; ``sample``: drawn independently, which differ
     more, so that the best of them is further above the others."""
-    num_samples: NonNegativeInt = 0
-    """Captions drawn per image, at least 2; 0 for as many as a search has beams."""
+    num_candidates: NonNegativeInt = 0
+    """Candidates K per image, found or drawn, at least 2; 0 for ``decoding.num_beams``."""
+    num_groups: NonNegativeInt = 0
+    """Groups of beams that are kept from each other's words while candidates are searched, so that
+    they differ; 0 for ``decoding.num_groups``, by which captions are made afterwards."""
     temperature: PositiveFloat = 1.0
     """Divides the logits that they are drawn by; below 1 draws fewer unlikely words."""
     baseline: Literal["mean", "greedy", "none"] = "mean"
@@ -257,5 +260,5 @@ class FinetuneConfig(Ranged):
         once = not (self.activation_checkpointing and self.compile_blocks)
         constraint = "not together with activation_checkpointing"
         check(once, "compile_blocks", self.compile_blocks, constraint)
-        compared = self.num_samples != 1
-        check(compared, "num_samples", 1, "fine-tuning compares at least 2 candidates")
+        compared = self.num_candidates != 1
+        check(compared, "num_candidates", 1, "fine-tuning compares at least 2 candidates")

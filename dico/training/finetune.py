@@ -67,9 +67,14 @@ def finetune(
         NonFiniteError: the loss or a gradient was NaN or infinite, or the loss ran away, again.
         TryAgainError: stopped by SIGTERM, after a checkpoint.
     """
-    if config.candidates == "beam" or not config.num_samples:
-        beams = decoding.num_beams
-        check(beams >= 2, "decoding.num_beams", beams, "fine-tuning compares at least 2 candidates")
+    search = candidate_search(config, decoding)
+    num_beams = search.num_beams
+    check(
+        num_beams >= 2,
+        "decoding.num_beams",
+        num_beams,
+        "fine-tuning compares at least 2 candidates",
+    )
     world.require_share(config.batch_size)
     keep_freed_memory()
     policy = policy_of(captioner)
@@ -119,6 +124,16 @@ def finetune(
     if keep_best:
         state.restore_best()
     return state
+
+
+def candidate_search(config: FinetuneConfig, decoding: DecodingConfig) -> DecodingConfig:
+    """The search that finds candidates: that of captions, but for their number and their groups."""
+    drawn = config.candidates == "sample"
+    return dataclasses.replace(
+        decoding,
+        num_beams=config.num_candidates or decoding.num_beams,
+        num_groups=1 if drawn else config.num_groups or decoding.num_groups,
+    )
 
 
 def no_better(state: TrainingState, config: FinetuneConfig) -> bool:
@@ -179,6 +194,11 @@ class _Step:
     decoding: DecodingConfig
     seed: int
     world: World
+
+    @property
+    def search(self) -> DecodingConfig:
+        """How candidates are searched or drawn."""
+        return candidate_search(self.config, self.decoding)
 
     @functools.cached_property
     def objective(self) -> Objective:
@@ -247,12 +267,10 @@ class _Step:
 
     def _candidates(self, memory: Memory, step: int, part: int) -> Tensor:
         if self.config.candidates == "beam":
-            return self.policy.search(memory, self.decoding).tokens
+            return self.policy.search(memory, self.search).tokens
         generator = torch.Generator(memory.device)
         generator.manual_seed(step_seed(self.seed, step, f"sample/{part}"))
-        num_samples = self.config.num_samples or self.decoding.num_beams
-        drawn = dataclasses.replace(self.decoding, num_beams=num_samples, num_groups=1)
-        return self.policy.sample(memory, drawn, generator, self.config.temperature).tokens
+        return self.policy.sample(memory, self.search, generator, self.config.temperature).tokens
 
     def _reward_batch(self, images: list[int], tokens: Tensor) -> RewardBatch:
         """What rewards may look at; images and embeddings are read where they are asked for."""

@@ -205,15 +205,25 @@ def test_samples_differ_by_step_and_repeat_by_seed(world):
         assert first.shape != other.shape or not torch.equal(first, other)
 
 
+def test_candidates_may_come_from_groups_that_captions_are_not_made_by(world):
+    policy = start(world, seed=2)
+    memory = policy.encode_kv(tiny.data(world).tokens([0, 1])).detach()
+    step = step_of(world, policy, num_candidates=4, num_groups=2)
+    in_groups = dataclasses.replace(tiny.SEARCH, num_beams=4, num_groups=2)
+    expected = diverse_beam_search(policy, memory, in_groups).tokens
+    assert torch.equal(step._candidates(memory, 0, 0), expected)
+    assert tiny.SEARCH.num_groups == 1
+
+
 def test_as_many_samples_as_asked_and_cold_ones_are_the_likeliest(world):
-    step = step_of(world, start(world), candidates="sample", num_samples=7, temperature=1e-4)
+    step = step_of(world, start(world), candidates="sample", num_candidates=7, temperature=1e-4)
     memory = step.policy.encode(tiny.data(world).tokens([0, 1])).detach()
     tokens = step._candidates(memory, 0, 0)
     assert tokens.shape[:2] == (2, 7)
     likeliest = step.policy.greedy(memory, tiny.SEARCH).tokens
     assert torch.equal(tokens, likeliest.expand_as(tokens))
-    with pytest.raises(ConfigError, match=r"num_samples: .* at least 2 candidates, got 1"):
-        FinetuneConfig(candidates="sample", num_samples=1)
+    with pytest.raises(ConfigError, match=r"num_candidates: .* at least 2 candidates, got 1"):
+        FinetuneConfig(candidates="sample", num_candidates=1)
 
 
 def test_keeping_the_last_weights(world, tmp_path):
