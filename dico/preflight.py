@@ -18,6 +18,7 @@ from dico.errors import AccessError, DicoError, StorageError
 from dico.storage import open_store
 
 if TYPE_CHECKING:
+    from dico.data.formats import Columns
     from dico.models.captioner_config import CaptionerSettings
     from dico.training.configs import EvaluatorTrainingConfig, JudgeConfig
 
@@ -137,19 +138,24 @@ def _try_folder(folder: Path, write: bool) -> None:
         raise StorageError(f"{existing}: {error.strerror}") from None
 
 
-def check_dataset(dataset: str, images: str = "") -> Finding:
+def check_dataset(
+    dataset: str, images: str = "", format_name: str = "", columns: "Columns | None" = None
+) -> Finding:
     """Whether a dataset's annotations are there, readable and of a known format.
 
     Args:
         dataset: annotations, a path or s3:// URI; empty for the toy dataset.
         images: folder of the images; empty where the annotations know.
+        format_name: the dataset's format; empty means by content.
+        columns: the columns that the settings name; None where they name none.
     """
     if not dataset:
         return Finding("dataset", "the toy dataset, rendered by the run", required=True)
+    from dico.data.formats import Columns as KnownNames
     from dico.data.formats import detect
 
     try:
-        found = detect(dataset, images)
+        found = detect(dataset, images, format_name, columns or KnownNames())
     except DicoError as error:
         return Finding("dataset", dataset, str(error), True, error.exit_code)
     return Finding("dataset", f"{dataset}: {found.format}", required=True)

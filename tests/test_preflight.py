@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from dico.data.formats import Columns
 from dico.errors import AccessError
 from dico.preflight import (
     Finding,
@@ -72,6 +73,14 @@ def test_a_dataset_that_is_not_there_is_bad_data(tmp_path):
     assert finding.missing
     assert finding.exit_code == 65
     assert not check_dataset("").missing
+
+
+def test_a_dataset_whose_columns_the_settings_name(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("pic,words\na.png,a blue square\n")
+    unknown = check_dataset(str(path))
+    assert "validation.image_column=NAME" in str(unknown)
+    assert not check_dataset(str(path), "", "", Columns("pic", ("words",))).missing
 
 
 def test_gpus_that_are_asked_for_and_not_there_are_counted():

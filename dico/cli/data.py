@@ -12,6 +12,8 @@ Images = Annotated[
     str, typer.Option(help="Folder or prefix of the images; empty: beside the dataset.")
 ]
 Format = Annotated[str, typer.Option("--format", help="The dataset's format; empty: by content.")]
+ImageColumn = Annotated[str, typer.Option(help="Column or key of the image; empty: known names.")]
+CaptionColumn = Annotated[str, typer.Option(help="Those of the captions, several with commas.")]
 
 
 @app.command()
@@ -21,13 +23,17 @@ def convert(
     to: Annotated[str, typer.Option(help="jsonl, csv, karpathy or coco.")] = "jsonl",
     images: Images = "",
     format_name: Format = "",
+    image_column: ImageColumn = "",
+    caption_column: CaptionColumn = "",
 ) -> None:
     """Write a dataset in another format; images stay where they are."""
     from dico.data.convert import convert as run
     from dico.data.convert import read_records
+    from dico.data.formats import Columns
 
     left_out: Counter[str] = Counter()
-    count = run(read_records(dataset, images, format_name, left_out), output, to)
+    columns = Columns.named(image_column, caption_column)
+    count = run(read_records(dataset, images, format_name, left_out, columns), output, to)
     print(f"{output}: {count} images as {to}")
     _say(left_out)
 
@@ -70,15 +76,19 @@ def stats(
     dataset: Dataset,
     images: Images = "",
     format_name: Format = "",
+    image_column: ImageColumn = "",
+    caption_column: CaptionColumn = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Count images, captions and words."""
     import json
 
     from dico.data.convert import read_records, statistics
+    from dico.data.formats import Columns
 
     left_out: Counter[str] = Counter()
-    numbers = statistics(read_records(dataset, images, format_name, left_out))
+    columns = Columns.named(image_column, caption_column)
+    numbers = statistics(read_records(dataset, images, format_name, left_out, columns))
     numbers["left_out"] = dict(left_out)
     if as_json:
         print(json.dumps(numbers, ensure_ascii=False, indent=1))

@@ -12,10 +12,15 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from dico.data.formats import Columns
     from dico.evaluation.files import References
     from dico.evaluation.scores import Judge
 
 _IMAGE_BATCH = 32
+_LEFT_OUT = {
+    "caption_rejected": "marked as rejected or pre-canned",
+    "caption_twice_in_sample": "in a row or sample twice",
+}
 
 
 class ChairChoice(StrEnum):
@@ -59,6 +64,15 @@ def evaluate(
     split: Annotated[
         str, typer.Option(help="Split of a Karpathy JSON; test where there is one.")
     ] = "",
+    image_column: Annotated[
+        str, typer.Option(help="Column or key of the image in these files; empty: known names.")
+    ] = "",
+    caption_column: Annotated[
+        str, typer.Option(help="Column or key of the captions, several with commas.")
+    ] = "",
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Largest width x height of an image that is scored.")
+    ] = 50_000_000,
     partial: Annotated[
         bool,
         typer.Option(
@@ -108,6 +122,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Score captions against references: all metrics, their intervals, and what differs."""
+    from dico.data.formats import Columns
     from dico.errors import UsageError
     from dico.evaluation.config import EvaluationConfig
     from dico.evaluation.evaluate import common_ids
@@ -130,10 +145,11 @@ def evaluate(
     for name in judge or []:
         JUDGES.check(name)
     _refuse_unused(evaluator, images, bert_model, bert_layer)
+    columns = Columns.named(image_column, caption_column)
     named = names_of([captions, *(compare or [])])
-    systems = {name: read_captions(path) for name, path in named}
+    systems = {name: read_captions(path, columns) for name, path in named}
     wanted = set().union(*systems.values())
-    told = read_truth(references, wanted, split)
+    told = read_truth(references, wanted, split, columns)
     truth, notes = told.captions, _leave_out_rejected(told, systems)
     if output is not None:
         for name, own in systems.items():
@@ -153,9 +169,11 @@ def evaluate(
     )
     scored = common_ids(systems, truth, partial, [])
     bad: dict[str, str] = {}
-    files = _images(images, scored, references, partial, bad) if images is not None else {}
+    files: dict[str, Path] = {}
+    if images is not None:
+        files = _images(images, scored, references, columns, bad if partial else None)
     scorers, embeddings = (
-        embed_images(evaluator, files, bad if partial else None)
+        embed_images(evaluator, files, bad if partial else None, max_pixels)
         if evaluator and files
         else ({}, {})
     )
@@ -171,10 +189,12 @@ def evaluate(
         embeddings,
         scorers,
         config,
-        training_captions=read_training_captions(training) if training else None,
+        training_captions=read_training_captions(training, columns) if training else None,
         objects=read_objects(objects, wanted) if objects else None,
         synonyms=Synonyms.read(synonyms) if synonyms else None,
-        candidates={named[0][0]: read_references(candidates, wanted)} if candidates else None,
+        candidates={named[0][0]: read_references(candidates, wanted, columns=columns)}
+        if candidates
+        else None,
         scenes=scenes,
         vocabulary=vocabulary,
         judges=_judges(config.judges, truth, files),
@@ -236,28 +256,39 @@ def _leave_out_rejected(told: "References", systems: dict[str, dict[str, str]]) 
         for image_id in told.excluded:
             own.pop(image_id, None)
     notes = []
-    if told.num_rejected:
-        notes.append(f"{told.num_rejected} references left out: marked as rejected or pre-canned")
+    for code, what in _LEFT_OUT.items():
+        if told.left_out[code]:
+            notes.append(f"{told.left_out[code]} references left out: {what}")
+    if repeated := told.num_repeated():
+        what = "images have the same reference twice, which flatters the row of human captions"
+        notes.append(f"{repeated} of {len(told.captions)} {what}")
     if told.excluded:
         notes.append(f"left out: no other reference for {name_some(told.excluded)}")
     return notes
 
 
 def _images(
-    folder: Path, image_ids: list[str], references: Path, partial: bool, bad: dict[str, str]
+    folder: Path,
+    image_ids: list[str],
+    references: Path,
+    columns: "Columns",
+    bad: dict[str, str] | None,
 ) -> dict[str, Path]:
-    """The images; with ``partial`` those that are missing go into ``bad``."""
+    """The images; those that are missing go into ``bad``, and without it are an error."""
     from dico.evaluation.images import find_images, locate_images
 
-    if not partial:
-        return find_images(folder, image_ids, references)
-    found, missing = locate_images(folder, image_ids, references)
+    if bad is None:
+        return find_images(folder, image_ids, references, columns)
+    found, missing = locate_images(folder, image_ids, references, columns)
     bad.update(dict.fromkeys(missing, f"{folder}: images are missing"))
     return found
 
 
 def embed_images(
-    folder: Path, files: dict[str, Path], bad: dict[str, str] | None = None
+    folder: Path,
+    files: dict[str, Path],
+    bad: dict[str, str] | None = None,
+    max_pixels: int = 50_000_000,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The evaluator with its base and its tuned weights, and the images' embeddings by both.
 
@@ -265,6 +296,7 @@ def embed_images(
         folder: the evaluator's.
         files: {image id: image}.
         bad: gets the images that cannot be used, with the reason; without it they are an error.
+        max_pixels: largest width x height.
     """
     import torch
 
@@ -276,7 +308,7 @@ def embed_images(
 
     def load(image_id: str) -> "Image.Image | None":
         try:
-            return load_image(str(files[image_id]))
+            return load_image(str(files[image_id]), max_pixels)
         except ImageError as error:
             if bad is None:
                 raise

@@ -13,6 +13,7 @@ _PLAIN = re.compile(
     r"(?=.*[A-Za-z])[A-Za-z0-9,.'\"!?;()%$+\-]+(?: +[A-Za-z0-9,.'\"!?;()%$+\-]+)+ *"
 )
 _TIDY = re.compile(r"[!-~]+(?: [!-~]+)*")
+_LINES = re.compile(r"\S[ \t]*[\r\n]+\s*\S")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
 _INVISIBLE = re.compile(r"[\u200b\u2060\ufeff\u00ad\U000e0000-\U000e007f]")
@@ -35,7 +36,8 @@ _BOILERPLATE = re.compile(
     r"|(an? )?(image|photo|picture) of( (an?|the|it|this|that))?"
     r"|(royalty.free )?stock (photo|image|picture|illustration)s?"
     r"|stock (photo|image|picture) (of|[-:|#\d]).*|all rights reserved.*"
-    r"|(\(c\)|\u00a9|copyright) .{0,40}|c (19|20)\d\d\b.{0,40}"
+    r"|(\(c\)|\u00a9) .{0,40}|copyright( by| \(c\)| \u00a9)? ?((19|20)\d\d\b.{0,40}|(\W*\w+){0,2})"
+    r"|c (19|20)\d\d\b(\W+\w+){0,3}"
     r"|(image|photo)? ?description (not available|unavailable)"
     r"|quality issues are too severe to recogni[sz]e (the )?visual content)\W*$",
     re.IGNORECASE,
@@ -97,6 +99,8 @@ def _closely(caption: str) -> list[str]:
         codes.append("caption_boilerplate")
     elif len(caption.split()) < 2 and not _spaceless_script(caption):
         codes.append("caption_too_short")
+    if _LINES.search(caption.strip()):
+        codes.append("caption_lines")
     if _foreign(caption):
         codes.append("caption_script")
     return codes

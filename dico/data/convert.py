@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from dico.data.captions import check_caption, normalise_caption
 from dico.data.entries import Entry
-from dico.data.formats import detect, read_entries
+from dico.data.formats import Columns, detect, read_entries
+from dico.data.formats.columns import KNOWN_NAMES
 from dico.data.manifest import Record, iter_manifest, write_manifest
 from dico.data.splits import split_of
 from dico.errors import DataError, UsageError
@@ -22,7 +23,11 @@ _DATASET_SPLITS = {"train": "train", "validation": "val", "test": "test", "": ""
 
 
 def read_records(
-    dataset: str, images: str = "", format_name: str = "", left_out: Counter[str] | None = None
+    dataset: str,
+    images: str = "",
+    format_name: str = "",
+    left_out: Counter[str] | None = None,
+    columns: Columns = KNOWN_NAMES,
 ) -> Iterator[Record]:
     """Records of a manifest, or of a dataset in any format without its images being opened.
 
@@ -34,7 +39,7 @@ def read_records(
     if is_manifest(dataset):
         yield from iter_manifest(dataset)
         return
-    for entry in read_entries(detect(dataset, images, format_name)):
+    for entry in read_entries(detect(dataset, images, format_name, columns)):
         if left_out is not None:
             left_out.update(code for code, _ in entry.left_out)
         if entry.captions or not entry.left_out:

@@ -5,13 +5,15 @@ import os
 import uuid
 from collections.abc import Iterator
 
-from dico.data.formats import Columns, detect, facts_beside, read_entries
+from dico.data.formats import Columns, Dataset, detect, facts_beside, read_entries
 from dico.data.formats.columns import KNOWN_NAMES
 from dico.images.embedded import container_of
 from dico.storage.uris import is_remote, list_files
 
 
-def dataset_version(dataset: str, images: str = "", columns: Columns = KNOWN_NAMES) -> str:
+def dataset_version(
+    dataset: str, images: str = "", format_name: str = "", columns: Columns = KNOWN_NAMES
+) -> str:
     """A digest over the sizes and modification times of a dataset's files and images.
 
     It decides only whether a dataset must be checked again; the manifest's fingerprint says what is
@@ -21,15 +23,14 @@ def dataset_version(dataset: str, images: str = "", columns: Columns = KNOWN_NAM
         DataError: the dataset is missing or of no known format.
     """
     digest = hashlib.sha256()
-    for uri in _files(dataset, images, columns):
+    for uri in _files(detect(dataset, images, format_name, columns)):
         if is_remote(uri):
             return uuid.uuid4().hex
         digest.update(f"{uri}\0{_state(uri)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _files(dataset: str, images: str, columns: Columns) -> Iterator[str]:
-    found = detect(dataset, images, columns=columns)
+def _files(found: Dataset) -> Iterator[str]:
     yield from (*(part.uri for part in found.parts), *(uri for _, uri in found.splits))
     yield facts_beside(found)
     if found.format == "sidecar":

@@ -63,10 +63,12 @@ def split_in_name(name: str) -> str:
 
 
 def normal_split(name: object, entry_findings: list[tuple[str, str]]) -> str:
-    """The split's own word for the word of a dataset; an unknown one becomes a finding."""
+    """The split's own word for a dataset's, as ``qual_test``; an unknown one becomes a finding."""
     if name is None:
         return ""
     if isinstance(name, str) and name.strip().lower() in SPLIT_NAMES:
         return SPLIT_NAMES[name.strip().lower()]
+    if isinstance(name, str) and (told := split_in_name(name)):
+        return told
     entry_findings.append(("split_unknown", f"split {name!r}"[:200]))
     return ""

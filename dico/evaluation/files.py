@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dico.data.entries import SPLIT_NAMES, Entry
-from dico.data.formats import read_entries
+from dico.data.formats import Columns, read_entries
+from dico.data.formats.columns import KNOWN_NAMES
 from dico.data.formats.detect import of_file
 from dico.errors import DataError, UsageError
 from dico.metrics.scores import name_some
@@ -31,17 +32,25 @@ class References:
     """{image id: captions}."""
     excluded: list[str] = field(default_factory=list)
     """Images all of whose captions their dataset marks as unusable; they are not in ``captions``."""
-    num_rejected: int = 0
-    """Captions that their dataset marks as unusable."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Captions that do not count, by the code of the reason."""
+
+    def num_repeated(self) -> int:
+        """Images that have one reference twice."""
+        return sum(len(set(texts)) < len(texts) for texts in self.captions.values())
 
 
-def read_captions(path: str | Path) -> dict[str, str]:
+def read_captions(path: str | Path, columns: Columns = KNOWN_NAMES) -> dict[str, str]:
     """{image id: caption}, ids as text, in the file's order.
+
+    Args:
+        path: the file.
+        columns: the columns that the user names.
 
     Raises:
         DataError: not such a file, an id twice, a caption that is not text.
     """
-    format_name, entries = _read(path)
+    format_name, entries = _read(path, columns)
     if format_name in ("coco", "karpathy"):
         raise DataError(f"{path}: looks like references, not like one caption an image")
     for entry in entries:
@@ -65,25 +74,34 @@ def read_captions(path: str | Path) -> dict[str, str]:
 
 
 def read_references(
-    path: str | Path, wanted: Collection[str] = (), split: str = ""
+    path: str | Path,
+    wanted: Collection[str] = (),
+    split: str = "",
+    columns: Columns = KNOWN_NAMES,
 ) -> dict[str, list[str]]:
     """The captions of `read_truth`."""
-    return read_truth(path, wanted, split).captions
+    return read_truth(path, wanted, split, columns).captions
 
 
-def read_truth(path: str | Path, wanted: Collection[str] = (), split: str = "") -> References:
+def read_truth(
+    path: str | Path,
+    wanted: Collection[str] = (),
+    split: str = "",
+    columns: Columns = KNOWN_NAMES,
+) -> References:
     """What people say about images.
 
     Args:
         path: the file.
         wanted: ids that the captions use; decides by which name images go.
         split: of a file that has splits; empty for ``test``, or for all images where none is of it.
+        columns: the columns that the user names.
 
     Raises:
         DataError: not such a file, an id twice, captions that are not texts, no such split.
         UsageError: a split is asked of a file that has none.
     """
-    _, entries = _read(path)
+    _, entries = _read(path, columns)
     entries = _of_split(entries, split, str(path))
     ids = ids_of(entries, wanted)
     if not entries:
@@ -98,12 +116,12 @@ def read_truth(path: str | Path, wanted: Collection[str] = (), split: str = "") 
         raise DataError(f"{path}: captions that are not text: {name_some(wrong)}")
     excluded = [i for e, i in zip(entries, ids, strict=True) if e.left_out and not e.captions]
     found = {i: list(e.captions) for e, i in zip(entries, ids, strict=True) if i not in excluded}
-    return References(found, excluded, sum(len(entry.left_out) for entry in entries))
+    return References(found, excluded, Counter(c for e in entries for c, _ in e.left_out))
 
 
-def read_training_captions(path: str | Path) -> list[str]:
+def read_training_captions(path: str | Path, columns: Columns = KNOWN_NAMES) -> list[str]:
     """The captions of the training split, or all where a file has no such split."""
-    _, entries = _read(path)
+    _, entries = _read(path, columns)
     own = [entry for entry in entries if entry.split == "train"] or entries
     return [text for entry in own for text in entry.captions if _is_text(text)]
 
@@ -159,17 +177,24 @@ def _names(entry: Entry) -> dict[str, str]:
     return names
 
 
-def read_with_images(path: str | Path, images: str | Path) -> list[Entry]:
+def read_with_images(
+    path: str | Path, images: str | Path, columns: Columns = KNOWN_NAMES
+) -> list[Entry]:
     """The entries of a file with their images, looked for in ``images`` and all folders below."""
-    return _read(path, str(images))[1]
+    return _read(path, columns, str(images))[1]
 
 
-def _read(path: str | Path, images: str = "") -> tuple[str, list[Entry]]:
-    """A file's format and its entries, none of which is broken."""
+def _read(path: str | Path, columns: Columns, images: str = "") -> tuple[str, list[Entry]]:
+    """A file's format and its entries, none of which is broken.
+
+    Of several files the user's columns are those of one: where they hold no caption, known names count.
+    """
     if not Path(path).exists():
         raise DataError(f"{path}: no such file")
-    dataset = of_file(str(path), images)
+    dataset = of_file(str(path), images, columns)
     entries = list(read_entries(dataset, check_exists=bool(images), captions_only=True, deep=True))
+    if columns != KNOWN_NAMES and not any(entry.captions or entry.left_out for entry in entries):
+        return _read(path, KNOWN_NAMES, images)
     for entry in entries:
         for code, detail in entry.findings:
             if code == "json_duplicate_key":

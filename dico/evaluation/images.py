@@ -5,42 +5,51 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dico.data.finder import ImageFinder
+from dico.data.formats.columns import KNOWN_NAMES, Columns
 from dico.errors import DataError
 from dico.evaluation.files import ids_of, read_with_images
+from dico.images.embedded import container_of
 from dico.metrics.scores import name_some
 from dico.storage.uris import is_image_name
 
 
 def find_images(
-    folder: Path, image_ids: Sequence[str], where: Path | None = None
+    folder: Path,
+    image_ids: Sequence[str],
+    where: Path | None = None,
+    columns: Columns = KNOWN_NAMES,
 ) -> dict[str, Path]:
     """The file of each image, as `locate_images` finds it.
 
     Raises:
         DataError: as there, or an image id without an image.
     """
-    found, missing = locate_images(folder, image_ids, where)
+    found, missing = locate_images(folder, image_ids, where, columns)
     if missing:
         raise DataError(f"{folder}: no image for {name_some(missing)}")
     return found
 
 
 def locate_images(
-    folder: Path, image_ids: Sequence[str], where: Path | None = None
+    folder: Path,
+    image_ids: Sequence[str],
+    where: Path | None = None,
+    columns: Columns = KNOWN_NAMES,
 ) -> tuple[dict[str, Path], list[str]]:
     """The images that are there, and the ids of those that are not.
 
     Args:
         folder: looked through with all below it.
         image_ids: whose images are wanted.
-        where: references that may name the files.
+        where: references that may name the files, or hold the images.
+        columns: the columns of the references that the user names.
 
     Raises:
         DataError: no such folder, or a name that several images have.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    told = _told(folder, image_ids, where) if where else {}
+    told = _told(folder, image_ids, where, columns) if where else {}
     finder = ImageFinder([str(folder.absolute())], deep=True)
     found: dict[str, Path] = {}
     ambiguous: list[str] = []
@@ -51,16 +60,16 @@ def locate_images(
             named = [image_id] if is_image_name(image_id) else []
             uri = finder.find(named, findings) if named else finder.find_id(image_id, findings)
         ambiguous += [detail for code, detail in findings if code == "image_ambiguous"]
-        if uri and os.path.exists(uri):
+        if uri and _is_there(uri):
             found[image_id] = Path(uri)
     if ambiguous:
         raise DataError(f"{ambiguous[0]}; name one folder with --images")
     return found, [image_id for image_id in image_ids if image_id not in found]
 
 
-def _told(folder: Path, image_ids: Sequence[str], where: Path) -> dict[str, str]:
+def _told(folder: Path, image_ids: Sequence[str], where: Path, columns: Columns) -> dict[str, str]:
     """{image id: file} of those images that the references name and that are there."""
-    entries = [entry for entry in read_with_images(where, folder) if entry.uri]
+    entries = [entry for entry in read_with_images(where, folder, columns) if entry.uri]
     ids = ids_of(entries, image_ids)
     wanted = set(image_ids)
     pairs = [(i, entry) for i, entry in zip(ids, entries, strict=True) if i in wanted]
@@ -68,4 +77,9 @@ def _told(folder: Path, image_ids: Sequence[str], where: Path) -> dict[str, str]
         for code, detail in entry.findings:
             if code == "image_ambiguous":
                 raise DataError(f"{image_id}: {detail}; name one folder with --images")
-    return {i: entry.uri for i, entry in pairs if os.path.exists(entry.uri)}
+    return {i: entry.uri for i, entry in pairs if _is_there(entry.uri)}
+
+
+def _is_there(uri: str) -> bool:
+    """Whether the file is there, or the table or tar around the image."""
+    return os.path.exists(container_of(uri)[0])

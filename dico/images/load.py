@@ -230,6 +230,8 @@ def _not_an_image(data: bytes, where: str) -> tuple[str, str]:
             "image_format",
             f"{where}: a web page saved under an image's name; download it again",
         )
+    if head.startswith(b"version https://git-lfs"):
+        return "image_format", f"{where}: a pointer of Git LFS; fetch the image by git lfs pull"
     if head.startswith((b"%pdf", b"%!ps")):
         return "image_format", f"{where}: a PDF or PostScript document; export it as PNG"
     return "image_format", f"{where}: not an image of a known format ({', '.join(FORMATS)})"

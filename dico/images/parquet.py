@@ -6,6 +6,7 @@ decoded in their order, so that reading forwards costs no row twice.
 
 import io
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ KEPT_BYTES = 128 << 20
 """Images of one file that are kept decoded, bytes."""
 _NUM_FILES = 4
 _BATCH_ROWS = 16
+_LIST_STEP = re.compile(r"\.list\.(?:element|item)")
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ def _keep(table: _Table, group: int, column: str) -> Any:
     while table.kept and table.kept_bytes + size > KEPT_BYTES:
         (old_group, old_column), _ = table.kept.popitem(last=False)
         table.kept_bytes -= _size(table, old_group, old_column)
-    values = _leaf(table.file.read_row_group(group, columns=[column]), column)
+    values = _leaf(table.file.read_row_group(group, columns=[_path(table.file, column)]), column)
     table.kept[group, column] = values
     table.kept_bytes += size
     return values
@@ -125,14 +127,25 @@ def _size(table: _Table, group: int, column: str) -> int:
     found = table.file.metadata.row_group(group)
     for index in range(found.num_columns):
         one = found.column(index)
-        if one.path_in_schema == column:
+        if _plain(one.path_in_schema) == column:
             return int(one.total_uncompressed_size)
     raise KeyError(f"no column {column!r}")
 
 
+def _path(file: Any, column: str) -> str:
+    """A column's path as the file writes it: through its list, where a row has a list."""
+    paths = (file.schema.column(index).path for index in range(len(file.schema)))
+    return str(next(path for path in paths if _plain(path) == column))
+
+
+def _plain(path: str) -> str:
+    return _LIST_STEP.sub("", path)
+
+
 def _rows(file: Any, group: int, column: str) -> Iterator[tuple[int, bytes | None]]:
     index = 0
-    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[column]):
+    path = _path(file, column)
+    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[path]):
         for value in _leaf(batch, column):
             yield index, _bytes(value)
             index += 1
@@ -140,15 +153,25 @@ def _rows(file: Any, group: int, column: str) -> Iterator[tuple[int, bytes | Non
 
 def _leaf(batch: Any, column: str) -> Any:
     """The column itself, where its path leads into objects."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     name, *rest = column.split(".")
     values = batch.column(0) if name not in batch.schema.names else batch.column(name)
-    return pc.struct_field(values, rest) if rest else values
+    return pc.struct_field(values, rest) if rest and pa.types.is_struct(values.type) else values
 
 
 def _bytes(value: Any) -> bytes | None:
+    """A cell's image: bytes, base64, or the one object of a list."""
     data = value.as_py()
+    if isinstance(data, list):
+        data = data[0] if len(data) == 1 else None
+    if isinstance(data, dict):
+        data = data["bytes"]
+    if isinstance(data, str):
+        from dico.images.embedded import from_base64
+
+        return from_base64(data.encode(), "a column")
     return None if data is None else bytes(data)
 
 

@@ -26,6 +26,8 @@ from dico.images.limits import MAX_BYTES, MAX_PIXELS
 T = TypeVar("T")
 R = TypeVar("R")
 START_SECONDS = 60.0
+PATIENCE = 12
+"""How many times its CPU time an image may take by the clock."""
 MAX_HEAD_BYTES = 1 << 16
 """Longest line of JSON that a child may answer."""
 
@@ -39,7 +41,8 @@ class Limits:
     max_bytes: int = MAX_BYTES
     """Largest file in bytes."""
     max_seconds: float = 5.0
-    """Deadline per image, wall-clock seconds."""
+    """Most CPU time that an image may take, seconds; and `PATIENCE` times as long by the clock, so
+    that a busy machine refuses no image."""
     max_memory_bytes: int = 1 << 30
     """Address space that a child may add to what it has when it starts."""
 
@@ -47,15 +50,19 @@ class Limits:
 class DecoderProcess:
     """One child process; one image at a time, from any thread."""
 
-    def __init__(self, job: Job, max_seconds: float, max_payload_bytes: int) -> None:
+    def __init__(
+        self, job: Job, max_seconds: float, max_payload_bytes: int, patience: int = 1
+    ) -> None:
         """Starts nothing yet.
 
         Args:
             job: what the child does.
             max_seconds: deadline per image; a child that starts has `START_SECONDS` more.
             max_payload_bytes: most bytes that an answer may have beside its line of JSON.
+            patience: how many deadlines to wait for a child that was given less than one of CPU time.
         """
         self._job, self._max_seconds, self._max_payload = job, max_seconds, max_payload_bytes
+        self._patience = patience
         self._child: subprocess.Popen[bytes] | None = None
 
     def ask(self, where: str, data: bytes | None = None) -> tuple[dict[str, Any], bytes]:
@@ -66,7 +73,9 @@ class DecoderProcess:
         """
         request = json.dumps({"where": where, "num_bytes": -1 if data is None else len(data)})
         started = self.start()
-        deadline = time.monotonic() + self._max_seconds + (START_SECONDS if started else 0)
+        assert self._child is not None
+        more = START_SECONDS if started else 0.0
+        deadline = _Deadline(self._child.pid, self._max_seconds, more, self._patience)
         try:
             facts, payload = self._exchange(request.encode() + b"\n" + (data or b""), deadline)
         except TimeoutError:
@@ -119,7 +128,7 @@ class DecoderProcess:
                     pipe.close()
             child.wait()
 
-    def _exchange(self, request: bytes, deadline: float) -> tuple[dict[str, Any], bytes]:
+    def _exchange(self, request: bytes, deadline: "_Deadline") -> tuple[dict[str, Any], bytes]:
         assert self._child is not None
         assert self._child.stdin is not None
         assert self._child.stdout is not None
@@ -152,7 +161,7 @@ class Inspector:
             max_bytes=limits.max_bytes,
             max_memory_bytes=limits.max_memory_bytes,
         )
-        self._process = DecoderProcess(job, limits.max_seconds, max_payload_bytes=1 << 20)
+        self._process = DecoderProcess(job, limits.max_seconds, 1 << 20, PATIENCE)
 
     @property
     def pid(self) -> int | None:
@@ -212,19 +221,53 @@ class Inspectors:
             yield item, future.result()
 
 
-def _send(pipe: int, data: bytes, deadline: float) -> None:
+class _Deadline:
+    """Until when an answer is waited for: by the clock, and by what the child was given of the CPU."""
+
+    def __init__(self, pid: int, seconds: float, more: float, patience: int) -> None:
+        self._pid, self._seconds, self._more, self._turns = pid, seconds, more, patience
+        self._until = time.monotonic() + seconds + more
+        self._cpu = _cpu_seconds(pid) if patience > 1 else 0.0
+
+    def left(self) -> float:
+        """Seconds to wait.
+
+        Raises:
+            TimeoutError: none.
+        """
+        left = self._until - time.monotonic()
+        if left > 0:
+            return left
+        self._turns -= 1
+        used = _cpu_seconds(self._pid) - self._cpu if self._turns else 0.0
+        if not self._turns or used >= self._seconds + self._more:
+            raise TimeoutError
+        self._until = time.monotonic() + self._seconds
+        return self._seconds
+
+
+def _cpu_seconds(pid: int) -> float:
+    """CPU time that a process has taken; 0 where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _send(pipe: int, data: bytes, deadline: _Deadline) -> None:
     view = memoryview(data)
     while view:
-        _, ready, _ = select.select([], [pipe], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            raise TimeoutError
+        if not select.select([], [pipe], [], 0)[1]:
+            select.select([], [pipe], [], deadline.left())
+            continue
         view = view[os.write(pipe, view[:65_536]) :]
 
 
-def _receive(pipe: int, deadline: float) -> bytes:
-    ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
-    if not ready:
-        raise TimeoutError
+def _receive(pipe: int, deadline: _Deadline) -> bytes:
+    while not select.select([pipe], [], [], 0)[0]:
+        select.select([pipe], [], [], deadline.left())
     data = os.read(pipe, 65_536)
     if not data:
         raise EOFError

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from dico.errors import AccessError, DataError, DicoError, TryAgainError, UsageError
 from dico.registry.folders import check_name, publish
@@ -171,7 +172,7 @@ def _check_address(address: str) -> None:
     if scheme not in _SERVERS | _DATABASES:
         known = ", ".join(sorted(_SERVERS | _DATABASES))
         raise UsageError(f"mlflow+{scheme}: MLflow's registry is one of {known}")
-    if scheme in _SERVERS:
+    if scheme in _SERVERS and not _is_reached_by_proxy(parts.scheme, parts.hostname or ""):
         port = parts.port or (443 if scheme == "https" else 80)
         try:
             socket.create_connection((parts.hostname or "", port), _CONNECT_SECONDS).close()
@@ -181,6 +182,11 @@ def _check_address(address: str) -> None:
                 f"mlflow+{scheme}://{parts.hostname}:{port}: nobody answers ({reason}); check the "
                 "address, or run the same command again later"
             ) from None
+
+
+def _is_reached_by_proxy(scheme: str, host: str) -> bool:
+    """Whether the environment names a proxy for a server, so that it need not answer itself."""
+    return scheme in getproxies() and not proxy_bypass(host)
 
 
 def _missing_driver(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """KServe's protocol of version 1: ``{"instances": [{"image": {"b64": "..."}}]}`` to ``predictions``.
 
-An instance is an image in base64 as a text, or an object that holds one under ``image``, ``b64`` or
-``data``. Each prediction has the likeliest caption and its log-probability.
+An instance is an image in base64 as a text, or an object that holds one under ``image``, ``b64``,
+``data``, or as a data URI under ``image_url``. Each prediction has the likeliest caption and its log-probability.
 """
 
 import json
@@ -12,7 +12,7 @@ from dico.serving.inference_protocol import image_of
 from dico.serving.model import Caption
 from dico.serving.service import Refusal
 
-_KEYS = ("image", "b64", "data", "image_bytes")
+_KEYS = ("image", "b64", "data", "image_bytes", "image_url", "url", "bytes", "base64")
 
 
 def read_request(body: bytes, max_images: int) -> tuple[bytes, ...]:

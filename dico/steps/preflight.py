@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dico.configuration.schema import to_json
+from dico.data.formats.columns import Columns
 from dico.errors import ConfigError
 from dico.preflight import Finding, check_dataset, check_place, check_weights, require
 from dico.presets.config import Config, resolve
@@ -122,7 +123,7 @@ def preflight(
     store, registry = default_place(store, "store"), default_place(registry, "registry")
     findings = [check_place("store", store), check_place("registry", registry)]
     if purpose != "caption":
-        findings.append(check_dataset(dataset, images))
+        findings.append(check_dataset(dataset, images, *_told(config)))
     if purpose == "train":
         findings += check_weights(config.evaluator, config.judge, config.captioner, store)
     _show(findings)
@@ -169,7 +170,13 @@ def _find_dataset(
 ) -> tuple[str, str, str]:
     from dico.steps.resolve_dataset import resolve_dataset
 
-    return resolve_dataset(dataset, images, to_json(config.toy), seed, store)
+    return resolve_dataset(dataset, images, to_json(config.toy), seed, store, *_told(config))
+
+
+def _told(config: Config) -> tuple[str, Columns]:
+    """The format and the columns of the dataset, as the settings of validation name them."""
+    settings = config.validation
+    return settings.format, Columns.named(settings.image_column, settings.caption_column)
 
 
 def _resources(

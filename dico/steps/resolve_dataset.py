@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from dico.configuration.schema import from_json, to_json
 from dico.data.dataset_version import dataset_version
+from dico.data.formats.columns import KNOWN_NAMES, Columns
 from dico.data.toy.config import ToyConfig
 from dico.data.toy.world import DATASET_FILE, toy_key, write_toy_dataset
 from dico.errors import UsageError
@@ -22,7 +23,15 @@ class Outputs(NamedTuple):
     version: str
 
 
-def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) -> Outputs:
+def resolve_dataset(
+    dataset: str,
+    images: str,
+    toy: str,
+    seed: int,
+    store: str,
+    format_name: str = "",
+    columns: Columns = KNOWN_NAMES,
+) -> Outputs:
     """Names the dataset to train on.
 
     Args:
@@ -31,6 +40,8 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
         toy: `ToyConfig` as JSON.
         seed: seed of the toy dataset, unless ``toy`` has one.
         store: folder or s3:// prefix that the toy dataset is rendered into, once.
+        format_name: the dataset's format; empty means by content.
+        columns: the columns that the settings name.
 
     Raises:
         DataError: the dataset is missing or of no known format.
@@ -39,7 +50,7 @@ def resolve_dataset(dataset: str, images: str, toy: str, seed: int, store: str) 
     if seed < 0:
         raise UsageError(f"seed: must not be negative, got {seed}")
     if dataset:
-        return Outputs(dataset, images, dataset_version(dataset, images))
+        return Outputs(dataset, images, dataset_version(dataset, images, format_name, columns))
     if not store:
         raise UsageError("store: empty; give a folder or s3://bucket/prefix for the toy dataset")
     config = from_json(ToyConfig, toy, "toy")

@@ -1,6 +1,7 @@
 """Tries again what a network spoiled: exponential pauses with full jitter, and a deadline."""
 
 import random
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import TypeVar
 from dico.errors import DigestError, TryAgainError
 
 T = TypeVar("T")
+
+SILENT_SECONDS = 10.0
+"""How long a request is tried again without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def retry(operation: Callable[[int], T], what: str, policy: RetryPolicy) -> T:
         TryAgainError: the tries or the time are used up.
         DigestError: the bytes stayed wrong.
     """
-    start, num_wrong = time.monotonic(), 0
+    start, num_wrong, told = time.monotonic(), 0, False
     for attempt in range(policy.max_attempts):
         try:
             return operation(attempt)
@@ -59,6 +63,9 @@ def retry(operation: Callable[[int], T], what: str, policy: RetryPolicy) -> T:
                     f"{what}: wrong bytes {num_wrong} times ({fault}); check the store or its proxy"
                 ) from None
             reason = str(fault)
+        if not told and time.monotonic() - start > SILENT_SECONDS:
+            print(f"{what}: still trying ({reason})", file=sys.stderr, flush=True)
+            told = True
         pause = random.uniform(0, min(policy.max_pause_seconds, policy.base_seconds * 2**attempt))
         if time.monotonic() + pause - start > policy.deadline_seconds:
             break

@@ -22,6 +22,7 @@ from dico.validation.scan import Scan
 PREVIEW_PX = 300
 MAX_PAIRS = 12
 MAX_SAMPLE = 12
+MAX_UNREAD = 40
 _SEVERITIES = ("fatal", "error", "excluded", "warning")
 
 
@@ -44,6 +45,8 @@ def render(
         s=summary,
         num_aside=numbers["num_set_aside"],
         tiles=_tiles(summary),
+        fidelity=_fidelity(summary["fidelity"]),
+        unread=list(summary["fidelity"]["unread"].items())[:MAX_UNREAD],
         splits=_split_bars(summary),
         findings=_findings(summary, config),
         pairs=[_pair(pair, rows, outcome) for pair in pairs],
@@ -77,6 +80,16 @@ def _tiles(summary: dict[str, Any]) -> list[tuple[str, str]]:
         (f"{numbers['words_per_caption']:.3g}", "words per caption"),
         (f"{len(summary['findings'])}", "kinds of findings"),
     ]
+
+
+def _fidelity(counts: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was read and kept, and why the rest was left out, as rows of a table."""
+    found = []
+    for name in ("rows", "images", "captions"):
+        one = counts[name]
+        reasons = [(n, KINDS[code].title, code) for code, n in one["left_out"].items()]
+        found.append({"name": name, **one, "left_out": reasons})
+    return found
 
 
 def _split_bars(summary: dict[str, Any]) -> list[tuple[str, int, float, str]]:

@@ -97,7 +97,7 @@ def validate(
         quarantine = report_dir / "quarantine.jsonl"
         outcome = write_manifest(scanned, compared, config, Path(manifest_path), quarantine, facts)
         for reading in readings:
-            outcome.fidelity.unread.update(reading.unread)
+            outcome.fidelity.unread.update(reading.not_read())
         summary = _summarise(
             source, facts, scanned, outcome, config, thresholds, Path(manifest_path)
         )

@@ -65,6 +65,7 @@ WRONG = {
         "Quality issues are too severe to recognize visual content.",
         "image description not available",
     ],
+    "caption_lines": ["a dog runs\na cat sleeps", "one\r\ntwo"],
     "caption_too_short": ["dog", "Street."],
     "caption_invisible": ["a dog\u200b runs", "a \u202edog runs\u202c", "a dog\U000e0041 runs"],
     "caption_script": ["собака бежит по пляжу", "كلب يركض على الشاطئ", "一只狗在海滩上奔跑"],

@@ -90,7 +90,7 @@ DEFECTS: dict[str, tuple[str, Callable[[Path, dict[str, Any]], None]]] = {
     "animated": ("image_animated", _animated),
     "unknown split": ("split_unknown", _set("split", "holdout")),
     "no image key": ("row_malformed", _set("image", None)),
-    "image is a number": ("row_malformed", _set("image", 17)),
+    "image is a number": ("row_malformed", _set("image", 17.5)),
     "no captions": ("captions_missing", _blank_caption_list),
     "null caption": ("caption_not_text", _caption(None)),
     "number caption": ("caption_not_text", _caption(42)),

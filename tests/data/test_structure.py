@@ -214,7 +214,7 @@ def test_an_empty_or_missing_dataset_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_dataset_without_a_usable_image_is_refused_with_reasons(tmp_path: Path) -> None:
-    (tmp_path / "dataset.jsonl").write_text('{"image": 3, "captions": ["a"], "split": "train"}\n')
+    (tmp_path / "dataset.jsonl").write_text('{"image": 3.5, "captions": ["a"], "split": "train"}\n')
     summary = run(tmp_path)
     assert not summary["ok"]
     assert found(summary)["row_malformed"] == 1

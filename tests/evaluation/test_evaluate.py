@@ -1,18 +1,24 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from dico.data.formats import Columns
 from dico.errors import DataError, DicoError, UsageError
 from dico.evaluation.config import EvaluationConfig
 from dico.evaluation.evaluate import Evaluation, evaluate
 from dico.evaluation.files import read_captions, read_references, read_truth
+from dico.evaluation.images import find_images
+from dico.images.load import read_image
 from dico.metrics import bleu, cider
 from dico.metrics.catalogue import label_of
 from dico.report.evaluation_page import write_page
 
 SUBJECTS = ["a dog", "two cats", "the red bus", "a man in a hat", "some birds", "an old boat"]
 ENDS = ["runs on the beach", "near a tall tree", "in the rain", "under a bridge", "at night"]
+PHOTO = b"\xff\xd8 an image"
 QUICK = EvaluationConfig(meteor=False, num_resamples=300)
 
 
@@ -247,7 +253,8 @@ def test_marked_references_are_left_out(tmp_path):
     path = tmp_path / "references.json"
     path.write_text(json.dumps(COCO | {"annotations": [*COCO["annotations"][::2], marked]}))
     truth = read_truth(path)
-    assert (truth.captions, truth.excluded, truth.num_rejected) == ({"7": ["a", "c"]}, ["8"], 1)
+    assert (truth.captions, truth.excluded) == ({"7": ["a", "c"]}, ["8"])
+    assert truth.left_out == {"caption_rejected": 1}
 
 
 def test_labels_are_those_of_papers():
@@ -288,3 +295,30 @@ def test_command(tmp_path, capsys):
     assert (tmp_path / "out/index.html").is_file()
     assert read_captions(tmp_path / "out/captions/xe.jsonl") == BAD
     assert "warning: xe: 100% of the images" in capsys.readouterr().out
+
+
+def test_columns_that_the_user_names(tmp_path, capsys):
+    from dico.cli.evaluate import evaluate as command
+
+    (tmp_path / "dico.csv").write_text("img_no,said\n1,a dog runs\n2,a cat sleeps\n")
+    rows = [
+        {"img_no": n, "people": texts} for n, texts in ((1, ["a dog"] * 2), (2, ["a cat", "x y"]))
+    ]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"meteor": False, "num_resamples": 0, "references": tmp_path / "r.jsonl"}
+    with pytest.raises(DataError, match="--image-column"):
+        command(captions=tmp_path / "dico.csv", **options)
+    named = {"image_column": "img_no", "caption_column": "said,people"}
+    command(captions=tmp_path / "dico.csv", **options, **named)
+    said = capsys.readouterr().out
+    assert "2 images" in said
+    assert "1 of 2 images have the same reference twice" in said
+    references = read_references(tmp_path / "r.jsonl", columns=Columns("img_no", ("people",)))
+    assert references == {"1": ["a dog", "a dog"], "2": ["a cat", "x y"]}
+
+
+def test_images_within_the_references_are_found(tmp_path):
+    rows = [{"image": {"bytes": PHOTO, "path": "a.jpg"}, "image_id": 7, "caption": ["a dog"]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "r.parquet")
+    found = find_images(tmp_path, ["7"], tmp_path / "r.parquet")
+    assert read_image(str(found["7"])) == PHOTO

@@ -3,6 +3,8 @@
 import io
 import os
 import resource
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,21 @@ def test_a_child_that_hangs_is_replaced(tmp_path: Path) -> None:
         os.kill(inspector.pid, 19)  # SIGSTOP: it will never answer
         assert inspector.inspect("slow", JPEG).code == "image_timeout"
         assert inspector.inspect("next", JPEG).code == ""
+    finally:
+        inspector.close()
+
+
+def test_a_child_that_gets_no_cpu_is_waited_for() -> None:
+    """On a busy machine an image takes long by the clock and little CPU time: that is no fault of it."""
+    inspector = Inspector(Limits(max_seconds=0.2))
+    try:
+        assert inspector.inspect("warm", JPEG).code == ""
+        assert inspector.pid is not None
+        os.kill(inspector.pid, signal.SIGSTOP)
+        again = threading.Timer(0.5, os.kill, (inspector.pid, signal.SIGCONT))
+        again.start()
+        assert inspector.inspect("waiting", JPEG).code == ""
+        again.join()
     finally:
         inspector.close()
 

@@ -187,6 +187,15 @@ def test_the_first_step_names_the_dataset_and_the_model(tmp_path):
     assert check(tmp_path, model_name="mine").model_name == "mine"
 
 
+def test_columns_that_the_settings_name_are_those_of_the_first_step(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("pic,words\na.png,a blue square\n")
+    with pytest.raises(PreflightError, match=r"validation\.image_column=NAME"):
+        check(tmp_path, dataset=str(path))
+    named = "validation.image_column=pic validation.caption_column=words"
+    assert check(tmp_path, dataset=str(path), overrides=named).dataset == str(path)
+
+
 def test_pods_of_a_training_ask_for_what_other_pods_ask_for(tmp_path):
     resources = json.loads(check(tmp_path, num_nodes=2).pod)["resources"]
     assert resources["requests"] == {"cpu": "250m", "memory": "512Mi"}

@@ -59,6 +59,10 @@ def test_what_was_read_is_kept_or_named(dataset, capsys, tmp_path):
     assert counts["read"] == num_read
     assert counts["kept"] + sum(counts["left_out"].values()) == num_read
     assert "1 caption_cut" in lines["flagged"]
+    page = " ".join((tmp_path / "out/report.html").read_text().split())
+    assert f"<td>captions</td><td>{num_read}</td> <td>{counts['kept']}</td>" in page
+    for code, count in counts["left_out"].items():
+        assert re.search(rf"<b>{count}</b> [^<]+<code>{code}</code>", page)
 
 
 def test_columns_are_named_on_the_command_line(tmp_path, capsys):

@@ -1,7 +1,8 @@
 """Lists of captions that are written as text in one cell: JSON, Python's or NumPy's spelling.
 
-``["a dog", "a cat"]``, ``['a dog', 'a cat']``, ``('a dog', 'a cat')`` and NumPy's ``['a dog' 'a cat']``
-are lists; ``[laughing] a dog`` and ``[a dog]`` are captions.
+``["a dog", "a cat"]``, ``['a dog', 'a cat']``, ``('a dog', 'a cat')``, NumPy's ``['a dog' 'a cat']`` and
+``array(['a dog'], dtype=object)``, also one in another, are lists; ``[laughing] a dog`` and ``[a dog]``
+are captions.
 """
 
 import ast
@@ -9,25 +10,28 @@ import json
 import re
 from typing import Any
 
-_LIST_OF_TEXTS = re.compile(r"""[\[({]\s*(?:[bBuUrR]{0,2}["']|\{\s*["'])""")
-_CLOSING = {"[": "]", "(": ")", "{": "}"}
-_LITERAL = re.compile(
-    r"""[uU]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|None""",
+_LIST_OF_TEXTS = re.compile(r"""(?:(?:array\(|[\[({])\s*)+[bBuUrR]{0,2}["']""")
+_CLOSING = {"[": "]", "(": ")", "{": "}", "a": ")"}
+_TOKEN = re.compile(
+    r"""\s*(?:(?P<text>[uU]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))|(?P<none>None|nan|NaN)"""
+    r"""|(?P<open>array\(|[\[({])|(?P<close>[\])}])|,\s*dtype=(?:'[^']*'|\w+)|,|$)""",
     re.DOTALL,
 )
-_SEPARATOR = re.compile(r"\s*,?\s*")
 
 
 def looks_like_list(text: str) -> bool:
     """Whether a cell's text is a list of texts, or an empty one."""
     text = text.strip()
-    if text[:1] not in _CLOSING or not text.endswith(_CLOSING[text[:1]]):
+    start = text[:1]
+    if start not in _CLOSING or (start == "a" and not text.startswith("array(")):
+        return False
+    if not text.endswith(_CLOSING[start]):
         return False
     return text == "[]" or _LIST_OF_TEXTS.match(text) is not None
 
 
 def unpack(text: str) -> list[Any]:
-    """The items of a cell that `looks_like_list`.
+    """The items of a cell that `looks_like_list`; lists in lists stay such.
 
     Raises:
         ValueError: it can be read in none of the spellings.
@@ -46,19 +50,25 @@ def unpack(text: str) -> list[Any]:
 
 def _python(text: str) -> list[Any]:
     """A list of literals; NumPy writes no commas, where Python would join the texts to one."""
-    items: list[Any] = []
-    at, end = 1, len(text) - 1
-    while True:
-        separator = _SEPARATOR.match(text, at)
-        assert separator is not None
-        at = separator.end()
-        if at >= end:
-            return items
-        literal = _LITERAL.match(text, at)
-        if literal is None:
+    root: list[Any] = []
+    open_lists, at = [root], 0
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        if token is None or token.end() == at:
             return _objects(text)
-        items.append(_value(literal[0]))
-        at = literal.end()
+        at = token.end()
+        if token["open"]:
+            open_lists.append([])
+        elif token["close"]:
+            if len(open_lists) == 1:
+                return _objects(text)
+            done = open_lists.pop()
+            open_lists[-1].append(done)
+        elif token["text"] or token["none"]:
+            open_lists[-1].append(_value(token["text"]) if token["text"] else None)
+    if len(open_lists) > 1 or len(root) != 1:
+        return _objects(text)
+    return list(root[0])
 
 
 def _objects(text: str) -> list[Any]:
@@ -69,6 +79,8 @@ def _objects(text: str) -> list[Any]:
         raise ValueError("looks like a list of texts, and cannot be read as one") from None
     if isinstance(value, list | tuple):
         return list(value)
+    if isinstance(value, dict):
+        return [value]
     raise ValueError("looks like a list of texts, and cannot be read as one")
 
 

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from dico.data.entries import Entry, normal_split
-from dico.data.formats.columns import is_rejected
+from dico.data.formats.captions_of import LeftOut, items_of
+from dico.data.formats.columns import first, is_rejected
 from dico.data.formats.reading import Reading
 from dico.data.formats.texts import open_text
 from dico.data.grouping import Grouping, Joined
 from dico.data.strict_json import JsonFinding, Parser, iter_items
+
+_CAPTION_KEYS = ("caption", "captions")
 
 
 def read(path: str, reading: Reading) -> Iterator[Entry]:
@@ -34,8 +37,9 @@ def read(path: str, reading: Reading) -> Iterator[Entry]:
 
 def _entries(joined: Joined, path: str, reading: Reading) -> Iterator[Entry]:
     where = f"{path}, image {joined.key}"
-    captions = [text for text, mark in joined.captions if not mark]
-    left_out = [("caption_rejected", text) for text, mark in joined.captions if mark]
+    marked = any(image["rejected"] for image in joined.images)
+    captions = [text for text, mark in joined.captions if not (mark or marked)]
+    left_out = [("caption_rejected", text) for text, mark in joined.captions if mark or marked]
     if not joined.images:
         detail = f"captions of image id {joined.key}, which is not among the images"
         findings = [*joined.findings, ("image_unknown_id", detail)]
@@ -69,7 +73,12 @@ def _add_image(
         detail = f"an image without id or file_name: {item!r}"[:200]
         yield Entry("", "", [], "", path, [("row_malformed", detail)])
     else:
-        kept = {"file_name": item["file_name"], "split": item.get("split")}
+        kept = {
+            "file_name": item["file_name"],
+            "split": item.get("split"),
+            "rejected": bool(is_rejected(item)),
+        }
+        _add_captions(grouping, str(item["id"]), first(item, _CAPTION_KEYS), False, [])
         grouping.add_image(str(item["id"]), kept, findings)
 
 
@@ -79,9 +88,25 @@ def _add_caption(
     if not isinstance(item, dict) or not isinstance(item.get("image_id"), int | str):
         detail = f"an annotation without image_id: {item!r}"[:200]
         yield Entry("", "", [], "", path, [("row_malformed", detail)])
-    elif "caption" in item:
-        caption = (item["caption"], is_rejected(item))
-        grouping.add_caption(str(item["image_id"]), caption, findings)
+    elif not item.keys().isdisjoint(_CAPTION_KEYS):
+        said = first(item, _CAPTION_KEYS)
+        given = [None] if said is None else said
+        _add_captions(grouping, str(item["image_id"]), given, bool(is_rejected(item)), findings)
     else:
         detail = "an annotation without caption (an instances file is no caption file)"
         yield Entry(str(item["image_id"]), "", [], "", path, [("row_malformed", detail)])
+
+
+def _add_captions(
+    grouping: Grouping, key: str, said: Any, mark: bool, findings: list[tuple[str, str]]
+) -> None:
+    """Adds the captions in a value, each with whether it is marked as unusable."""
+    if said is None:
+        return
+    left_out: LeftOut = []
+    captions = [(caption, mark) for caption in items_of(said, findings, left_out)]
+    captions += [(caption, True) for _, caption in left_out]
+    for index, caption in enumerate(captions):
+        grouping.add_caption(key, caption, [] if index else findings)
+    if not captions and findings:
+        grouping.add_caption(key, (None, False), findings)

@@ -43,13 +43,40 @@ CAPTION_KEYS = (
     "caption_str",
     "description",
     "alt_text",
+    "caption_text",
+    "image_caption",
+    "txt",
 )
-CAPTIONS_KEYS = ("captions", "sentences", "texts", "references", "reference_strs", "comments")
+CAPTIONS_KEYS = (
+    "captions",
+    "sentences",
+    "sentences_raw",
+    "annotations_captions",
+    "texts",
+    "references",
+    "reference_strs",
+    "comments",
+)
 ID_KEYS = ("image_id", "cocoid", "imgid", "img_id", "id", "uniq_id")
 SPLIT_KEYS = ("split", "set_name", "subset")
 TURN_KEYS = frozenset(("conversations", "messages", "conversation"))
-REJECTED_KEYS = ("is_rejected", "is_precanned", "rejected", "precanned")
-VALID_KEYS = ("is_valid", "valid")
+_REJECTED = (
+    "rejected",
+    "precanned",
+    "deleted",
+    "ignored",
+    "invalid",
+    "excluded",
+    "discarded",
+    "spam",
+)
+REJECTED_KEYS = (*(f"is_{word}" for word in _REJECTED), *_REJECTED, "ignore", "was_cancelled")
+_VALID = ("valid", "accepted", "approved", "usable")
+VALID_KEYS = (*(f"is_{word}" for word in _VALID), *_VALID)
+STATUS_KEYS = ("status", "assignmentstatus", "assignment_status", "review_status")
+"""Columns whose word may say that a caption is not to be used, as Mechanical Turk's has them."""
+_REFUSED = ("rejected", "declined", "deleted", "discarded", "cancelled", "invalid")
+MARKS = frozenset((*REJECTED_KEYS, *VALID_KEYS, *STATUS_KEYS))
 _NUMBERED = re.compile(r"(caption|text|sentence|raw|comment|description|reference)s?[ _-]?\d{1,3}")
 
 
@@ -63,7 +90,7 @@ class Columns:
     """Columns of captions, each a text or a list of texts."""
 
     @classmethod
-    def named(cls, image: str, captions: str) -> "Columns":
+    def named(cls, image: str = "", captions: str = "") -> "Columns":
         """From the options' texts; several columns of captions with commas."""
         return cls(image.strip(), tuple(c.strip() for c in captions.split(",") if c.strip()))
 
@@ -117,7 +144,11 @@ def is_rejected(row: Mapping[str, Any]) -> str:
     for key in REJECTED_KEYS:
         if _is_true(row.get(key)):
             return key
-    return next((key for key in VALID_KEYS if _is_false(row.get(key))), "")
+    for key in VALID_KEYS:
+        if _is_false(row.get(key)):
+            return key
+    words = ((key, row.get(key)) for key in STATUS_KEYS)
+    return next((k for k, w in words if isinstance(w, str) and w.lower() in _REFUSED), "")
 
 
 def known_columns(names: Iterable[str], columns: Columns) -> tuple[bool, bool, bool]:
@@ -138,7 +169,7 @@ def _is_true(value: object) -> bool:
 
 
 def _is_false(value: object) -> bool:
-    return value is False or (isinstance(value, str) and value.lower() in _FALSE)
+    return value is False or value == 0 or (isinstance(value, str) and value.lower() in _FALSE)
 
 
 _TRUE = ("true", "1", "yes", "1.0")

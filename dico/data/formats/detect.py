@@ -61,17 +61,17 @@ def detect(
     return Dataset(name, tuple(parts), columns, lists, strict="," in images)
 
 
-def of_file(path: str, images: str = "") -> Dataset:
+def of_file(path: str, images: str = "", columns: Columns = KNOWN_NAMES) -> Dataset:
     """A dataset of one local file, whatever its path holds; raises as `detect`."""
     uri = os.path.abspath(path)
     part = Part(uri, split_in_name(uri.rpartition("/")[2]), _roots(uri, images))
     try:
-        name = format_of(uri)
+        name = format_of(uri, columns)
     except DataError:
         if not texts.head(uri, 64).lstrip("\ufeff \t\r\n").startswith("{"):
             raise
         name = "mapping"  # values of any kind are said to be no captions, one by one
-    return Dataset(name, (part if name == "coco" else replace(part, split=""),))
+    return Dataset(name, (part if name == "coco" else replace(part, split=""),), columns)
 
 
 def facts_beside(dataset: Dataset) -> str:

@@ -39,6 +39,9 @@ def _entry(item: Any, where: str, reading: Reading) -> Entry:
     entry = Entry(image_id, "", [], normal_split(item.get("split"), findings), where, findings)
     entry.names = names
     _add_captions(entry, item.get("sentences"))
+    if is_rejected(item):
+        entry.left_out += [("caption_rejected", caption) for caption in entry.captions]
+        entry.captions = []
     if isinstance(name, str) and name:
         folder = item.get("filepath")
         told = [f"{folder}/{name}", name] if isinstance(folder, str) and folder else [name]
@@ -50,9 +53,5 @@ def _entry(item: Any, where: str, reading: Reading) -> Entry:
 
 
 def _add_captions(entry: Entry, sentences: Any) -> None:
-    for sentence in sentences if isinstance(sentences, list) else []:
-        captions = items_of([sentence], entry.findings)
-        if isinstance(sentence, dict) and is_rejected(sentence):
-            entry.left_out += [("caption_rejected", caption) for caption in captions]
-        else:
-            entry.captions += captions
+    listed = sentences if isinstance(sentences, list) else []
+    entry.captions = items_of(listed, entry.findings, entry.left_out)

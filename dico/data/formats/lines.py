@@ -1,7 +1,11 @@
-"""JSON lines, and a JSON list of the same objects, also under a key such as TextCaps' ``data``."""
+"""JSON lines, and a JSON list of the same objects.
+
+The list may also be under a key such as TextCaps' ``data``, or there is one under each split's name.
+"""
 
 from collections.abc import Iterator
 
+from dico.data.entries import SPLIT_NAMES
 from dico.data.formats.inline import embed
 from dico.data.formats.reading import Reading, Row
 from dico.data.formats.texts import byte_order_mark, is_packed, open_text
@@ -42,10 +46,13 @@ def read_list(path: str, reading: Reading) -> Iterator[Row]:
     parser, index = Parser(), 0
     try:
         for key, item in iter_items(lambda: open_text(path), parser):
-            if key and (key not in LIST_KEYS or not isinstance(item, dict)):
+            split = SPLIT_NAMES.get(key.lower(), "") if key else ""
+            if key and not split and key not in LIST_KEYS:
+                reading.unread[f"list {key}"] += isinstance(item, dict)
                 continue
             if isinstance(item, dict):
                 _embed(item, "", -1, reading)
+                item = {"split": split, **item} if split else item
             yield f"{path}, item {index}", item, _duplicates(parser)
             index += 1
     except JsonFinding as error:

@@ -26,8 +26,8 @@ def read(path: str, reading: Reading) -> Iterator[Entry]:
 
 def _entry(key: str, value: Any, where: str, parser: Parser, reading: Reading) -> Entry:
     findings: Findings = [("json_duplicate_key", name) for name in parser.take_duplicate_keys()]
-    captions = items_of(value, findings)
-    entry = Entry(key, "", captions, "", where, findings, names={"image": key})
+    entry = Entry(key, "", [], "", where, findings, names={"image": key})
+    entry.captions = items_of(value, findings, entry.left_out)
     if is_image_name(key):
         entry.uri = reading.images.find([key], findings, reading.split)
     else:

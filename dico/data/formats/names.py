@@ -5,6 +5,9 @@ keeps its id, the other gets its file's name before it. The same image under the
 it is, and is found by comparison.
 """
 
+import itertools
+from collections.abc import Iterator
+
 from dico.data.entries import Entry
 from dico.data.formats.dataset import Part
 from dico.storage.uris import parent
@@ -21,15 +24,21 @@ class DistinctNames:
         if self._seen is None or not entry.image_id or not entry.uri:
             return
         image, file = hash(entry.uri), hash(part.uri)
-        known = self._seen.setdefault(hash(entry.image_id), (image, file))
-        if known[0] != image and known[1] != file:
-            entry.names.setdefault("image_id", entry.image_id)
-            entry.image_id = f"{_label(part)}/{entry.image_id}"
+        own = entry.image_id
+        for name in itertools.chain([own], (f"{label}/{own}" for label in _labels(part))):
+            known = self._seen.setdefault(hash(name), (image, file))
+            if known[0] == image or known[1] == file:
+                break
+        if name != own:
+            entry.names.setdefault("image_id", own)
+            entry.image_id = name
 
 
-def _label(part: Part) -> str:
-    """What tells a file from the others: its split, or its name, or its folder's."""
+def _labels(part: Part) -> Iterator[str]:
+    """What tells a file from the others: its split, or its name, or its folder's, or a number."""
     name = part.uri.rpartition("/")[2].partition(".")[0]
+    folder = parent(part.uri).rpartition("/")[2]
     if name in ("metadata", "data", "captions", "dataset"):
-        name = parent(part.uri).rpartition("/")[2]
-    return part.split or name
+        name = folder
+    yield from (label for label in (part.split, name, f"{folder}/{name}") if label)
+    yield from (f"{name}-{number}" for number in itertools.count(2))

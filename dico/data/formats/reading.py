@@ -1,6 +1,7 @@
 """What the readers of all formats share: where images are, which columns count, what was met."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from dico.data.formats.columns import KNOWN_NAMES, Columns
 
 Findings = list[tuple[str, str]]
 Row = tuple[str, Any, Findings]
+_MAX_SHAPES = 1_000
 
 
 @dataclass(slots=True)
@@ -28,7 +30,27 @@ class Reading:
     captions_only: bool = False
     """Whether a row may lack an image, and keeps every name by which it may be called."""
     unread: Counter[str] = field(default_factory=Counter)
-    """What of the file is neither image nor caption nor id: columns, members; with its count."""
+    """What of the file is neither image nor caption nor id: members; with its count."""
+    read: set[str] = field(default_factory=set)
+    """Columns that were read in some row."""
+    shapes: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """The columns of the rows, with the number of rows that have them."""
+
+    def saw(self, row: Iterable[str]) -> None:
+        """Counts the columns of a row; of very many different rows the last are counted as one."""
+        shape = tuple(row)
+        if shape not in self.shapes and len(self.shapes) >= _MAX_SHAPES:
+            shape = ("of other rows",)
+        self.shapes[shape] += 1
+
+    def not_read(self) -> Counter[str]:
+        """Members and columns that were read in no row, with their counts."""
+        found = Counter(self.unread)
+        for columns, count in self.shapes.items():
+            for column in columns:
+                if column not in self.read:
+                    found[f"column {column}"] += count
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,16 @@ DATA_SUFFIXES = (
     ".arrow",
     ".tar",
 )
-_MAPPING = re.compile(  # an image's name, or any key with a list of texts of several words
+_MAPPING = re.compile(  # an image's name, or any key with texts of several words or a caption
     r'\{\s*"(?:(?:[^"\\]|\\.)+\.(?:jpe?g|png|webp|gif|bmp|tiff?|avif|heic)"\s*:'
-    r'|(?:[^"\\]|\\.)+"\s*:\s*\[\s*(?:"(?:[^"\\]|\\.)*\s(?:[^"\\]|\\.)*"|\{\s*"(?:caption|raw|text)"))',
+    r'|(?:[^"\\]|\\.)+"\s*:\s*(?:\[\s*"(?:[^"\\]|\\.)*\s(?:[^"\\]|\\.)*"'
+    r'|\[?\s*\{\s*"(?:caption|raw|text)"))',
     re.IGNORECASE,
 )
+_SPLIT_LISTS = re.compile(
+    r'\{\s*"(?:train|training|val|valid|validation|dev|test)"\s*:\s*\[\s*[{\]]', re.IGNORECASE
+)
+_KEYS = re.compile(r'"((?:[^"\\]|\\.){1,60})"\s*:')
 _HEAD_CHARS = 262_144
 _NUM_ROWS = 20
 
@@ -104,14 +109,16 @@ def _object_format(
     uri: str, start: str, rows: list[dict[str, Any]] | None, columns: Columns
 ) -> str:
     """The format of a file that is one JSON object, as far as its head shows."""
-    if re.search(r'"(sentences|sentids)"\s*:', start):
-        return "karpathy"
     listed = [key for key in LIST_KEYS if re.search(rf'"{key}"\s*:\s*\[', start)]
     images = re.search(r'"images"\s*:\s*\[', start)
+    if images and re.search(r'"(sentences|sentids)"\s*:', start):
+        return "karpathy"
     if images and re.search(r'"(annotations|coco_url|file_name)"\s*:', start):
         return "coco"
-    if "annotations" in listed and '"image_id"' in start:
+    if "annotations" in listed and '"image_id"' in start and not _names_its_images(start, columns):
         return "coco"
+    if _SPLIT_LISTS.match(start):
+        return "json"
     if listed and not images:
         if re.fullmatch(rf'\{{\s*"{listed[0]}"\s*:\s*\[\s*\]\s*\}}\s*', start):
             raise DataError(f"{uri}: the dataset has no images: its list {listed[0]} is empty; "
@@ -131,7 +138,21 @@ def _object_format(
         )
     if _MAPPING.match(start):
         return "mapping"
-    raise DataError(f"{uri}: JSON of no known kind; known formats are {', '.join(FORMATS)}")
+    keys = ", ".join(list(dict.fromkeys(_KEYS.findall(start[:4_000])))[:8])
+    raise DataError(
+        f"{uri}: JSON of no known kind, an object with the keys {keys}; say --format mapping where "
+        f"these are names of images; known formats are {', '.join(FORMATS)}"
+    )
+
+
+def _names_its_images(start: str, columns: Columns) -> bool:
+    """Whether the first annotation of an object names its image itself, as RedCaps' do."""
+    match = re.search(r'"annotations"\s*:\s*\[\s*', start)
+    try:
+        first, _ = json.JSONDecoder().raw_decode(start, match.end() if match else 0)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and known_columns(first, columns)[0]
 
 
 def _first_lines(start: str) -> list[dict[str, Any]] | None:
@@ -170,5 +191,6 @@ def _refuse_columns(uri: str, what: str, cells: tuple[str, ...]) -> None:
     shown = ", ".join(cell.strip()[:40] for cell in cells[:12])
     raise DataError(
         f"{uri}: looks like {what} of the columns {shown}; none is known to be the image with its "
-        "caption: say --image-column NAME --caption-column NAME"
+        "caption: say --image-column NAME --caption-column NAME, in a run "
+        "validation.image_column=NAME validation.caption_column=NAME"
     )

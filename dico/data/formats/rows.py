@@ -10,28 +10,31 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dico.data.entries import SPLIT_NAMES, Entry, normal_split
-from dico.data.formats.captions_of import captions_of
+from dico.data.formats.captions_of import captions_of, image_in_turns
 from dico.data.formats.columns import (
     ID_KEYS,
     IMAGE_KEYS,
-    REJECTED_KEYS,
+    MARKS,
     SPLIT_KEYS,
-    VALID_KEYS,
+    TURN_KEYS,
     first,
     first_key,
     is_rejected,
     lookup,
+    normal_key,
     normal_keys,
 )
 from dico.data.formats.reading import Embedded, Findings, Reading, Row
+from dico.data.formats.tasks import unwrap
 from dico.data.grouping import Grouping, Joined
 from dico.storage.uris import is_address
 
-_MARKS = frozenset((*REJECTED_KEYS, *VALID_KEYS))
+_ALWAYS_READ = frozenset((*ID_KEYS, *SPLIT_KEYS, *MARKS, "positive_images", "positive_captions"))
 
 
 def read(rows: Iterator[Row], reading: Reading) -> Iterator[Entry]:
     """Entries of rows given as (where, content, findings of their reader)."""
+    reading.read |= {*_ALWAYS_READ, *map(normal_key, _named(reading)), *_named(reading)}
     with Grouping() as grouping:
         run: Entry | None = None
         for where, row, findings in rows:
@@ -61,7 +64,9 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
         return _broken(where, [("row_malformed", f"not an object: {row!r}"[:200])]), False
     if not all(map(_is_normal, row)):
         row = normal_keys(row) | {key: row[key] for key in row if key in _named(reading)}
-    captions, single = captions_of(row, reading, findings)
+    row = unwrap(row)
+    reading.saw(row)
+    captions = captions_of(row, reading, findings)
     id_key = first_key(row, ID_KEYS)
     split = _split(row, findings)
     names = {key: str(row[key]) for key in ID_KEYS if row.get(key) is not None}
@@ -69,21 +74,22 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
     entry = Entry(
         image_id=names.get(id_key, ""),
         uri="",
-        captions=captions,
+        captions=captions.found,
         split=split,
         where=where,
         findings=findings,
         names=names,
+        left_out=captions.left_out,
     )
     _place(entry, image, row, reading)
-    mark = is_rejected(row) if not _MARKS.isdisjoint(row) else ""
-    if mark:
-        entry.captions, entry.left_out = [], [("caption_rejected", c) for c in captions]
+    if not MARKS.isdisjoint(row) and is_rejected(row):
+        entry.left_out += [("caption_rejected", caption) for caption in entry.captions]
+        entry.captions = []
     if "positive_images" in row:
         found = _texts(row, "positive_images", findings)
         entry.positive_uris = [reading.images.find([n], findings, split) for n in found]
     entry.positive_captions = _texts(row, "positive_captions", findings)
-    return entry, single
+    return entry, captions.single
 
 
 def _place(entry: Entry, image: Any, row: Mapping[str, Any], reading: Reading) -> None:
@@ -122,16 +128,19 @@ def _image(row: Mapping[str, Any], reading: Reading) -> Any:
     """What a row says of its image: a name, an `Embedded`, a list of several, or None."""
     if reading.columns.image:
         return _one(lookup(row, reading.columns.image))
-    for key in IMAGE_KEYS:
-        found = _one(row.get(key))
+    for key in (*IMAGE_KEYS, "images"):
+        found = _one(row.get(key)) if key != "images" or isinstance(row.get(key), list) else None
         if found is not None:
+            reading.read.update((key, "filepath"))
             return found
-    return _one(row["images"]) if isinstance(row.get("images"), list) else None
+    return _one(image_in_turns(first(row, sorted(TURN_KEYS))))
 
 
 def _one(value: Any) -> Any:
     if isinstance(value, str):
         return value.strip() or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if isinstance(value, Embedded):
         return value
     if isinstance(value, dict):

@@ -13,7 +13,8 @@ from typing import Any
 from dico.data.captions import normalise_caption
 from dico.data.entries import Entry, normal_split, split_in_name
 from dico.data.formats.captions_of import captions_of, items_of
-from dico.data.formats.columns import ID_KEYS, first, is_rejected, normal_keys
+from dico.data.formats.cells import looks_like_list
+from dico.data.formats.columns import ID_KEYS, MARKS, first, is_rejected, normal_keys
 from dico.data.formats.reading import Reading
 from dico.data.strict_json import JsonFinding, Parser
 from dico.storage.uris import IMAGE_SUFFIXES
@@ -21,6 +22,7 @@ from dico.storage.uris import IMAGE_SUFFIXES
 TEXT_SUFFIXES = (".txt", ".caption", ".text")
 CAPTION_SUFFIXES = (*TEXT_SUFFIXES, ".json")
 MAX_TEXT_BYTES = 4_000_000
+_ALWAYS_READ = frozenset((*ID_KEYS, *MARKS, "split"))
 _BY_THE_WAY = ("readme", "license", "licence", "dataset_info", "index", "checksums", "_stats")
 
 
@@ -134,33 +136,41 @@ def _entry(key: str, image: Item, texts: Sequence[Item], where: str, reading: Re
 
 def _add_texts(entry: Entry, texts: Sequence[Item], reading: Reading) -> None:
     said: set[str] = set()
+    marked = False
     for item in texts:
         if item.num_bytes > MAX_TEXT_BYTES:
             detail = f"{item.name}: {item.num_bytes} bytes of text"
             entry.findings.append(("row_malformed", detail))
             continue
-        captions = _captions(entry, item, reading)
+        captions, mark = _captions(entry, item, reading)
+        marked = marked or mark
         new = [c for c in captions if not isinstance(c, str) or normalise_caption(c) not in said]
         entry.left_out += [("caption_twice_in_sample", c) for c in captions if c not in new]
         said |= {normalise_caption(c) for c in captions if isinstance(c, str)}
         entry.captions += new
+    if marked:
+        entry.left_out += [("caption_rejected", caption) for caption in entry.captions]
+        entry.captions = []
 
 
-def _captions(entry: Entry, item: Item, reading: Reading) -> list[Any]:
+def _captions(entry: Entry, item: Item, reading: Reading) -> tuple[list[Any], bool]:
+    """The captions of one file, and whether it marks its sample as unusable."""
     data = item.read()
     if suffix_of(item.name) == ".json":
         return _from_json(entry, data, reading)
     text = data.decode("utf-8-sig", "surrogateescape")
-    return [line for line in text.splitlines() if line.strip()] or [text]
+    if looks_like_list(text):
+        return items_of(text, entry.findings, entry.left_out), False
+    return [line for line in text.splitlines() if line.strip()] or [text], False
 
 
-def _from_json(entry: Entry, data: bytes, reading: Reading) -> list[Any]:
+def _from_json(entry: Entry, data: bytes, reading: Reading) -> tuple[list[Any], bool]:
     parser = Parser()
     try:
         content: Any = parser.parse(data.decode("utf-8-sig", "surrogateescape"))
     except JsonFinding as error:
         entry.findings.append((error.code, str(error)))
-        return []
+        return [], False
     entry.findings += [("json_duplicate_key", key) for key in parser.take_duplicate_keys()]
     if isinstance(content, dict):
         row = normal_keys(content)
@@ -168,9 +178,9 @@ def _from_json(entry: Entry, data: bytes, reading: Reading) -> list[Any]:
         if image_id is not None:
             entry.image_id = str(image_id)
         entry.split = normal_split(row.get("split"), entry.findings) or entry.split
-        captions, _ = captions_of(row, reading, entry.findings)
-        if is_rejected(row):
-            entry.left_out += [("caption_rejected", caption) for caption in captions]
-            return []
-        return captions
-    return items_of(content, entry.findings)
+        captions = captions_of(row, reading, entry.findings)
+        reading.read.update(_ALWAYS_READ)
+        reading.saw(row)
+        entry.left_out += captions.left_out
+        return captions.found, bool(is_rejected(row))
+    return items_of(content, entry.findings, entry.left_out), False

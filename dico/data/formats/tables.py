@@ -6,17 +6,20 @@ Indices that ``datasets`` keeps beside an Arrow file choose other rows, so such 
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dico.data.formats.columns import IMAGE_KEYS, normal_key
 from dico.data.formats.reading import Embedded, Reading, Row
-from dico.images.embedded import embedded_uri
+from dico.images.embedded import embedded_uri, from_base64, looks_embedded
+from dico.images.errors import ImageError
 
 _ROWS = 10_000
 _ROWS_WITH_IMAGES = 32
-Images = dict[str, Callable[[int], Embedded | str | None]]
+_LONGEST_NAME = 200  # bytes a row from which a column of texts may be images in base64
+Images = dict[str, Callable[[int], Any]]
 
 
 def schema_names(path: str) -> list[str]:
@@ -41,14 +44,14 @@ def read_parquet(path: str, reading: Reading) -> Iterator[Row]:
     index = 0
     try:
         file = pq.ParquetFile(path)
-        inside = _image_columns(file.schema_arrow, reading)
+        inside = _image_columns(file.schema_arrow, reading, _row_bytes(file.metadata))
         size = _ROWS_WITH_IMAGES if inside else _ROWS
         for group in range(file.num_row_groups):
             start = 0
             for batch in file.iter_batches(size, row_groups=[group]):
                 images = {
-                    name: _from_parquet(batch, name, leaf, reading, (group, start))
-                    for name, leaf in inside.items()
+                    one.name: _images_of(batch, one, _in_parquet(reading, group, start, one))
+                    for one in inside
                 }
                 for row in _rows(batch, images):
                     yield f"{path}, row {index}", row, []
@@ -71,11 +74,11 @@ def read_arrow(path: str, reading: Reading) -> Iterator[Row]:
     try:
         with pa.memory_map(path) as source:
             base = _address(source)
-            for batch in _arrow_batches(source):
-                inside = _image_columns(batch.schema, reading)
+            for batch in filter(len, _arrow_batches(source)):
+                sizes = {n: batch.column(n).nbytes / batch.num_rows for n in batch.schema.names}
                 images = {
-                    name: _from_arrow(batch, name, leaf, reading, base)
-                    for name, leaf in inside.items()
+                    one.name: _images_of(batch, one, _in_arrow(reading, base))
+                    for one in _image_columns(batch.schema, reading, sizes)
                 }
                 for row in _rows(batch, images):
                     yield f"{path}, row {index}", row, []
@@ -94,49 +97,106 @@ def _rows(batch: Any, images: Images) -> Iterator[dict[str, Any]]:
         yield kept
 
 
-def _image_columns(schema: Any, reading: Reading) -> dict[str, str]:
-    """Columns of bytes, and of objects with bytes: name to path."""
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """A column that holds images."""
+
+    name: str
+    """The column."""
+    leaf: str
+    """The path of its bytes, such as ``image.bytes``; the list's own step is left out."""
+    is_list: bool = False
+    """Whether a row has a list of images."""
+
+
+def _image_columns(schema: Any, reading: Reading, row_bytes: Mapping[str, float]) -> list[_Inside]:
+    """Columns of bytes, of objects with bytes, of lists of these, and of texts too long for names."""
     import pyarrow as pa
 
-    def is_bytes(kind: Any) -> bool:
-        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-    found = {}
+    found = []
     for field in schema:
+        kind = field.type
+        is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+        kind = kind.value_type if is_list else kind
         named = field.name == reading.columns.image or normal_key(field.name) in IMAGE_KEYS
-        if pa.types.is_struct(field.type):
-            inner = {one.name: one.type for one in field.type}
-            if "bytes" in inner and is_bytes(inner["bytes"]):
-                found[field.name] = f"{field.name}.bytes"
-        elif named and is_bytes(field.type):
-            found[field.name] = field.name
+        if pa.types.is_struct(kind):
+            inner = {one.name: one.type for one in kind}
+            if "bytes" in inner and _is_bytes(inner["bytes"]):
+                found.append(_Inside(field.name, f"{field.name}.bytes", is_list))
+        is_long = row_bytes.get(field.name, 0) > _LONGEST_NAME and _is_text(kind) and not is_list
+        if named and (_is_bytes(kind) or is_long):
+            found.append(_Inside(field.name, field.name, is_list))
     return found
 
 
-def _paths(batch: Any, name: str, leaf: str) -> list[str | None]:
-    """The file names that a table remembers beside its images."""
-    column = batch.column(name)
-    if leaf == name or column.type.get_field_index("path") < 0:
-        return [None] * batch.num_rows
-    return list(column.field("path").to_pylist())
+def _row_bytes(metadata: Any) -> dict[str, float]:
+    """Bytes a row of each plain column, by the first row group."""
+    if not metadata.num_row_groups:
+        return {}
+    group = metadata.row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    rows = max(1, group.num_rows)
+    return {one.path_in_schema: one.total_uncompressed_size / rows for one in columns}
 
 
-def _from_parquet(
-    batch: Any, name: str, leaf: str, reading: Reading, place: tuple[int, int]
-) -> Callable[[int], Embedded | str | None]:
-    column = batch.column(name)
-    values = column if leaf == name else column.field("bytes")
-    paths = _paths(batch, name, leaf)
-    group, start = place
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow as pa
 
-    def find(index: int) -> Embedded | str | None:
-        if not values[index].is_valid:
-            return paths[index]
-        data = values[index].as_py() if reading.pixels else None
-        uri = embedded_uri(reading.uri, group, start + index, leaf)
-        return Embedded(uri, data, paths[index] or _row_name(reading, group, start + index))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+Place = Callable[[int, int, str], Embedded]
+"""An image from its index in the column of bytes, its row and its name."""
+
+
+def _images_of(batch: Any, inside: _Inside, places: Callable[[Any], Place]) -> Callable[[int], Any]:
+    """The images of one column of a batch: an `Embedded`, a name, several of them, or None."""
+    column, starts = batch.column(inside.name), None
+    if inside.is_list:
+        starts = column.offsets.to_pylist()
+        column = column.values
+    values = column if inside.leaf == inside.name else column.field("bytes")
+    has_path = values is not column and column.type.get_field_index("path") >= 0
+    paths = column.field("path") if has_path else None
+    texts = _is_text(values.type)
+    place = places(values)
+
+    def one(index: int, row: int) -> Embedded | str | None:
+        name = paths[index].as_py() if paths is not None else None
+        if not column[index].is_valid or not values[index].is_valid:
+            return name
+        if texts and not looks_embedded(values[index].as_py()):
+            return str(values[index].as_py())
+        return place(index, row, name or "")
+
+    def find(row: int) -> Any:
+        if starts is None:
+            return one(row, row)
+        return [one(index, row) for index in range(starts[row], starts[row + 1])] or None
 
     return find
+
+
+def _in_parquet(
+    reading: Reading, group: int, start: int, inside: _Inside
+) -> Callable[[Any], Place]:
+    """Places by row group and row; the column is decompressed anew for each reading."""
+
+    def places(values: Any) -> Place:
+        def place(index: int, row: int, name: str) -> Embedded:
+            uri = embedded_uri(reading.uri, group, start + row, inside.leaf)
+            called = name or _row_name(reading, group, start + row)
+            return _embedded(uri, values[index], called, reading)
+
+        return place
+
+    return places
 
 
 def _row_name(reading: Reading, group: int, row: int) -> str:
@@ -144,28 +204,38 @@ def _row_name(reading: Reading, group: int, row: int) -> str:
     return f"{stem}-{group}-{row}"
 
 
-def _from_arrow(
-    batch: Any, name: str, leaf: str, reading: Reading, base: tuple[int, int]
-) -> Callable[[int], Embedded | str | None]:
-    column = batch.column(name)
-    values = column if leaf == name else column.field("bytes")
-    paths = _paths(batch, name, leaf)
+def _in_arrow(reading: Reading, base: tuple[int, int]) -> Callable[[Any], Place]:
+    """Places by offset: an Arrow file in memory is the file on the disk."""
     start, size = base
-    ends, first = _ends(values)
-    offset_of = first - start
 
-    def find(index: int) -> Embedded | str | None:
-        if not values[index].is_valid:
-            return paths[index]
-        begin, end = int(ends[index]), int(ends[index + 1])
-        offset, num_bytes = offset_of + begin, end - begin
-        called = paths[index] or f"{offset}"
-        if not 0 <= offset <= size - num_bytes:
-            return Embedded(reading.uri, None, called, "compressed Arrow: save it as Parquet")
-        data = values[index].as_py() if reading.pixels else None
-        return Embedded(embedded_uri(reading.uri, offset, num_bytes, called), data, called)
+    def places(values: Any) -> Place:
+        ends, first = _ends(values)
 
-    return find
+        def place(index: int, _row: int, name: str) -> Embedded:
+            begin, end = int(ends[index]), int(ends[index + 1])
+            offset, num_bytes = first - start + begin, end - begin
+            called = name or f"{offset}"
+            if not 0 <= offset <= size - num_bytes:
+                return Embedded(reading.uri, None, called, "compressed Arrow: save it as Parquet")
+            uri = embedded_uri(reading.uri, offset, num_bytes, called)
+            return _embedded(uri, values[index], called, reading)
+
+        return place
+
+    return places
+
+
+def _embedded(uri: str, value: Any, name: str, reading: Reading) -> Embedded:
+    """An image at its place, with its bytes where they are wanted."""
+    if not reading.pixels:
+        return Embedded(uri, None, name)
+    data = value.as_py()
+    try:
+        return Embedded(
+            uri, from_base64(data.encode(), uri) if isinstance(data, str) else data, name
+        )
+    except ImageError as error:
+        return Embedded(uri, None, name, str(error))
 
 
 def _ends(values: Any) -> tuple[Any, int]:
@@ -174,7 +244,8 @@ def _ends(values: Any) -> tuple[Any, int]:
     import pyarrow as pa
 
     _, offsets, data = values.buffers()
-    kind = np.int64 if pa.types.is_large_binary(values.type) else np.int32
+    large = pa.types.is_large_binary(values.type) or pa.types.is_large_string(values.type)
+    kind = np.int64 if large else np.int32
     ends = np.frombuffer(offsets, kind)[values.offset : values.offset + len(values) + 1]
     return ends, data.address if data is not None else -1
 

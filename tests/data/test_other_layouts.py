@@ -1,0 +1,130 @@
+"""Layouts of annotation tools, chats and tables that hold images in lists or as text."""
+
+import base64
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dico.data.formats import detect, read_entries
+from dico.errors import DataError
+from dico.images.load import read_image
+from tests.data.test_layouts import captions, codes, entries, photo, tar, write_images
+
+
+def write_table(path, rows):
+    table = pa.Table.from_pylist(rows)
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=2)
+        return
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_images_in_lists_within_tables(tmp_path, form):
+    both = [{"bytes": photo(n), "path": f"{n}.jpg"} for n in range(2)]
+    rows = [{"images": [one], "texts": [{"user": "?", "assistant": "a dog"}]} for one in both]
+    write_table(tmp_path / f"d.{form}", [*rows, {**rows[0], "images": both}])
+    one, other, several = entries(tmp_path / f"d.{form}")
+    assert [read_image(entry.uri) for entry in (one, other)] == [photo(0), photo(1)]
+    assert (one.captions, codes([several])) == (["a dog"], ["row_malformed"])
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_base64_within_tables(tmp_path, form):
+    texts = [base64.b64encode(photo(n)).decode() for n in range(2)]
+    rows = [{"image": text, "caption": "a dog"} for text in (*texts, "not*base64" * 60)]
+    write_table(tmp_path / f"d.{form}", rows)
+    found = list(read_entries(detect(str(tmp_path / f"d.{form}")), pixels=True))
+    assert [entry.image_bytes for entry in found[:2]] == [photo(0), photo(1)]
+    assert [read_image(entry.uri) for entry in found[:2]] == [photo(0), photo(1)]
+
+
+def test_label_studios_tasks(tmp_path):
+    write_images(tmp_path, "ab-1.jpg")
+
+    def annotation(text, cancelled):
+        value = {"type": "textarea", "from_name": "caption", "value": {"text": [text]}}
+        return {"was_cancelled": cancelled, "result": [value]}
+
+    task = {
+        "id": 7,
+        "data": {"image": "/data/upload/1/ab-1.jpg"},
+        "annotations": [annotation("a dog", False), annotation("bad one", True)],
+    }
+    (tmp_path / "d.json").write_text(json.dumps([task]))
+    (entry,) = entries(tmp_path / "d.json")
+    assert (entry.uri, entry.image_id) == (f"{tmp_path}/ab-1.jpg", "7")
+    assert (entry.captions, entry.left_out) == (["a dog"], [("caption_rejected", "bad one")])
+
+
+def test_datumaros_items(tmp_path):
+    write_images(tmp_path, "1.jpg")
+    item = {
+        "id": "1",
+        "annotations": [{"type": "caption", "caption": "a dog"}],
+        "image": {"path": "1.jpg"},
+    }
+    (tmp_path / "d.json").write_text(json.dumps({"info": {}, "items": [item]}))
+    assert captions(tmp_path / "d.json") == {"1.jpg": ["a dog"]}
+
+
+def test_a_chat_whose_parts_name_the_image(tmp_path):
+    write_images(tmp_path, "a.jpg")
+    asked = [{"type": "image_url", "image_url": {"url": "a.jpg"}}, {"type": "text", "text": "?"}]
+    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": "a dog"}]
+    (tmp_path / "d.json").write_text(json.dumps([{"messages": turns}]))
+    assert captions(tmp_path / "d.json") == {"a.jpg": ["a dog"]}
+
+
+def test_a_list_for_each_split(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    rows = [{"image": name, "caption": "a dog"} for name in ("a.jpg", "b.jpg")]
+    (tmp_path / "d.json").write_text(json.dumps({"train": rows[:1], "test": rows[1:]}))
+    assert [entry.split for entry in entries(tmp_path / "d.json")] == ["train", "test"]
+
+
+def test_annotations_that_name_their_images(tmp_path):
+    write_images(tmp_path, "a.jpg")
+    row = {"image_id": "a", "url": "https://example.org/x.jpg", "caption": "a dog"}
+    (tmp_path / "d.json").write_text(json.dumps({"info": {}, "annotations": [row]}))
+    assert captions(tmp_path / "d.json") == {"a.jpg": ["a dog"]}
+
+
+def test_objects_by_image(tmp_path):
+    write_images(tmp_path, "a.jpg")
+    (tmp_path / "d.json").write_text(json.dumps({"a": {"caption": "a dog", "tags": "dog"}}))
+    assert captions(tmp_path / "d.json") == {"a.jpg": ["a dog"]}
+
+
+def test_json_of_no_known_kind_is_named_by_its_keys(tmp_path):
+    (tmp_path / "d.json").write_text(json.dumps({"image_urls": ["x"], "texts_of": ["a dog"]}))
+    with pytest.raises(DataError, match="the keys image_urls, texts_of"):
+        detect(str(tmp_path / "d.json"))
+
+
+def test_shards_that_count_anew_have_ids_of_their_own(tmp_path):
+    for shard in range(4):
+        members = {"1.jpg": photo(shard), "1.txt": b"a dog"}
+        tar(tmp_path / f"train-{shard:06d}.tar", members)
+    ids = [entry.image_id for entry in entries(tmp_path)]
+    assert ids == ["1", "train/1", "train-000002/1", "train-000003/1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "split"), [("qual_test", "test"), ("val_unseen", "validation"), ("trainval", "")]
+)
+def test_words_for_splits(tmp_path, said, split):
+    write_images(tmp_path, "a.jpg")
+    row = {"image": "a.jpg", "caption": "a dog", "split": said}
+    (tmp_path / "d.jsonl").write_text(json.dumps(row) + "\n")
+    (entry,) = entries(tmp_path / "d.jsonl")
+    assert (entry.split, codes([entry])) == (split, [] if split else ["split_unknown"])
+
+
+def test_an_image_named_by_number(tmp_path):
+    write_images(tmp_path, "12.jpg")
+    (tmp_path / "d.jsonl").write_text('{"image": 12, "caption": "a dog"}\n')
+    assert captions(tmp_path / "d.jsonl") == {"12.jpg": ["a dog"]}
