@@ -28,6 +28,7 @@ NODE_VARIABLE = "DICO_NODE"
 """Argo's name of this pod's node; each group on the way that was tried again adds ``(1)``."""
 
 _EXECUTOR = "kfp.dsl.executor_main"
+_current = 0  # number of the try that this process makes; 0 outside a step
 
 
 def num_pods_before() -> int:
@@ -38,6 +39,30 @@ def num_pods_before() -> int:
 def try_in_this_pod() -> int:
     """Number of this try where this pod made one before; else 0."""
     return int(os.environ.get(TRY_VARIABLE, "0"))
+
+
+def begin_try(number: int) -> None:
+    """Says which try of its step this process makes."""
+    global _current
+    _current = number
+
+
+def leave_stuck_process() -> NoReturn:
+    """Ends a process whose main thread hangs, from another thread; nothing is cleared away.
+
+    A step's own process is replaced by its next try at once, others exit with 75.
+    """
+    if _current and _may_follow(_current + 1):
+        os.write(2, f"try {_current + 1} of {MAX_TRIES} follows\n".encode())
+        for child in multiprocessing.active_children():
+            child.kill()
+        _replace_process({**os.environ, TRY_VARIABLE: str(_current + 1)})
+    os._exit(TryAgainError.exit_code)
+
+
+def _may_follow(number: int) -> bool:
+    """Whether try ``number`` may be made: not after SIGTERM, nor where this is no step's process."""
+    return number <= MAX_TRIES and _EXECUTOR in sys.orig_argv and not sigterm_received()
 
 
 class AnotherTry:
@@ -52,8 +77,8 @@ class AnotherTry:
         atexit.register(self._start)
 
     def arm(self, number: int) -> bool:
-        """Makes try ``number`` follow; not after SIGTERM, nor where this is no step's process."""
-        possible = number <= MAX_TRIES and _EXECUTOR in sys.orig_argv and not sigterm_received()
+        """Makes try ``number`` follow, where it may."""
+        possible = _may_follow(number)
         self._number = number if possible else 0
         return possible
 

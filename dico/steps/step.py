@@ -25,6 +25,7 @@ def step(name: str, store: str) -> Iterator[dict[str, Any]]:
     another = retry.AnotherTry()
     with exit_codes():
         number = retry.try_in_this_pod() or _first_try_of_pod(name, store)
+        retry.begin_try(number)
         try:
             with record_note(name, store, number) as facts:
                 yield facts

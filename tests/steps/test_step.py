@@ -12,12 +12,14 @@ import pytest
 from dico.process import retry
 
 CODE = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from dico import errors
 from dico.process import retry
 from dico.process.signals import on_sigterm
 from dico.steps.step import step
+from dico.training.resilience.limits import GuardConfig
+from dico.training.resilience.watchdog import watching
 
 retry.SECONDS_BEFORE = {}
 fault, num_faults, store, log = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
@@ -31,7 +33,10 @@ with step("work", store) as facts, on_sigterm(stop):
     num_tries = len(log.read_text().splitlines())
     if fault == "SIGTERM":
         os.kill(os.getpid(), signal.SIGTERM)
-    if num_tries <= num_faults:
+    if fault == "stuck" and num_tries <= num_faults:
+        with watching(GuardConfig(max_step_seconds=0.1)):
+            time.sleep(60)
+    elif num_tries <= num_faults:
         raise getattr(errors, fault)("the bucket is away")
     facts["tries"] = num_tries
 """
@@ -66,6 +71,17 @@ def test_what_passes_by_itself_is_tried_three_times(attempt, tmp_path, num_fault
     assert left["tries"] == tries
     assert left["status"] == ("done" if code == 0 else "failed")
     assert left["exit_code"] == code
+
+
+@pytest.mark.parametrize(("num_faults", "code", "tries"), [(1, 0, 2), (9, 75, 3)])
+def test_a_stuck_step_is_tried_again_in_its_pod(attempt, num_faults, code, tries):
+    done = attempt("stuck", num_faults)
+    assert done[:2] == (code, tries)
+    assert "no step finished" in done[2]
+
+
+def test_a_stuck_process_that_is_no_steps_own_ends(attempt):
+    assert attempt("stuck", 9, own_process=False)[:2] == (75, 1)
 
 
 @pytest.mark.parametrize("fault", ["ConfigError", "DataError", "NonFiniteError", "AccessError"])

@@ -1,8 +1,8 @@
 """Ends a trainer that is stuck, so that whoever started it can start it again.
 
 A thread watches the main thread. Where no step is finished in time, or one input or output
-operation (`dico.process.activity`) takes too long, it prints where every thread is and exits with
-75: a call that hangs in the kernel or in a collective can't be interrupted by an exception.
+operation (`dico.process.activity`) takes too long, it prints where every thread is and leaves the
+process with 75, or a step for its next try: a call that hangs in the kernel or in a collective can't be interrupted by an exception.
 """
 
 import faulthandler
@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from dico.errors import TryAgainError
 from dico.process.activity import current_activity
 from dico.process.exits import ERROR_PREFIX
+from dico.process.retry import leave_stuck_process
 from dico.training.resilience.limits import GuardConfig
 
 _POLL_SECONDS = 0.5
@@ -53,7 +53,7 @@ class Watchdog:
                 faulthandler.dump_traceback(sys.__stderr__ or 2)
                 message = f"{fault}; the same command goes on from the last checkpoint"
                 os.write(2, f"{ERROR_PREFIX}{message}\n".encode())
-                os._exit(TryAgainError.exit_code)
+                leave_stuck_process()
 
     def stop(self) -> None:
         """Ends `watch`."""
