@@ -11,14 +11,14 @@ from dico.models.huggingface.self_check import choose_route
 from tests.policy.tiny_types import build, captions, images, naive_logps
 
 
-def opened(change):
-    """A captioner whose model's forward is ``change``d, with its own scores."""
+def opened(change, name=""):
+    """A captioner with its own scores, the forward of whose model, or a part of it, is ``change``d."""
     model = build("llava")
     batch = images(model, 1)
     captioner = wrap(model)
     tokens = captions(captioner.pad_id)
-    plain = model.forward
-    model.forward = change(plain)
+    part = model.get_submodule(name)
+    part.forward = change(part.forward)
     choose_route(captioner, batch)
     return captioner, batch, tokens, naive_logps(model, batch, tokens, captioner.pad_id)
 
@@ -56,10 +56,11 @@ def test_a_model_whose_captions_depend_on_each_other_is_refused_by_name():
     def meddling(plain):
         def forward(*args, **options):
             output = plain(*args, **options)
-            output.logits = output.logits + output.logits.roll(1, dims=0)
+            states = output.last_hidden_state
+            output.last_hidden_state = states + states.roll(1, dims=0)
             return output
 
         return forward
 
     with pytest.raises(ConfigError, match="the type 'llava' is not supported: scores of its"):
-        opened(meddling)
+        opened(meddling, "model.language_model")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dico.errors import ConfigError
-from dico.models.huggingface.image_text import SPEAKERS, ImageTextToText
+from dico.models.huggingface.image_text import SPEAKERS, ImageTextToText, chosen
 from dico.models.huggingface.inputs import collate
 from dico.models.huggingface.memory import ImageGroup, ImageMemory
 from dico.models.huggingface.word_search import CrossAttentionStates, WordSearch
@@ -64,7 +64,7 @@ class EncoderDecoder(ImageTextToText):
         found = found.get("language_model_outputs") or found
         return found["encoder_last_hidden_state"]
 
-    def _logits(self, group: ImageGroup, words: Tensor) -> tuple[Tensor, Tensor]:
+    def _logits(self, group: ImageGroup, words: Tensor, real: Tensor) -> Tensor:
         per_image = len(words) // len(group)
         rows = torch.arange(len(group), device=words.device).repeat_interleave(per_image)  # (n,)
         words = words.masked_fill(words == self.pad_id, self.eos_id)
@@ -74,7 +74,7 @@ class EncoderDecoder(ImageTextToText):
             inputs = self._started(words)
             logits = self._decode(group, rows, group.features[rows], inputs, use_cache=False)
             logits = logits[:, -words.shape[1] - 1 :]
-        return logits[:, 0], logits[:, 1:]
+        return chosen(logits, real)
 
     def _decode(
         self, group: ImageGroup, rows: Tensor, encoded: Tensor, inputs: Tensor, **cache: Any

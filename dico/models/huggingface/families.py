@@ -121,7 +121,8 @@ class _Git(HuggingFaceCaptioner):
         logits = first[rows][:, None]
         if inputs.shape[1]:
             cache = SharedStates(layers, rows)
-            logits = torch.cat([logits, self._go_on(inputs, 1, cache)], dim=1)  # (N, T - 1, V)
+            with cache.copies.left_out():
+                logits = torch.cat([logits, self._go_on(inputs, 1, cache)], dim=1)  # (N, T - 1, V)
         return logits[real], words[real]
 
     def next_logits(self, states: Tensor, inputs: Tensor) -> Tensor:

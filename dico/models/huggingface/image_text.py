@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dico.losses import token_logps
 from dico.models.huggingface.captioner import HuggingFaceCaptioner
+from dico.models.huggingface.head import heard, led
 from dico.models.huggingface.inputs import InputBatch, collate
 from dico.models.huggingface.memory import ImageGroup, ImageMemory, mapped, read_part
 from dico.models.huggingface.prompt_states import GrowingStates, RecordedStates, SharedStates
@@ -53,6 +54,8 @@ class PromptStates:
 
     layers: list[Any]
     """Of a cache, never changed."""
+    last: Tensor | None
+    """(B, 1, D) that the head was given for the first word; None where it is not known."""
     logits: Tensor
     """(B, V) of the first word."""
     deltas: list[tuple[Any, Tensor]]
@@ -118,21 +121,21 @@ class ImageTextToText(HuggingFaceCaptioner):
         logits = []
         order = []
         for group, rows in states.rows(1):
-            first, others = self._logits(group, inputs[rows, 1:])
-            logits.append(torch.cat([first[:, None], others], dim=1))  # (n, T, V) of a group
+            words = inputs[rows]
+            found = self._logits(group, words[:, 1:], torch.ones_like(words, dtype=torch.bool))
+            logits.append(found.view(*words.shape, -1))  # (n, T, V) of a group
             order.append(rows)
         return torch.cat(logits)[torch.cat(order).argsort()]  # (N, T, V) in the images' order
 
     def caption_logits(self, states: ImageMemory, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """As of every captioner; the tokens come group by group, first words first."""
+        """As of every captioner; the tokens come group by group."""
         logits, targets = [], []
         for group, rows in states.rows(len(tokens) // len(states)):
             words = self._words(tokens[rows])
-            first, others = self._logits(group, words[:, :-1])
-            real = words[:, 1:] != self.pad_id
-            logits += [first, others[real]]
-            targets += [words[:, 0], words[:, 1:][real]]
-        return torch.cat(logits), torch.cat(targets)  # (M, V), (M,)
+            real = words != self.pad_id
+            logits.append(self._logits(group, words[:, :-1], real))
+            targets.append(words[real])
+        return joined(logits), joined(targets)  # (M, V), (M,)
 
     def score_candidates(self, states: ImageMemory, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, K), float32, of candidates (B, K, T); gradients as in grad mode."""
@@ -140,12 +143,11 @@ class ImageTextToText(HuggingFaceCaptioner):
         logps = torch.zeros(len(flat), device=tokens.device)
         for group, rows in states.rows(tokens.shape[1]):
             words = self._words(flat[rows])
-            first, others = self._logits(group, words[:, :-1])
-            real = words[:, 1:] != self.pad_id
+            real = words != self.pad_id
+            of_real = token_logps(self._logits(group, words[:, :-1], real), words[real])
             gained = torch.zeros(real.shape, device=tokens.device)
-            of_others = token_logps(others[real], words[:, 1:][real])
-            gained = gained.masked_scatter(real, of_others)  # (M,) -> (n, T), PAD as 0
-            logps = logps.index_add(0, rows, token_logps(first, words[:, 0]) + gained.sum(dim=-1))
+            gained = gained.masked_scatter(real, of_real)  # (M,) -> (n, T), PAD as 0
+            logps = logps.index_add(0, rows, gained.sum(dim=-1))
         return logps.view(tokens.shape[:2])  # (B * K,) -> (B, K)
 
     def read_prompts(self, memory: ImageMemory) -> ImageMemory:  # type: ignore[override]
@@ -206,10 +208,12 @@ class ImageTextToText(HuggingFaceCaptioner):
         counters: list[Any] = [m for m in self.model.modules() if hasattr(m, "rope_deltas")]
         for module in counters:
             module.rope_deltas = None
-        states = RecordedStates(self.model.config)
-        logits = self._forward(1, past_key_values=states, use_cache=True, **inputs)
+        cache = RecordedStates(self.model.config)
+        with heard(self._speaker) as into_head:
+            logits = self._forward(1, past_key_values=cache, use_cache=True, **inputs)
         deltas = [(m, m.rope_deltas) for m in counters if m.rope_deltas is not None]
-        return PromptStates(states.recorded, logits[:, 0], deltas)
+        last = into_head[0][:, -1:] if len(into_head) == 1 else None
+        return PromptStates(cache.recorded, last, logits[:, 0], deltas)
 
     def _inputs(self, group: ImageGroup) -> dict[str, Any]:
         """What the forward pass takes of a group's prompts."""
@@ -223,21 +227,29 @@ class ImageTextToText(HuggingFaceCaptioner):
             inputs["mm_encoder_outputs"] = {"image": mapped(lambda x: x, group.features)}
         return inputs
 
-    def _logits(self, group: ImageGroup, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (n, V) of first words and (n, T, V) of those after each of ``words`` (n, T)."""
+    def _logits(self, group: ImageGroup, words: Tensor, real: Tensor) -> Tensor:
+        """Logits (M, V) of the real ones (n, T + 1) of first words and those after ``words`` (n, T)."""
         per_image = len(words) // len(group)
         # (n,): the captions of an image stand side by side.
         rows = torch.arange(len(group), device=words.device).repeat_interleave(per_image)
         words = words.masked_fill(words == self.pad_id, self.eos_id)
         if self.route == "full":
-            logits = self._whole(group, rows, words)
-            return logits[:, 0], logits[:, 1:]
+            return chosen(self._whole(group, rows, words), real)
         states = self._states(group)
-        first = states.logits[rows]
         if not words.shape[1]:
-            return first, first[:, None, :][:, :0]
-        cache = SharedStates(states.layers, rows)
-        return first, self._go_on(group, states, rows, words, cache)
+            return chosen(states.logits[rows][:, None], real)
+        cache, last = SharedStates(states.layers, rows), states.last
+        if last is None:
+            with cache.copies.left_out():
+                logits = self._go_on(group, states, rows, words, cache)
+            return chosen(torch.cat([states.logits[rows][:, None], logits], dim=1), real)
+
+        def all_real(hidden: Tensor) -> Tensor:  # (N, T, D) -> (1, M, D)
+            return chosen(torch.cat([last[rows], hidden], dim=1), real)[None]
+
+        # One call of the head, over what first words follow too.
+        with cache.copies.left_out(), led(self._speaker, all_real):
+            return self._go_on(group, states, rows, words, cache)[0]
 
     def _go_on(
         self, group: ImageGroup, states: PromptStates, rows: Tensor, words: Tensor, cache: Any
@@ -289,6 +301,16 @@ class ImageTextToText(HuggingFaceCaptioner):
         core = self.model.base_model
         names = ("visual", "vision_tower", "vision_model", "vision_encoder", "vision")
         return next(getattr(core, name) for name in names if hasattr(core, name))  # type: ignore[no-any-return]
+
+
+def chosen(values: Tensor, real: Tensor) -> Tensor:
+    """The real ones (M, ...) of ``values`` (n, T, ...); no copy where all are."""
+    return values.flatten(0, 1) if real.all() else values[real]
+
+
+def joined(parts: list[Tensor]) -> Tensor:
+    """All of ``parts``, one behind the other; no copy of a single one."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _grown(values: Tensor, num_words: int, value: int | None = None) -> Tensor:

@@ -14,6 +14,8 @@ from typing import Any
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from dico.models.huggingface.shared_keys import Copies, SharedLayer
+
 _STATES = ("conv_states", "recurrent_states")
 _FLAGS = ("is_conv_states_initialized", "is_recurrent_states_initialized", "has_previous_state")
 
@@ -78,13 +80,15 @@ class SharedStates(_UnchangedCache):
     """A recorded prompt in front of N captions of T tokens that are read in one pass."""
 
     def __init__(self, recorded: Sequence[Any], rows: Tensor) -> None:
-        """``rows`` (N,) are the prompts before the captions."""
+        """``rows`` (N,) are the prompts before the captions; those of a prompt are side by side."""
         super().__init__()
-        self.layers = [selected_layer(layer, rows) for layer in recorded]
+        self.copies = Copies()
+        self.layers = [_shared(layer, rows, self.copies) for layer in recorded]
         self.layer_class_to_replicate = None
 
     def _target(self, index: int, *_what: Any) -> Any:
-        return copy_layer(self.layers[index])
+        layer = self.layers[index]
+        return layer if isinstance(layer, SharedLayer) else copy_layer(layer)
 
 
 class GrowingStates(DynamicCache):  # type: ignore[misc]
@@ -164,8 +168,19 @@ def selected_layer(layer: Any, rows: Tensor) -> Any:
     return new
 
 
+def _shared(layer: Any, rows: Tensor, copies: Copies) -> Any:
+    if _is_plain(layer):
+        return SharedLayer(layer, len(rows), copies)
+    return selected_layer(layer, rows)
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether a layer holds keys and values of all that came before, and nothing else."""
+    return type(layer) is DynamicLayer and layer.get_seq_length() > 0
+
+
 def _growing(layer: Any, rows: Tensor, num_words: int) -> Any:
-    if type(layer) is DynamicLayer and layer.get_seq_length() > 0:
+    if _is_plain(layer):
         return _GrowingLayer(layer, rows, num_words)
     return selected_layer(layer, rows)
 
