@@ -210,25 +210,26 @@ class _HubHandler(Handler):
             self._send(f"{name}/{path}", commit, path, repository.commits[commit][path])
 
     def _send(self, where: str, commit: str, path: str, data: bytes) -> None:
-        start = 0
+        start, end, size = 0, len(data), len(data)
         if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-            start = int(asked[1])
+            start, end = int(asked[1]), min(int(asked[2] or size - 1) + 1, size)
         etag = hashlib.sha256(data).hexdigest() if _is_lfs(path, data) else _git_digest(data)
-        self.send_response(206 if start else 200)
+        self.send_response(206 if (start, end) != (0, size) else 200)
         self.send_header("X-Repo-Commit", commit)
         self.send_header("ETag", f'"{etag}"')
         if _is_lfs(path, data):
             self.send_header("X-Linked-Etag", f'"{etag}"')
             self.send_header("X-Linked-Size", str(len(data)))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        if (start, end) != (0, size):
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("Content-Length", str(end - start))
         self.end_headers()
         if self.command == "GET":
-            self.server_state.fetched[where] += 1
-            self.wfile.write(data[start:])
+            if start or "Range" not in self.headers:  # a header alone is no fetch of the file
+                self.server_state.fetched[where] += 1
+            self.wfile.write(data[start:end])
 
     def do_POST(self) -> None:
         path = unquote(urlsplit(self.path).path)

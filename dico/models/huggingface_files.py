@@ -1,74 +1,139 @@
-"""What a transformers model's folder tells before anything is loaded: in milliseconds, by its files.
+"""What the small files of a transformers model tell before anything is loaded, in milliseconds.
 
-Looks at config.json, generation_config.json and the headers of safetensors files. Loads neither
-torch nor transformers, and says nothing of a folder that is not here, as on a cluster's other nodes.
+Its configs, its tokenizer, its chat template and the headers of its safetensors; and which types the
+installed transformers has, read from its source. Loads neither torch nor transformers.
 """
 
+import ast
 import importlib.util
 import json
 import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dico.errors import ConfigError, DataError
-from dico.models.captioner_config import HuggingFaceConfig
+from dico.errors import DataError
 
-PACKAGES = {"smolvlm": "num2words"}
-"""What the processor of a type imports beyond transformers."""
+CONFIGS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "processor_config.json",
+)
+"""Files of settings that are looked at, where they are there; a tokenizer's words are beside them."""
+_MAPPINGS = ("MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES", "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES")
 _MOST_HEADER_BYTES = 100_000_000
 
 
-def check_files(config: HuggingFaceConfig) -> None:
-    """Checks what would otherwise stop a run only when the captioner is opened.
+@dataclass(frozen=True)
+class ModelFiles:
+    """The small files of one model."""
+
+    place: str
+    """The folder or the repository, for messages."""
+    names: frozenset[str]
+    """All its files."""
+    data: Mapping[str, dict[str, Any]]
+    """Content of those of `CONFIGS` and of tokenizer.json that are there."""
+    weights: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Shapes of its tensors; empty where the headers were not read."""
+    local: bool = True
+    """Whether they are the user's own, which are read as they are."""
+
+    @property
+    def kind(self) -> str:
+        """Its model type; empty where it names none."""
+        return str(self.data.get("config.json", {}).get("model_type") or "")
+
+    @property
+    def has_template(self) -> bool:
+        """Whether its processor has a chat template."""
+        named = {"chat_template.jinja", "chat_template.json"} & self.names
+        return bool(named or self.data.get("processor_config.json", {}).get("chat_template"))
+
+    def special_tokens(self) -> dict[int, str]:
+        """Tokens of the tokenizer that stand beside its words, by id."""
+        added = self.data.get("tokenizer.json", {}).get("added_tokens") or []
+        found = {one["id"]: one["content"] for one in added}
+        older = self.data.get("tokenizer_config.json", {}).get("added_tokens_decoder") or {}
+        return {int(i): str(one["content"]) for i, one in older.items()} | found
+
+    def kinds_inside(self) -> Iterator[str]:
+        """Model types of the config and of every part of it."""
+        yield from _values(self.data.get("config.json", {}), "model_type")
+
+
+def read_folder(folder: Path) -> ModelFiles:
+    """The files of a folder, and the names of its tensors.
 
     Raises:
-        ConfigError: adapters are asked for modules that are not there, or a package is missing.
-        DataError: the folder has no config of a model, or no safetensors.
+        DataError: a file is not what its name says.
     """
-    folder = Path(config.checkpoint)
-    if not folder.is_dir():
-        return
-    kind = _read(folder / "config.json").get("model_type")
-    if not isinstance(kind, str):
-        raise DataError(f"{folder / 'config.json'}: names no model_type; give a saved model")
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise DataError(f"{folder}: no model.safetensors; weights in other formats are not read")
-    package = PACKAGES.get(kind)
-    if package and importlib.util.find_spec(package) is None:
-        raise ConfigError(
-            f"captioner.checkpoint: the processor of {kind} needs the package {package}; install "
-            "'dico-captioner[vlm]'"
-        )
-    _check_targets(config, [name for file in files for name in _weights(file)])
+    files = {path.name: path for path in folder.iterdir() if path.is_file()}
+    looked_at = (*CONFIGS, "tokenizer.json")
+    data = {name: read_json(files[name]) for name in looked_at if name in files}
+    weights: dict[str, tuple[int, ...]] = {}
+    for name in sorted(files):
+        if name.endswith(".safetensors"):
+            weights |= _header(files[name])
+    return ModelFiles(str(folder), frozenset(files), data, weights)
 
 
-def _check_targets(config: HuggingFaceConfig, weights: list[str]) -> None:
-    modules = {name.rpartition(".")[0] for name in weights}
-    for target in config.lora_targets if config.lora_rank else ():
-        if not any(name == target or name.endswith(f".{target}") for name in modules):
-            ends = sorted({name.rpartition(".")[2] for name in modules})
-            raise ConfigError(
-                f"captioner.lora_targets: no module ends in {target!r}; they end in "
-                f"{', '.join(ends)[:200]}"
+def read_json(path: Path) -> dict[str, Any]:
+    """A file of settings.
+
+    Raises:
+        DataError: it is not one.
+    """
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: not a model's settings: {error}") from None
+
+
+@cache
+def known_types() -> tuple[frozenset[str], frozenset[str]]:
+    """Types that turn images into text, and those that take anything beside text, of transformers.
+
+    Both are empty where transformers is not installed.
+    """
+    spec = importlib.util.find_spec("transformers")
+    if spec is None or spec.origin is None:
+        return frozenset(), frozenset()
+    path = Path(spec.origin).parent / "models" / "auto" / "modeling_auto.py"
+    found: dict[str, frozenset[str]] = {}
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if not isinstance(statement, ast.Assign):
+            continue
+        (target,) = statement.targets
+        if isinstance(target, ast.Name) and target.id in _MAPPINGS:
+            pairs = [x for x in ast.walk(statement.value) if isinstance(x, ast.Tuple)]
+            firsts = [pair.elts[0] for pair in pairs]
+            found[target.id] = frozenset(
+                str(one.value) for one in firsts if isinstance(one, ast.Constant)
             )
+    images, anything = (found.get(name, frozenset()) for name in _MAPPINGS)
+    return images, anything
 
 
-def _weights(file: Path) -> list[str]:
-    """Names of the tensors in a safetensors file, by its header alone."""
+def _header(file: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors in a safetensors file, by its header alone."""
     try:
         with file.open("rb") as data:
             (size,) = struct.unpack("<Q", data.read(8))
             if size > _MOST_HEADER_BYTES:
                 raise ValueError(f"a header of {size} bytes")
             header: dict[str, Any] = json.loads(data.read(size))
-        return [name for name in header if name != "__metadata__"]
-    except (OSError, ValueError, struct.error, AttributeError) as error:
+        return {name: tuple(x["shape"]) for name, x in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, TypeError, KeyError, struct.error, AttributeError) as error:
         raise DataError(f"{file}: not a safetensors file: {error}") from None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not a model's config: {error}") from None
+def _values(data: Any, key: str) -> Iterator[str]:
+    if isinstance(data, dict):
+        if isinstance(data.get(key), str):
+            yield data[key]
+        for part in data.values():
+            yield from _values(part, key)

@@ -7,7 +7,7 @@ depends on it.
 from typing import NamedTuple
 
 from dico.configuration.schema import to_json
-from dico.models.huggingface_files import check_files
+from dico.models.huggingface_checks import check_folder
 from dico.presets.config import resolve
 
 
@@ -38,7 +38,7 @@ def resolve_config(preset: str, overrides: str) -> ResolvedConfig:
     """
     config = resolve(preset, overrides)
     if config.captioner.architecture == "huggingface":
-        check_files(config.captioner)
+        check_folder(config.captioner.huggingface())
     return ResolvedConfig(
         *(to_json(getattr(config, section)) for section in ResolvedConfig._fields)
     )

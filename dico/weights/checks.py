@@ -1,6 +1,5 @@
 """What can be said of weights before they are fetched: their kind, prompt and adapted modules."""
 
-import difflib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -9,6 +8,8 @@ from typing import Any
 
 from dico.errors import ConfigError
 from dico.models.captioner_config import CaptionerSettings
+from dico.models.huggingface_checks import check_files
+from dico.models.huggingface_files import CONFIGS, ModelFiles, read_folder
 from dico.weights import hub
 from dico.weights.keeping import Resolved
 
@@ -46,62 +47,34 @@ def check_encoder(resolved: Resolved) -> None:
 
 
 def check_captioner(resolved: Resolved, settings: CaptionerSettings) -> None:
-    """Refuses a repository or folder that is no captioner, a wrong prompt and unknown LoRA targets.
+    """Refuses what `dico.models.huggingface_checks` refuses of a repository or folder.
 
     Raises:
-        ConfigError: as said.
+        ConfigError: it is no captioner, or not what the settings say.
+        DataError: its files are not a model's.
     """
-    configs = _configs(resolved, ("config.json",))
-    if configs is None:
+    files = _captioner_files(resolved, bool(settings.lora_rank and settings.lora_targets))
+    if files is None:
         return
-    data = configs.get("config.json")
-    if data is None:
+    if "config.json" not in files.data:
         raise ConfigError(
             f"{resolved.setting}: {resolved.name.text} has no config.json of transformers"
         )
-    _require_known_code(data, resolved)
-    made, config = _captioner_class(data, resolved)
-    if settings.lora_rank and settings.lora_targets:
-        _check_targets(made, config, settings.lora_targets)
+    check_files(files, settings.huggingface())
 
 
-def _captioner_class(data: dict[str, Any], resolved: Resolved) -> tuple[Any, Any]:
-    """The class that reads a captioner, and its config."""
-    from dico.models.torchvision_compat import ensure_torchvision_imports
-
-    ensure_torchvision_imports()
-    import transformers
-
-    from dico.models.huggingface.folder import class_of
-
-    kind = str(data.get("model_type"))
-    try:
-        config = transformers.AutoConfig.for_model(**data)
-        return class_of(config), config
-    except (ConfigError, ValueError, KeyError, TypeError):
-        raise ConfigError(
-            f"{resolved.setting}: {resolved.name.text} is {kind!r}, which captions no images: it "
-            f"is not an image-text-to-text model of transformers {transformers.__version__}"
-        ) from None
-
-
-def _check_targets(made: Any, config: Any, targets: tuple[str, ...]) -> None:
-    """Each target must end the name of a linear layer; the model is built without any values."""
-    import torch
-
-    kind = config.model_type
-    with torch.device("meta"):
-        model = made.from_config(config)
-    linear = [n for n, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
-    ends = sorted({name.rsplit(".", 1)[-1] for name in linear})
-    for target in targets:
-        if not any(name == target or name.endswith(f".{target}") for name in linear):
-            close = difflib.get_close_matches(target, ends, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            raise ConfigError(
-                f"captioner.lora_targets: {kind} has no linear layer {target!r}{hint}; its layers "
-                f"are {', '.join(ends)}"
-            )
+def _captioner_files(resolved: Resolved, shapes: bool) -> ModelFiles | None:
+    """The small files, and of a repository the headers of its weights if asked for."""
+    folder = Path(resolved.name.place)
+    if resolved.found is None:
+        local = resolved.name.kind == "local" and folder.is_dir()
+        return read_folder(folder) if local else None
+    names = frozenset(path for path in resolved.found.paths if "/" not in path)
+    configs = _configs(resolved, CONFIGS) or {}
+    if "added_tokens_decoder" not in configs.get("tokenizer_config.json", {}):
+        configs |= _configs(resolved, ("tokenizer.json",)) or {}  # it may be large
+    weights = hub.tensor_shapes(resolved.found, resolved.setting) if shapes else {}
+    return ModelFiles(resolved.name.text, names, configs, weights, local=False)
 
 
 def _require_known_code(data: Mapping[str, Any], resolved: Resolved) -> None:

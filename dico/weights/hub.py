@@ -134,6 +134,27 @@ def fetch(found: HubCommit, paths: Iterable[str], folder: Path, setting: str) ->
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's own notes
 
 
+def tensor_shapes(found: HubCommit, setting: str) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors of a repository, by the headers of its safetensors; none without any.
+
+    Raises:
+        AccessError, ConfigError, HubUnreachableError: as by `find_commit`.
+    """
+    files = [path for path in model_files(found) if path.endswith(".safetensors")]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in files:
+        header = _asked(
+            lambda api, path=path: api.parse_safetensors_file_metadata(
+                found.repository, path, revision=found.commit
+            ),
+            found.repository,
+            found.commit,
+            setting,
+        )
+        shapes |= {name: tuple(tensor.shape) for name, tensor in header.tensors.items()}
+    return shapes
+
+
 def _download(found: HubCommit, path: str, folder: Path, setting: str) -> None:
     import huggingface_hub
 

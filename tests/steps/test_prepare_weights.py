@@ -123,7 +123,7 @@ def test_wrong_names_and_kinds_are_one_line_before_anything_is_fetched(tmp_path,
         (
             {},
             captioner_of("acme/blip", lora_rank=2, lora_targets=["q_prj"]),
-            "has no linear layer 'q_prj'",
+            "has no layer 'q_prj' to adapt",
         ),
     ]
     for evaluator, captioner, message in wrong:

@@ -4,7 +4,6 @@ Tiles, dynamic resolution, the places of an image in the prompt and the chat tem
 processor's; how large an image is when it comes there is bounded by ``captioner.image_px``.
 """
 
-import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from dico.errors import ConfigError, DataError
 from dico.images.frame import Frame
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface.inputs import InputBatch, Inputs
+from dico.models.huggingface_checks import PLACED_BY_PROCESSOR
 
 INSTRUCTION = "Describe the image in one sentence."
 """What a model with a chat template is asked where the settings say nothing."""
@@ -29,16 +29,6 @@ FILES = (
     "generation_config.json",
 )
 """Files beside weights and tokenizer, kept as they are so that transformers captions the same."""
-PLACED_BY_PROCESSOR = {
-    "blip-2",
-    "florence2",
-    "instructblip",
-    "kosmos-2",
-    "kosmos-2.5",
-    "paligemma",
-    "pix2struct",
-}
-"""Types whose processor puts the image's place before any text."""
 _NOT_INPUTS = ("attention_mask", "labels")
 _BICUBIC = 3
 
@@ -178,17 +168,3 @@ def _bound(processor: Any, image_px: int) -> None:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
-
-
-def require_package(name: str, extra: str) -> None:
-    """Whether a package that a processor imports is there.
-
-    Raises:
-        ConfigError: it is not; says which extra has it.
-    """
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        raise ConfigError(
-            f"captioner: its processor needs the package {name}; install dico-captioner[{extra}]"
-        ) from None
