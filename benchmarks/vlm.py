@@ -1,6 +1,6 @@
 """Captions of a vision-language model that share their prompt, beside rivals, in one process.
 
-    python -m benchmarks.vlm [--rounds 5] [--comparison NAME] [--output FILE.json]
+    python -m benchmarks.vlm [--rounds 5] [--comparison NAME]
 
 A LLaVA-shaped model of random weights (width 256, 6 layers, 4 heads, 32,064 words), 2 images of
 576 places in prompts of 584 tokens, 5 captions each of 15 tokens, one core. Rivals, over the same
@@ -12,23 +12,23 @@ weights and inputs, all of whose log-probabilities are compared with ours in the
   pixels, prompt and completion through the model for each completion; logits of the completion
   only, divided by the temperature, then ``selective_log_softmax``).
 
-A line a comparison: median seconds of process CPU time, and the peak of memory above the weights,
-each measured in a process of its own.
+A line a comparison: seconds of process CPU time, by turns, and the peak of memory above the weights
+and their gradients, each in a process of its own. All of them are kept in results/vlm.json and .md.
 """
 
 import argparse
 import gc
-import json
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from benchmarks.measure import table, write
 from dico.losses import token_logps, xe_loss
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
@@ -227,24 +227,54 @@ def _peak_of(name: str, which: int) -> float:
     return peak
 
 
-def compare(name: str, rounds: int) -> dict[str, float]:
-    """Medians of one comparison, and how far the results are apart."""
+def compare(name: str, rounds: int) -> dict[str, Any]:
+    """Times in turn, peaks of memory, and how far the results are apart."""
     ours, theirs, backward = COMPARISONS[name]
     policy = _policy()
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
+    times = []
+    for _ in range(rounds + 1):  # the first turn warms up
         mine, first = _timed(policy, ours, backward)
         other, second = _timed(policy, theirs, backward)
-        times[0].append(mine)
-        times[1].append(other)
+        times.append((mine, other))
     off = float((first - second).abs().max() / second.abs().max().clamp_min(1))
     assert off < 1e-5, f"{name}: results differ by {off}"
-    mine, other = map(statistics.median, times)
-    row = {"seconds": mine, "rival_seconds": other, "times_faster": other / mine, "off": off}
+    own, rival, faster = zip(*((x, y, y / x) for x, y in times[1:]), strict=True)
+    row: dict[str, Any] = {
+        "seconds": _spread(own),
+        "rival_seconds": _spread(rival),
+        "times_faster": _spread(faster),
+        "off": off,
+    }
     if backward:
         row["megabytes"], row["rival_megabytes"] = (_peak_of(name, which) for which in (0, 1))
         row["times_less_memory"] = row["rival_megabytes"] / row["megabytes"]
     return row
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def lines(rows: dict[str, dict[str, Any]]) -> str:
+    """The comparisons as a Markdown table."""
+    header = [
+        "comparison",
+        "dico, s",
+        "rival, s",
+        "times faster (range)",
+        "MB, dico / rival",
+        "less",
+    ]
+    cells = []
+    for name, row in rows.items():
+        faster = row["times_faster"]
+        line = [name, *(f"{row[key]['median']:.2f}" for key in ("seconds", "rival_seconds"))]
+        line.append(f"{faster['median']:.1f} ({faster['low']:.1f} to {faster['high']:.1f})")
+        if "megabytes" in row:
+            line.append(f"{row['megabytes']:.0f} / {row['rival_megabytes']:.0f}")
+            line.append(f"{row['times_less_memory']:.1f}")
+        cells.append([*line, *[""] * (len(header) - len(line))])
+    return table(header, cells)
 
 
 def main() -> None:
@@ -254,14 +284,13 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--comparison", choices=COMPARISONS, action="append")
-    parser.add_argument("--output", default="")
     options = parser.parse_args()
     rows = {}
     for name in options.comparison or COMPARISONS:
         rows[name] = compare(name, options.rounds)
-        print(name, {key: round(value, 7) for key, value in rows[name].items()}, flush=True)
-    if options.output:
-        Path(options.output).write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        print(lines({name: rows[name]}), flush=True)
+    if not options.comparison:
+        write("vlm", rows, lines(rows))
 
 
 if __name__ == "__main__":
