@@ -135,7 +135,7 @@ def _check_ends(files: ModelFiles) -> None:
     """Some id ends a caption, and each that does is a token of the tokenizer's."""
     if files.kind in WITHOUT_PROMPT:
         return
-    ends = list(_end_ids(files))
+    ends = _end_ids(files)
     if not ends and _says_none(files):
         raise ConfigError(
             f"captioner.checkpoint: {files.place}: no eos_token_id in generation_config.json or "
@@ -151,12 +151,13 @@ def _check_ends(files: ModelFiles) -> None:
             )
 
 
-def _end_ids(files: ModelFiles) -> Iterator[int]:
+def _end_ids(files: ModelFiles) -> list[int]:
     for data in _id_sources(files):
-        value = data.get("eos_token_id")
-        if found := [int(i) for i in (value if isinstance(value, list) else [value]) if _is_id(i)]:
-            yield from found
-            return
+        value: Any = data.get("eos_token_id")
+        found = [one for one in (value if isinstance(value, list) else [value]) if _is_id(one)]
+        if found:
+            return found
+    return []
 
 
 def _id_sources(files: ModelFiles) -> Iterator[Mapping[str, Any]]:

@@ -140,19 +140,19 @@ def tensor_shapes(found: HubCommit, setting: str) -> dict[str, tuple[int, ...]]:
     Raises:
         AccessError, ConfigError, HubUnreachableError: as by `find_commit`.
     """
-    files = [path for path in model_files(found) if path.endswith(".safetensors")]
     shapes: dict[str, tuple[int, ...]] = {}
-    for path in files:
-        header = _asked(
-            lambda api, path=path: api.parse_safetensors_file_metadata(
-                found.repository, path, revision=found.commit
-            ),
-            found.repository,
-            found.commit,
-            setting,
-        )
-        shapes |= {name: tuple(tensor.shape) for name, tensor in header.tensors.items()}
+    for path in model_files(found):
+        if path.endswith(".safetensors"):
+            shapes |= _shapes_of(found, path, setting)
     return shapes
+
+
+def _shapes_of(found: HubCommit, path: str, setting: str) -> dict[str, tuple[int, ...]]:
+    def ask(api: Any) -> Any:
+        return api.parse_safetensors_file_metadata(found.repository, path, revision=found.commit)
+
+    header = _asked(ask, found.repository, found.commit, setting)
+    return {name: tuple(tensor.shape) for name, tensor in header.tensors.items()}
 
 
 def _download(found: HubCommit, path: str, folder: Path, setting: str) -> None:

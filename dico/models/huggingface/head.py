@@ -15,7 +15,12 @@ from torch import Tensor
 def heard(model: Any) -> Iterator[list[Tensor]]:
     """Fills the list with the states (..., D) that go into the head of ``model``."""
     states: list[Tensor] = []
-    with led(model, lambda given: states.append(given) or given):
+
+    def listen(given: Tensor) -> Tensor:
+        states.append(given)
+        return given
+
+    with led(model, listen):
         yield states
 
 

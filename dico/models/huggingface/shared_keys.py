@@ -87,8 +87,9 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]
 
 def _joined(prompts: Tensor, words: Tensor) -> Tensor:
     """``prompts`` (B, H, P, D) in front of ``words`` (N, H, T, D): (N, H, P + T, D)."""
-    words = words.unflatten(0, (len(prompts), -1))  # (B, K, H, T, D)
-    repeated = prompts[:, None].expand(-1, words.shape[1], -1, -1, -1)
+    num_captions = len(words) // len(prompts)
+    words = words.view(len(prompts), num_captions, *words.shape[1:])  # (B, K, H, T, D)
+    repeated = prompts[:, None].expand(-1, num_captions, -1, -1, -1)  # (B, K, H, P, D)
     return torch.cat([repeated, words], dim=-2).flatten(0, 1)
 
 
@@ -98,7 +99,7 @@ def _is_repeated(saved: Tensor, made: Tensor) -> bool:
         return False
     if saved.shape[::2] != made.shape[::2] or saved.shape[3] != made.shape[3]:
         return False
-    heads = saved.unflatten(1, (made.shape[1], -1))
+    heads = saved.reshape(len(made), made.shape[1], -1, *made.shape[2:])
     return saved.dtype == made.dtype and torch.equal(heads, made[:, :, None].expand_as(heads))
 
 
