@@ -10,21 +10,19 @@ D width, H heads, V vocabulary.
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dico.configuration.schema import from_dict
-from dico.errors import DataError, DicoError
+from dico.errors import ConfigError, DataError
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.decoder import Decoder
 from dico.models.decoder_cache import DecoderCache
 from dico.models.encoder import Encoder
-from dico.models.evaluator import load_weights
+from dico.models.files import load_weights, read_settings, save_weights, settings_text
 from dico.models.skip_init import SkipInit
 from dico.models.tokenizer import Tokenizer
 from dico.storage import verify_digests, write_digests
@@ -118,10 +116,9 @@ class Captioner(nn.Module):
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        data = {"format": FORMAT, **dataclasses.asdict(self.config)}
-        (folder / CONFIG_FILE).write_text(json.dumps(data, indent=1, sort_keys=True))
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-        save_file(tensors, folder / WEIGHTS_FILE, {"format": "pt"})
+        text = settings_text(dataclasses.asdict(self.config), FORMAT)
+        (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+        save_weights(folder / WEIGHTS_FILE, self.state_dict())
         if self.tokenizer is not None:
             self.tokenizer.save(folder / "tokenizer")
         write_digests(folder)
@@ -152,12 +149,8 @@ def read_config(path: Path) -> CaptionerConfig:
     Raises:
         DataError: missing or not such a file.
     """
+    data = read_settings(path, "a captioner", FORMAT)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data.pop("format") != FORMAT:
-            raise DataError(f"{path}: this version reads captioners of format {FORMAT}")
         return from_dict(CaptionerConfig, data, "captioner")
-    except DataError:
-        raise
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, DicoError) as error:
+    except (ConfigError, TypeError) as error:
         raise DataError(f"{path}: not a captioner's config: {error}") from None

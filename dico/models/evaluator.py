@@ -17,7 +17,6 @@ B images, N captions, K candidates per image, T tokens, E embedding.
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,6 @@ from typing import Any, Literal
 
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dico.configuration.ranges import PositiveFloat
@@ -36,7 +34,7 @@ from dico.images.preprocessing import ClipPixels, normalise, preprocess
 from dico.models.clip import ClipModel
 from dico.models.clip_config import ClipConfig
 from dico.models.encoders import EncoderConfig, TextTokenizer, build_encoder, load_tokenizer
-from dico.models.fit import require_fit
+from dico.models.files import load_weights, parse_settings, save_weights, settings_text
 from dico.models.skip_init import SkipInit
 from dico.models.tokenizer import Tokenizer
 from dico.storage import verify_digests, write_digests
@@ -87,11 +85,11 @@ class EvaluatorConfig(ClipPixels):
 
     def to_json(self) -> str:
         """The content of config.json; what is None is left out."""
-        data = {"format": FORMAT, **dataclasses.asdict(self)}
+        data = dataclasses.asdict(self)
         for name in ("tower", *_OWN_PIXELS):
             if data[name] is None:
                 del data[name]
-        return json.dumps(data, indent=1, sort_keys=True)
+        return settings_text(data, FORMAT)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "EvaluatorConfig":
@@ -100,10 +98,8 @@ class EvaluatorConfig(ClipPixels):
         Raises:
             DataError: not such a file, or of another format.
         """
+        data = parse_settings(text, where, "an evaluator", FORMAT)
         try:
-            data = json.loads(text)
-            if data.pop("format") != FORMAT:
-                raise DataError(f"{where}: this version reads evaluators of format {FORMAT}")
             data["clip"] = _architecture(data["clip"])
             tower = data.get("tower")
             data["tower"] = _architecture(tower) if tower else None
@@ -229,11 +225,11 @@ class Evaluator:
         """
         folder = Path(folder)
         verify_digests(folder)
-        config_path = folder / CONFIG_FILE
-        if not config_path.is_file():
-            raise DataError(f"{config_path}: missing, so {folder} is no evaluator")
-        text = config_path.read_bytes().decode(errors="replace")
-        config = EvaluatorConfig.from_json(text, str(config_path))
+        path = folder / CONFIG_FILE
+        if not path.is_file():
+            raise DataError(f"{path}: missing, so {folder} is no evaluator")
+        text = path.read_bytes().decode(errors="replace")
+        config = EvaluatorConfig.from_json(text, str(path))
         if (weights == "tower" and config.tower is None) or (weights == "pac" and not config.tuned):
             weights = "clip"
         config = config.of(weights)
@@ -278,19 +274,8 @@ def save_evaluator(
     named = {"clip": clip_weights, "pac": pac_weights, "tower": tower_weights}
     for name, weights in named.items():
         if weights is not None:
-            save_file(_separate(weights), folder / f"{name}.safetensors", {"format": "pt"})
+            save_weights(folder / f"{name}.safetensors", weights)
     write_digests(folder)
-
-
-def _separate(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights on the CPU, none sharing its memory with another, as safetensors wants them."""
-    kept: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, value in weights.items():
-        value = value.detach().cpu().contiguous()
-        kept[name] = value.clone() if value.data_ptr() in seen else value
-        seen.add(value.data_ptr())
-    return kept
 
 
 def _empty(config: Architecture) -> torch.nn.Module:
@@ -311,20 +296,3 @@ def empty_model(make: type[ClipModel], config: ClipConfig) -> ClipModel:
     """A model whose weights hold no values yet: for loading, without the cost of random ones."""
     with SkipInit():
         return make(config)
-
-
-def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Loads a safetensors file into ``model``, all names and shapes equal, all values finite.
-
-    Raises:
-        DataError: missing, unreadable, or not this model's weights; the first of them is named.
-    """
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
-    except Exception as error:
-        first = " ".join(str(error).split())[:300]
-        raise DataError(f"{path}: not a safetensors file: {first}") from None
-    require_fit(model.state_dict(), tensors, str(path))
-    model.load_state_dict(tensors, strict=True)

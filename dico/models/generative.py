@@ -18,16 +18,14 @@ reward it belongs beside one that knows how much people say.
 B images, K candidates per image, T tokens, P image tokens, F their width.
 """
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dico.errors import DataError
 from dico.models.captioner import Captioner
-from dico.models.evaluator import load_weights
+from dico.models.files import load_weights, read_settings, save_weights, settings_text
 from dico.models.scoring import score_candidates
 from dico.models.tokenizer import Tokenizer
 from dico.storage import write_digests
@@ -103,11 +101,9 @@ class GenerativeEvaluator(torch.nn.Module):
         """Writes the captioner's files, blind.safetensors, generative.json and digests.json."""
         folder = Path(folder)
         self.captioner.save(folder)
-        blind = self.blind_tokens.detach().cpu().contiguous()
-        save_file({"blind_tokens": blind}, folder / BLIND_FILE, {"format": "pt"})
-        settings = {"format": FORMAT, "alpha": self.alpha, "tower": self.tower}
-        text = json.dumps(settings, indent=1)
-        (folder / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
+        save_weights(folder / BLIND_FILE, {"blind_tokens": self.blind_tokens})
+        text = settings_text({"alpha": self.alpha, "tower": self.tower}, FORMAT)
+        (folder / SETTINGS_FILE).write_text(text, encoding="utf-8")
         write_digests(folder)
 
     @classmethod
@@ -138,12 +134,8 @@ def tower_of(evaluator: str | Path) -> str:
 
 def _settings(path: Path) -> tuple[float, str]:
     """The share of the prior, and the tower."""
+    settings = read_settings(path, "a generative evaluator", FORMAT)
     try:
-        settings = json.loads(path.read_bytes())
-        if settings["format"] != FORMAT:
-            raise DataError(f"{path}: this version reads generative evaluators of format {FORMAT}")
         return float(settings["alpha"]), str(settings["tower"])
-    except FileNotFoundError:
-        raise DataError(f"{path}: missing, so this is no generative evaluator") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a generative evaluator's settings: {error}") from None

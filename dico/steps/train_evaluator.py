@@ -1,12 +1,11 @@
 """Step: trains the evaluator on the user's own images and captions."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from dico.configuration.schema import from_json, to_dict
-from dico.data.manifest import fingerprint, read_manifest
+from dico.configuration.schema import from_json, to_dict, to_json
+from dico.data.manifest import Record, fingerprint, read_manifest
 from dico.models.evaluator import save_evaluator
 from dico.models.generative import FOLDER
 from dico.process.device import computing_device
@@ -46,26 +45,57 @@ def train_evaluator(
         weights: pins that prepare_weights gave for the evaluator; ``{}`` to make them now.
     """
     settings = from_json(EvaluatorTrainingConfig, config, "evaluator")
+    train_on(evaluators_part, "evaluator", manifest, settings, seed, seed, run_key, store,
+             output_evaluator, weights)  # fmt: skip
+
+
+def train_on(
+    part: Callable[[list[Record], float], list[Record]],
+    name: Literal["evaluator", "judge"],
+    manifest: str,
+    settings: EvaluatorTrainingConfig,
+    seed: int,
+    own_seed: int,
+    run_key: str,
+    store: str,
+    output: str,
+    weights: str,
+) -> None:
+    """Trains, joins or takes the evaluator or the judge, on its own part of the training images.
+
+    Args:
+        part: the training images that are its own, given ``settings.judge_share``.
+        name: of its section of settings.
+        manifest: Parquet file.
+        settings: its size and training.
+        seed: of the run, for the record.
+        own_seed: of its weights and its order.
+        run_key: name of the checkpoints; empty to derive it.
+        store: folder or s3:// prefix of the checkpoints.
+        output: folder to write.
+        weights: pins of published weights; ``{}`` to make them now.
+    """
     use_deterministic_kernels()
-    dataset, device, folder = fingerprint(manifest), computing_device(), Path(output_evaluator)
-    images = evaluators_part(read_manifest(manifest, "train"), settings.judge_share)
+    dataset, device, folder = fingerprint(manifest), computing_device(), Path(output)
+    images = part(read_manifest(manifest, "train"), settings.judge_share)
     held_out = read_manifest(manifest, "validation")
-    facts = {"dataset_fingerprint": dataset, "seed": seed, "config": json.loads(config)}
+    facts = {"dataset_fingerprint": dataset, "seed": seed, "config": to_dict(settings)}
     if is_packaged(settings.weights):
-        with tracked("train_evaluator", to_dict(settings)):
-            joined = join_towers(images, held_out, settings, seed, device)
+        with tracked(f"train_{name}", to_dict(settings)):
+            joined = join_towers(images, held_out, settings, own_seed, device)
             rows_made(joined.history)
         joined.save(folder, facts)
         return
-    pins = pins_of(settings, "evaluator", store, weights)
-    inputs = (dataset, config, seed, *(pin.sha256 for pin in pins.values()))
-    checkpoints = checkpoints_of("train-evaluator", store, run_key, *inputs)
-    if pins:
-        with tracked("train_evaluator", to_dict(settings)):
-            publish_evaluator(folder, settings, pins, images, held_out, seed, checkpoints, facts)
-        return
-    with tracked("train_evaluator", to_dict(settings)):
-        trained = train(images, held_out, settings, seed, checkpoints, device)
+    pins = pins_of(settings, name, store, weights)
+    inputs = (dataset, to_json(settings), own_seed, *(pin.sha256 for pin in pins.values()))
+    checkpoints = checkpoints_of(f"train-{name}", store, run_key, *inputs)
+    with tracked(f"train_{name}", to_dict(settings)):
+        if pins:
+            publish_evaluator(
+                folder, settings, pins, images, held_out, own_seed, checkpoints, facts
+            )
+            return
+        trained = train(images, held_out, settings, own_seed, checkpoints, device)
     save_trained(folder, trained, facts)
 
 
