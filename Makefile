@@ -1,5 +1,6 @@
 # make run     the whole pipeline on the toy dataset, into runs/
 # make test    the tests
+# make coverage  how much of the rooms of maths their tests run, with a floor
 # make reliability  what is promised against deaths, faults and hostile files, into docs/
 # make fuzz    the parsers, for ARGS="--seconds 60" each
 # make site    the documentation as a site, with strict links, into build/site/
@@ -19,13 +20,17 @@ ARGS ?=
 export IMAGE ?= $(shell sed -n 's/^IMAGE = "\(.*\)"/\1/p' components/image.py)
 NUM_WORKERS ?= 2
 
-.PHONY: run test site test-docs test-wheel reliability fuzz lint format compile image test-image lock sbom sbom-image clean
+.PHONY: run test coverage site test-docs test-wheel reliability fuzz lint format compile image test-image lock sbom sbom-image clean
 
 run: $(VENV)/.run
 	$(BIN)/dico run pipelines/dico.yaml $(ARGS)
 
 test: $(VENV)/.dev
 	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NUM_WORKERS) --dist loadgroup $(ARGS)
+
+coverage: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest tests/configuration tests/facts tests/rewards tests/metrics tests/evaluation $(ARGS)
+	$(BIN)/coverage report
 
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.fuzz $(ARGS)
