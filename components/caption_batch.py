@@ -24,7 +24,7 @@ def caption_batch(
 
     Args:
         inputs: Folder or s3:// prefix of images, or a dataset of any known format.
-        images: Folder of a dataset's images; empty where its annotations know.
+        images: Folder of a dataset's images; empty if its annotations hold their paths.
         registry: Folder or s3:// prefix of the registry.
         model_name: Name of the registered model.
         version: Number of the version.

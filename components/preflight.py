@@ -65,7 +65,7 @@ def preflight(
         node_selector: Labels of the nodes that may train.
         tolerations: Taints that training tolerates.
         dataset: Path or s3:// URI of the annotations; empty for the toy dataset.
-        images: Folder of the images; empty where the annotations know.
+        images: Folder of the images; empty if the annotations hold their paths.
         overrides: Settings to change.
         seed: Seed of the toy dataset.
         version: Number of the version to work with; empty for the champion.

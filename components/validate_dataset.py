@@ -25,7 +25,7 @@ def validate_dataset(
 
     Args:
         dataset: Path or s3:// URI of the annotations.
-        images: Folder of the images; empty where the annotations know.
+        images: Folder of the images; empty if the annotations hold their paths.
         version: Changes with the dataset, so that an old result is not used for it.
         config: Settings of the checks, JSON.
         baseline: URI of the manifest that drift is measured from; empty for none.

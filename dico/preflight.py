@@ -145,7 +145,7 @@ def check_dataset(
 
     Args:
         dataset: annotations, a path or s3:// URI; empty for the toy dataset.
-        images: folder of the images; empty where the annotations know.
+        images: folder of the images; empty if the annotations hold their paths.
         format_name: the dataset's format; empty means by content.
         columns: the columns that the settings name; None where they name none.
     """

@@ -42,7 +42,7 @@ def evaluate(
 
     Args:
         dataset: Data. Path or s3:// URI of the annotations; empty for the built-in toy dataset.
-        images: Data. Folder of the images; empty where the annotations know.
+        images: Data. Folder of the images; empty if the annotations hold their paths.
         preset: Settings. Name of a preset, such as toy or photos.
         overrides: Settings. Values to change, such as "xe.num_steps=200 finetune.beta=0.1".
         seed: Settings. Seed of everything random.
@@ -50,9 +50,9 @@ def evaluate(
         registry: Places. Folder or s3:// prefix of the model registry; empty for the work volume.
         model_name: Model. Name that it is registered under; empty for the preset's name.
         version: Model. Number of the version; empty for the champion.
-        image: Pods. Image of every step; by digest, so that a cached step is never of another image.
+        image: Pods. Container image of all steps; pin it by digest, since the cache knows an image by name alone.
         secret: Pods. Secret with the credentials of the object store and the signing keys.
-        volume: Pods. Claim on the work volume, mounted at /data.
+        volume: Pods. PersistentVolumeClaim of the work volume, mounted at /data.
         gpu_type: Pods. Resource name of the GPUs.
         gpus: Pods. GPUs of each node that trains; other steps take one; 0 for the CPU.
         num_nodes: Pods. Nodes that train together; more than one needs Kubeflow Trainer.

@@ -59,7 +59,7 @@ def caption_batch(
 
     Args:
         inputs: folder or s3:// prefix of images, or a dataset of any known format.
-        images: folder of a dataset's images; empty where its annotations know.
+        images: folder of a dataset's images; empty if its annotations hold their paths.
         registry: folder or s3:// prefix of the registry.
         model_name: name of the registered model.
         version: number of the version.

@@ -51,7 +51,7 @@ class Outputs(NamedTuple):
     dataset: str
     """Where the annotations are; empty where the run has none."""
     images: str
-    """Where the images are; empty where the annotations know."""
+    """Where the images are; empty if the annotations hold their paths."""
     dataset_version: str
     """Changes when the annotations or the images do."""
     model_name: str
@@ -94,7 +94,7 @@ def preflight(
     Args:
         purpose: train, retrain, evaluate or caption; the last has no dataset.
         dataset: annotations, a path or s3:// URI; empty for the toy dataset.
-        images: folder of the images; empty where the annotations know.
+        images: folder of the images; empty if the annotations hold their paths.
         preset: name of a preset.
         overrides: settings to change.
         seed: seed of the toy dataset.

@@ -36,7 +36,7 @@ def resolve_dataset(
 
     Args:
         dataset: annotations, a path or s3:// URI; empty for the toy dataset.
-        images: folder of the images; empty where the annotations know.
+        images: folder of the images; empty if the annotations hold their paths.
         toy: `ToyConfig` as JSON.
         seed: seed of the toy dataset, unless ``toy`` has one.
         store: folder or s3:// prefix that the toy dataset is rendered into, once.

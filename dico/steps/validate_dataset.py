@@ -34,7 +34,7 @@ def validate_dataset(
 
     Args:
         dataset: annotations, a path or s3:// URI.
-        images: folder of the images; empty where the annotations know.
+        images: folder of the images; empty if the annotations hold their paths.
         config: `ValidationConfig` as JSON.
         output_manifest: Parquet file to write.
         output_report: HTML file to write.
