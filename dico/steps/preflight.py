@@ -197,6 +197,7 @@ def _resources(
 
 
 def _show(findings: Sequence[Finding]) -> None:
+    width = max((len(finding.subject) for finding in findings), default=0)
     for finding in findings:
         mark = "MISS" if finding.missing else "ok  "
-        print(f"{mark}  {finding.subject:<12}{finding.found}")
+        print(f"{mark}  {finding.subject:<{width}}  {finding.found}")
