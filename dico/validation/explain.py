@@ -56,7 +56,7 @@ def _text(number: int, entry: Entry, source: Dataset, config: ValidationConfig) 
         f"id           {entry.image_id or '(none)'}",
     ]
     lines += [f"{name:<12} {value}" for name, value in entry.names.items()]
-    lines.append(f"image      {_image(entry, config)}")
+    lines.append(f"image        {_image(entry, config)}")
     lines.append(f"split        {entry.split or '(none: made from the content of the image)'}")
     if entry.num_rows > 1:
         lines.append(f"joined       {entry.num_rows} rows of this image")

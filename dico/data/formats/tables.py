@@ -43,7 +43,7 @@ def read_parquet(path: str, reading: Reading) -> Iterator[Row]:
 
     index = 0
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, memory_map=True)
         inside = _image_columns(file.schema_arrow, reading, _row_bytes(file.metadata))
         size = _ROWS_WITH_IMAGES if inside else _ROWS
         for group in range(file.num_row_groups):
