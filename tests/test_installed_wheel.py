@@ -42,16 +42,16 @@ class Environment:
 
     def program(self, name, *arguments):
         """Runs a program of the environment, which sees nothing of the checkout."""
-        known = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        left_out = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+        known = {key: value for key, value in os.environ.items() if key not in left_out}
         words = [self.python.with_name(name), *arguments]
         return subprocess.run(words, cwd=self.work, env=known, capture_output=True, text=True)
 
-    def install(self, *requirements):
+    def install(self, requirement, by=("python", "-m", "pip", "install", "-q")):
         start = time.monotonic()
-        given = ["-q", "-c", ROOT / "constraints.txt", *requirements]
-        done = self.program("python", "-m", "pip", "install", *given)
+        done = self.program(*by, "-c", ROOT / "constraints.txt", requirement)
         assert done.returncode == 0, done.stderr[-3000:]
-        self.tell(requirements[-1], time.monotonic() - start)
+        self.tell(requirement, time.monotonic() - start)
 
     def tell(self, what, seconds):
         listed = self.program("python", "-m", "pip", "list", "--format", "json").stdout
@@ -123,7 +123,9 @@ def full(wheel, tmp_path_factory):
     torch = [ROOT / "scripts/install-torch", environment.python, ROOT / "constraints.txt"]
     subprocess.run(torch, check=True)
     environment.tell("torch", time.monotonic() - start)
-    environment.install(f"{wheel}[train,pipelines,validate]")
+    environment.install("uv")
+    by_uv = ("uv", "pip", "install", "-q", "--python", environment.python)
+    environment.install(f"{wheel}[train,pipelines,validate]", by_uv)
     subprocess.run([ROOT / "scripts/mend-torchvision", environment.python], check=True)
     return environment
 

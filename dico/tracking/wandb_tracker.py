@@ -54,7 +54,7 @@ class WandbTracker(Callback):
     def ended(self) -> None:
         """Writes what is left, and waits until it is on the disk or the server.
 
-        `finish` alone comes back before wandb's own process has written an offline run; a pod that
+        `finish` alone may come back before wandb's own process has written an offline run; a pod that
         ends then would lose it.
         """
         self._run.finish()

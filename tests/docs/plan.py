@@ -34,6 +34,8 @@ class Rule(NamedTuple):
     """Words that follow."""
     where: str = ""
     """The test that runs it."""
+    trained: bool = True
+    """Whether it needs runs, models or captions that were made before."""
 
 
 TINY = (
@@ -69,12 +71,13 @@ PLAN = (
     Rule(r"dico serve /mnt", Way.SERVE, (("/mnt/models", "version"),)),
     Rule(r"dico serve", Way.SERVE, (("s3://models/registry", "runs/registry"), ("@3", "@1"))),
     Rule(r"dico rate ", Way.SERVE),
-    Rule(r"(dico (submit|schedule|logs|runs|doctor)|kfp )", Way.CLUSTER, _SERVER),
-    Rule(r"dico run ", Way.RUN, _SMALL, (f"overrides={TINY}",)),
+    Rule(r"(dico (submit|schedule|logs|runs|doctor)|kfp )", Way.CLUSTER, _SERVER, trained=False),
+    Rule(r"dico run ", Way.RUN, _SMALL, (f"overrides={TINY}",), trained=False),
+    Rule(r"dico (keys new|validate|data) ", Way.RUN, trained=False),
     Rule(r"dico models show ", Way.RUN, (("3", "1"),)),
     Rule(r"dico models promote ", Way.RUN, (("3", "2"),), ("photos", "--anyway")),
     Rule(r"dico models (rollback|verify --all)", Way.RUN, more=("photos",)),
-    Rule(r"dico (caption|models|keys|validate|data|compare|evaluate|settings) ", Way.RUN),
+    Rule(r"dico (caption|models|keys|compare|evaluate) ", Way.RUN),
 )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def do(folder, *words):
 
 
 def build(folder):
-    """A dataset, two runs, a registry of two versions, and the files that pages name."""
+    """A dataset in the formats and under the names that pages have, and an image."""
     for name in ("pipelines", "manifests"):
         (folder / name).symlink_to(ROOT / name)
     do(folder, DICO, "toy", "--output", "toy", *SIZES)
@@ -43,9 +43,13 @@ def build(folder):
         (folder / name).write_text(lines)
     do(folder, DICO, "data", "convert", "my_photos.jsonl", "dataset_coco.json", "--to", "karpathy")
     shutil.copy(folder / "dataset_coco.json", folder / "dataset_flickr8k.json")
-    (folder / "Images").symlink_to(folder)
-    (folder / "photos").symlink_to(folder)
+    for name in ("Images", "photos"):
+        (folder / name).symlink_to(folder)
     Image.new("RGB", (64, 64), "red").save(folder / "photo.jpg")
+
+
+def build_trained(folder):
+    """Four runs, a registry of two versions, and captions that were made."""
     for name in ("dico-a", "dico-b"):  # the second from the cache
         train(folder, name, "dico")
     for name, seed in (("scst-1", 1), ("scst-2", 2)):

@@ -43,7 +43,7 @@ def bucket(folder):
     with s3_server() as url:
         client = make_client(url)
         for name in ("bucket", "example-dico"):
-            client.createbucket(Bucket=name)
+            client.create_bucket(Bucket=name)
         for path in [folder / "toy/dataset.jsonl", *sorted((folder / "toy/images").iterdir())]:
             name = path.relative_to(folder / "toy")
             client.upload_file(str(path), "bucket", f"photos/{name}")
@@ -51,8 +51,15 @@ def bucket(folder):
         yield
 
 
+@pytest.fixture(scope="module")
+def trained(folder):
+    stages.build_trained(folder)
+
+
 @pytest.mark.parametrize("command", of(Way.RUN))
-def test_it_runs(command, folder, bucket):
+def test_it_runs(command, folder, bucket, request):
+    if rule_of(command).trained:
+        request.getfixturevalue("trained")
     done = stages.typed(folder, words_of(command), command.variables)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
@@ -86,7 +93,7 @@ def test_the_cluster_takes_it(command, cluster, folder, bucket):
 
 
 @pytest.mark.parametrize("command", of(Way.SERVE))
-def test_it_answers(command, folder, tmp_path):
+def test_it_answers(command, folder, trained, tmp_path):
     """On a free port of this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
