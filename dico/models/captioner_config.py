@@ -44,6 +44,9 @@ class CaptionerConfig(Ranged):
     image_positions: Literal["random", "grid"] = "random"
     """How the encoder's table of positions starts: ``random`` as BERT's, or as sines of row and
     column, ``grid``, which saves learning where each token of a fine grid lies."""
+    initial_std: PositiveFloat = 0.02
+    """Standard deviation of the weights to start from: 0.02 is GPT-2's and BERT's, for a width of 768.
+    Narrow captioners learn several times as fast from about 1 / sqrt(width) (Glorot and Bengio 2010)."""
 
     def __post_init__(self) -> None:
         """Checks ranges, and what relates settings."""

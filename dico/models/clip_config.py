@@ -57,7 +57,7 @@ class VisionConfig:
         """Width of an image token handed to a captioner."""
         if isinstance(self.layers, int):
             return self.width
-        return self.width * 32 if self.is_resnet else self.width << (len(self.layers) - 1)
+        return self.width * 32 if self.is_resnet else self.width << len(self.layers)
 
 
 @dataclass(frozen=True)

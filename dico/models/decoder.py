@@ -34,9 +34,9 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
         self.norm = nn.LayerNorm(config.width)
-        init_normal(self)
+        init_normal(self, config.initial_std)
         nn.init.normal_(self.positions, std=0.02)
-        branch = 0.02 * (2 * config.num_decoder_layers) ** -0.5
+        branch = config.initial_std * (2 * config.num_decoder_layers) ** -0.5
         for layer in self.blocks():
             for linear in (layer.self_out, layer.cross_out, layer.ffn_out):
                 nn.init.normal_(linear.weight, std=branch)

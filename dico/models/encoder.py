@@ -15,8 +15,9 @@ from dico.models.captioner_config import CaptionerConfig
 from dico.models.grid_positions import grid_positions
 from dico.models.initialisation import init_normal
 
-GRID_SCALE = 0.2
-"""Amplitude of the sines that positions start from: about that of projected image tokens at first."""
+GRID_SCALE = 10.0
+"""Amplitude of the sines that positions start from, over the standard deviation of weights: about
+that of projected image tokens at first."""
 
 
 class Encoder(nn.Module):
@@ -29,12 +30,12 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-12)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_encoder_layers))
-        init_normal(self)
+        init_normal(self, config.initial_std)
         nn.init.normal_(self.positions, std=0.02)
         if config.image_positions == "grid":
             sines = grid_positions(config.num_image_positions, config.width)
             with torch.no_grad():
-                self.positions.add_(GRID_SCALE * sines)
+                self.positions.add_(GRID_SCALE * config.initial_std * sines)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, P, F) to (B, P, D)."""

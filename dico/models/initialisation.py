@@ -1,12 +1,12 @@
-"""Initial weights of the captioner: normal with a standard deviation of 0.02, as GPT-2's and BERT's."""
+"""Initial weights of the captioner: normal, of a standard deviation that its config names."""
 
 from torch import nn
 
 
-def init_normal(module: nn.Module) -> None:
+def init_normal(module: nn.Module, std: float) -> None:
     """Draws every linear and embedding weight of ``module``; biases are zero."""
     for part in module.modules():
         if isinstance(part, nn.Linear | nn.Embedding):
-            nn.init.normal_(part.weight, std=0.02)
+            nn.init.normal_(part.weight, std=std)
         if isinstance(part, nn.Linear):
             nn.init.zeros_(part.bias)

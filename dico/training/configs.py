@@ -72,6 +72,14 @@ class EvaluatorTrainingConfig(Ranged):
     """Factor of the cosine in PAC-S."""
     prompt: str = ""
     """Written before captions when scores are computed; this evaluator is trained without one."""
+    num_word_steps: NonNegativeInt = 0
+    """Steps before all others, in which the tower learns which words captions have (arXiv 1411.4952).
+    It then stays as it is (arXiv 2111.07991): CLIP's and PAC's steps train its pooling, the text tower
+    and the decoder, on what it makes of each image once. 0 trains all of them together."""
+    word_batch_size: PositiveInt = 32
+    """Images of such a step."""
+    word_learning_rate: PositiveFloat = 5e-3
+    """Peak rate of AdamW in these steps."""
     num_clip_steps: NonNegativeInt = 150
     """Steps with CLIP's loss, from random weights."""
     num_pac_steps: NonNegativeInt = 250

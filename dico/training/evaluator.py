@@ -4,13 +4,15 @@ CLIP: Radford et al. 2021; PAC: Sarto et al. 2023 (arXiv 2303.12112), section 3.
 CLIP is small and starts from random weights, all of its weights are tuned, and where a dataset
 brings no added positives, a crop of the image and another of its captions take their place.
 
-Two extensions, each off by default, and then the objective is PAC's: captions edited so that they are
-false (`dico.training.hard_negatives`), and a decoder of captions on the same tower, as CoCa has (Yu et
+Extensions, each off by default, and then the objective is PAC's: a tower that learns captions' words
+first and then stays as it is (`dico.training.word_detection`), captions edited so that they are false
+(`dico.training.hard_negatives`), and a decoder of captions on the same tower, as CoCa has (Yu et
 al. 2022, arXiv 2205.01917), which makes the tower see what words say and becomes the generative
 evaluator (`dico.models.generative`). Texts of an image share what they share at their beginning.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,6 +35,7 @@ from dico.training.contrastive import clip_loss, hard_negative_loss, pac_loss
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.hard_negatives import HardNegatives
+from dico.training.locked_tower import LockedTower
 from dico.training.optimizer import AdamW
 from dico.training.order import DataOrder
 from dico.training.pixel_cache import PixelCache, random_crops
@@ -40,12 +43,15 @@ from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.state import TrainingState
 from dico.training.resilience.supervision import supervised
 from dico.training.schedule import learning_rate
+from dico.training.word_detection import WordDetection
 from dico.training.xe import clip_gradients
 
 MAX_LOGIT_SCALE = 100.0
 """CLIP's own bound on the inverse temperature."""
 CPU = torch.device("cpu")
 _DUAL = "dual."
+_POOLING = ("attnpool", "ln_post", "proj")
+"""What towers' parameters are called that make embeddings of image tokens."""
 _BLIND_RATE = 0.05
 """How fast the blind decoder's image follows the mean of those seen: over some 20 steps."""
 
@@ -96,14 +102,13 @@ def train_evaluator(
     trainer = _Trainer(train, validation, evaluator, generative, config, seed, checkpoints)
     state = trainer.run()
     weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    clip_weights = state.best_weights
     if generative is not None:
         generative.eval().requires_grad_(False)
-        clip_weights = {
-            name.removeprefix(_DUAL): value
-            for name, value in clip_weights.items()
-            if name.startswith(_DUAL)
-        }
+    clip_weights = {
+        name.removeprefix(_DUAL): value
+        for name, value in state.best_weights.items()
+        if name.startswith(_DUAL)
+    }
     return TrainedEvaluator(
         model_config, tokenizer, clip_weights, weights, generative, state.history.rows
     )
@@ -126,6 +131,8 @@ def generative_evaluator(
         num_heads=config.text_width // config.head_width,
         ffn_width=4 * config.text_width,
         dropout=0.0,
+        image_positions="grid",
+        initial_std=config.text_width**-0.5,
     )
     return GenerativeEvaluator(Captioner(sizes, tokenizer), config.alpha).to(device)
 
@@ -154,8 +161,17 @@ def evaluator_config(config: EvaluatorTrainingConfig, vocab_size: int) -> Evalua
     return EvaluatorConfig(clip=clip, w=config.w, prompt=config.prompt)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    """Steps with one objective: words, CLIP's or PAC's; each has its own course of the rate."""
+
+    first: int
+    num_steps: int
+    rate: float
+
+
 class _Trainer:
-    """The loop over both stages, which share one optimiser step counter."""
+    """The loop over the stages, which share one optimiser step counter."""
 
     def __init__(
         self,
@@ -171,9 +187,23 @@ class _Trainer:
         self.evaluator, self.config, self.seed = evaluator, config, seed
         self.model: ClipModel = evaluator.model
         self.generative, self.checkpoints = generative, checkpoints
-        self.trained: nn.Module = self.model
+        self.trained = nn.ModuleDict({_DUAL[:-1]: self.model})
         if generative is not None:
-            self.trained = nn.ModuleDict({_DUAL[:-1]: self.model, "generative": generative})
+            self.trained["generative"] = generative
+        self.words: WordDetection | None = None
+        if config.num_word_steps:
+            width = evaluator.config.clip.token_width
+            self.words = WordDetection(train, evaluator.tokenizer, width, config.context_tokens).to(
+                evaluator.device
+            )
+            self.trained["words"] = self.words
+            self.word_order = DataOrder(len(train), config.word_batch_size, seed)
+        words, clip = config.num_word_steps, config.num_clip_steps
+        self.stages = (
+            _Stage(0, words, config.word_learning_rate),
+            _Stage(words, clip, config.learning_rate),
+            _Stage(words + clip, config.num_pac_steps, config.learning_rate),
+        )
         self.pixel_cache = PixelCache(evaluator.preprocess)
         self.order = DataOrder(len(train), config.batch_size, seed)
         self.negatives = (
@@ -187,12 +217,13 @@ class _Trainer:
 
     def run(self) -> TrainingState:
         config = self.config
-        num_steps = config.num_clip_steps + config.num_pac_steps
+        _, clip, pac = self.stages
+        num_steps = pac.first + pac.num_steps
         state = TrainingState(self.trained, self.optimizer)
         self.checkpoints.resume(state)
-        self.model.train().requires_grad_(True)
+        self.model.requires_grad_(True)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if state.step == config.num_clip_steps == 0:
+        if state.step == pac.first == 0:
             state.keep()
         with (
             supervised(
@@ -202,19 +233,20 @@ class _Trainer:
         ):
             bar.advance(state.step)
             while state.step < num_steps:
+                self._set_modes(state.step)
                 loss = self._backward(state.step, state.draw)
                 norm = clip_gradients(self.parameters, config.max_gradient_norm)
-                tuned = state.step >= config.num_clip_steps
-                if supervisor.should_rewind(loss, norm, config.num_clip_steps if tuned else 0):
+                if supervisor.should_rewind(loss, norm, self._stage(state.step).first):
                     continue
                 self._update(state.step)
                 state.step += 1
                 state.history.log(state.step, loss=loss)
-                if state.step == config.num_clip_steps:
+                if state.step == pac.first:
                     state.keep()
-                if state.step % config.validate_every_steps == 0 or state.step == num_steps:
-                    state.history.log(state.step, validation_recall_at_1=self._recall_at_1())
                 last = state.step == num_steps
+                validates = last or state.step % config.validate_every_steps == 0
+                if validates and state.step > clip.first:
+                    state.history.log(state.step, validation_recall_at_1=self._recall_at_1())
                 supervisor.step_done(last or state.step % config.checkpoint_every_steps == 0)
                 bar.advance(state.step - bar.done, loss=loss)
         self.model.eval().requires_grad_(False)
@@ -224,20 +256,55 @@ class _Trainer:
     def parameters(self) -> list[nn.Parameter]:
         return [p for p in self.trained.parameters() if p.requires_grad]
 
+    def _stage(self, step: int) -> _Stage:
+        """The stage that ``step`` is in."""
+        return next(s for s in self.stages if step < s.first + s.num_steps)
+
+    def _locked(self, step: int) -> bool:
+        """Whether the tower has learnt its words by ``step`` and stays as it is."""
+        return self.words is not None and step >= self.config.num_word_steps
+
+    def _set_modes(self, step: int) -> None:
+        """Training mode, but for a tower that stays as it is."""
+        locked = self._locked(step)
+        self.model.train()
+        if self.words is not None:
+            self.model.visual.train(not locked)
+            for name, parameter in self.model.visual.named_parameters():
+                parameter.requires_grad_(not locked or name.startswith(_POOLING))
+
     def _backward(self, step: int, draw: int) -> float:
         """Gradients of ``step`` on the batch ``draw``; returns the loss."""
-        config = self.config
         seed_step(self.seed, draw)
         rng = np.random.default_rng((self.seed, draw))
+        detects = self.words is not None and step < self.config.num_word_steps
+        loss = self._word_loss(draw, rng) if detects else self._pair_loss(step, draw, rng)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        return float(loss.item())
+
+    def _word_loss(self, draw: int, rng: np.random.Generator) -> Tensor:
+        """Loss of telling the words of a batch's images."""
+        assert self.words is not None
+        picked = self.word_order.batch(draw).tolist()
+        uris = [_stand_in(self.train[i], self.config.swap_share, rng) for i in picked]
+        return self.words.loss(self._image_tokens(uris), picked)
+
+    def _pair_loss(self, step: int, draw: int, rng: np.random.Generator) -> Tensor:
+        """CLIP's or PAC's loss of a batch, with what extends it."""
+        config, locked = self.config, self._locked(step)
         picked = self.order.batch(draw)
         records = [self.train[i] for i in picked]
         captions = [str(rng.choice(record.captions)) for record in records]
         others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
         scale = self.model.logit_scale.exp()
         uris = [_stand_in(record, config.swap_share, rng) for record in records]
-        seen, images = self._encode_images(self.pixel_cache.pixels(uris))  # (B, P, D), (B, E)
+        # (B, P, D) and (B, E)
+        seen = self.locked_tower.tokens(uris) if locked else self._image_tokens(uris)
+        seen = seen.to(self.evaluator.device)
+        images = self.model.embed_image_tokens(seen)
         # First CLIP's loss alone, then PAC's, which adds a positive image and a positive caption.
-        if step < config.num_clip_steps:
+        if step < self.stages[2].first:
             texts = self._embed_texts([[caption] for caption in captions])
             loss = clip_loss(images, texts[:, 0], scale)
         else:
@@ -265,9 +332,7 @@ class _Trainer:
             loss = loss + config.negative_weight * negative_loss
         if self.generative is not None:
             loss = loss + config.caption_weight * self._caption_loss(seen, records, others, rng)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        return float(loss.item())
+        return loss
 
     def _caption_loss(
         self,
@@ -296,13 +361,10 @@ class _Trainer:
 
     def _update(self, step: int) -> None:
         """One step of the optimiser, at the rate of the stage that ``step`` is in."""
-        config = self.config
-        stage_step, stage_steps = step, config.num_clip_steps
-        if step >= config.num_clip_steps:
-            stage_step, stage_steps = step - config.num_clip_steps, config.num_pac_steps
+        stage, warmup = self._stage(step), self.config.warmup_share
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(
-                config.learning_rate, stage_step, stage_steps, config.warmup_share, "cosine"
+                stage.rate, step - stage.first, stage.num_steps, warmup, "cosine"
             )
         self.optimizer.step()
         with torch.no_grad():
@@ -319,6 +381,18 @@ class _Trainer:
     def _embed_texts(self, captions: Sequence[Sequence[str]]) -> Tensor:
         """Embeddings (B, K, E) of K captions of each image."""
         return self.model.encode_candidates(self._encode(captions))
+
+    @functools.cached_property
+    def locked_tower(self) -> LockedTower:
+        """What the tower makes of all images that steps may look at, once it stays as it is."""
+        more = self.config.swap_share > 0
+        uris = [uri for r in self.train for uri in (r.uri, *(r.positive_uris if more else ()))]
+        return LockedTower(self._image_tokens, uris)
+
+    def _image_tokens(self, uris: Sequence[str]) -> Tensor:
+        """Image tokens (B, P, D)."""
+        pixels: Tensor = self.pixel_cache.pixels(uris)
+        return self.model.encode_image_tokens(pixels.to(self.evaluator.device))
 
     def _encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens (B, P, D) and embeddings (B, E)."""

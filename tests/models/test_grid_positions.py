@@ -40,5 +40,5 @@ def test_a_captioner_starts_from_them_where_asked():
     sizes |= {"num_text_positions": 8, "num_heads": 2, "ffn_width": 16}
     grid = Captioner(CaptionerConfig(**sizes, image_positions="grid")).encoder.positions
     plain = Captioner(CaptionerConfig(**sizes)).encoder.positions
-    assert (grid - GRID_SCALE * grid_positions(16, 16)).abs().max() < 0.15
+    assert (grid - 0.02 * GRID_SCALE * grid_positions(16, 16)).abs().max() < 0.15
     assert plain.abs().max() < 0.15

@@ -15,7 +15,7 @@ from dico.steps.train_evaluator import train_evaluator as train_step
 from dico.steps.train_judge import train_judge
 from dico.storage import open_store
 from dico.training.configs import EvaluatorTrainingConfig, JudgeConfig
-from dico.training.evaluator import train_evaluator
+from dico.training.evaluator import _Trainer, train_evaluator
 from dico.training.halves import evaluators_part, judges_part
 from dico.training.resilience.checkpoint import Checkpoints
 from tests.training.tiny import make_world
@@ -128,3 +128,36 @@ def test_no_judge_is_said_in_its_folder(world, tmp_path):
     train_judge(manifest, to_json(JudgeConfig()), 1, "", "", str(tmp_path / "judge"))
     assert (tmp_path / "judge").is_dir()
     assert not has_judge(tmp_path / "judge")
+
+
+def test_a_tower_that_learnt_words_stays_as_it_is(world, tmp_path):
+    config = dataclasses.replace(JOINT, num_word_steps=3, word_batch_size=8, lambda_visual=0.0)
+    trained = train(world, tmp_path, config)
+    assert [row["step"] for row in trained.history if "loss" in row] == [*range(1, 8)]
+    assert trained.clip_weights.keys() == trained.pac_weights.keys()
+    for name, value in trained.pac_weights.items():
+        locked = name.startswith("visual.stages")
+        assert torch.equal(value, trained.clip_weights[name]) == locked, name
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_stopped_among_words_or_behind_them_it_goes_on_to_the_same_weights(
+    world, tmp_path, monkeypatch, step
+):
+    config = dataclasses.replace(JOINT, num_word_steps=3, word_batch_size=8, lambda_visual=0.0)
+    config = dataclasses.replace(config, checkpoint_every_steps=1)
+    straight = train(world, tmp_path / "a", config)
+    update = _Trainer._update
+
+    def dies(trainer, now):
+        if now == step:
+            raise InterruptedError
+        update(trainer, now)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Trainer, "_update", dies)
+        with pytest.raises(InterruptedError):
+            train(world, tmp_path / "b", config)
+    resumed = train(world, tmp_path / "b", config)
+    for name, value in straight.pac_weights.items():
+        assert torch.equal(value, resumed.pac_weights[name]), name
