@@ -34,8 +34,8 @@ HALF = "evaluator.num_pac_steps=160 xe.num_steps=150 finetune.num_steps=150"
 OVERRIDES = os.environ.get("DICO_TEST_OVERRIDES", HALF)
 TINY = (
     "toy.num_train=48 toy.num_validation=12 toy.num_test=24 "
-    "evaluator.num_clip_steps=2 evaluator.num_pac_steps=2 evaluator.batch_size=16 "
-    "judge.num_pac_steps=2 judge.batch_size=16 "
+    "evaluator.num_word_steps=2 evaluator.num_pac_steps=2 evaluator.batch_size=16 "
+    "judge.num_word_steps=2 judge.num_pac_steps=2 judge.batch_size=16 "
     "xe.num_steps=3 xe.batch_size=40 xe.micro_batch_size=20 xe.num_validation_images=6 "
     "finetune.num_steps=2 finetune.num_validation_images=6 finetune.batch_size=4 "
     "evaluation.num_resamples=50 evaluation.meteor=false audit.allow_unfit=true"

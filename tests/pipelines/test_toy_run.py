@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy_run")]
 
 OVERRIDES = (
     "toy.num_train=60 toy.num_validation=20 toy.num_test=24 validation.near_duplicates=false "
-    "evaluator.num_clip_steps=3 evaluator.num_pac_steps=3 judge.num_pac_steps=3 "
+    "evaluator.num_word_steps=3 evaluator.num_pac_steps=3 "
+    "judge.num_word_steps=3 judge.num_pac_steps=3 "
     "xe.num_steps=4 xe.batch_size=40 xe.micro_batch_size=40 xe.num_validation_images=10 "
     "xe.validate_every_steps=2 "
     "finetune.num_steps=3 finetune.num_validation_images=10 finetune.validate_every_steps=3 "
