@@ -49,4 +49,4 @@ class LockedTower:
 
     @torch.no_grad()
     def _encoded(self, uris: Sequence[str]) -> Tensor:
-        return self._encode(uris)
+        return self._encode(uris).detach()

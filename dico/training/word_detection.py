@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dico.data.manifest import Record
+from dico.errors import DataError
 from dico.models.tokenizer import Tokenizer
 
 _LEAST_SHARE, _MOST_SHARE = 0.002, 0.98
@@ -43,6 +44,8 @@ class WordDetection(nn.Module):
         share = given.mean(dim=0)
         share[-3:] = 0  # BOS, EOS and PAD are no words
         self.given = given[:, (share > _LEAST_SHARE) & (share < _MOST_SHARE)]  # (N, W)
+        if not self.given.shape[1]:
+            raise DataError("evaluator: no word is said of some images and not of nearly all")
         self.words = nn.Linear(width, self.given.shape[1])
         nn.init.constant_(self.words.bias, _FIRST_LOGIT)
 
@@ -69,4 +72,5 @@ def overlapping_windows(tokens: Tensor) -> Tensor:
     if side * side != tokens.shape[1] or side < 4:
         return tokens
     grid = tokens.transpose(1, 2).unflatten(2, (side, side))
-    return F.max_pool2d(grid, side // 2, side // 4).flatten(2).transpose(1, 2)
+    windows: Tensor = F.max_pool2d(grid, side // 2, side // 4)  # (B, D, 3, 3)
+    return windows.flatten(2).transpose(1, 2)
