@@ -13,7 +13,7 @@ from dico.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from dico.decoding import DecodingConfig
-    from dico.registry import Registry, Version
+    from dico.registry import Version
 
 REGISTRY_VARIABLE = "DICO_REGISTRY"
 
@@ -23,10 +23,10 @@ def caption(
         list[Path] | None, typer.Argument(help="Image files.", show_default=False)
     ] = None,
     model: Annotated[
-        str, typer.Option(help="Registered model; the one with the newest champion if left out.")
+        str, typer.Option(help="name, name@3 or name@alias; the newest champion if left out.")
     ] = "",
     version: Annotated[
-        int, typer.Option(min=0, help="Number of the version; 0 for the champion.")
+        int, typer.Option(min=0, help="Number of the version, as --model name@3 gives it too.")
     ] = 0,
     registry: Annotated[
         str,
@@ -59,6 +59,7 @@ def caption(
         _caption_split(manifest, split, captioner, features, output)
         return
     from dico.registry import cache_folder, open_registry
+    from dico.registry.find import find_version
 
     images = images or []
     if not images:
@@ -67,7 +68,7 @@ def caption(
     if missing:
         raise DataError(f"{missing}: no such image")
     opened = open_registry(registry)
-    chosen = choose_version(opened, model, version)
+    chosen = find_version(opened, model, version)
     if known := trained_on(chosen):
         print(f"{chosen.name} version {chosen.number}: trained on {known}", file=sys.stderr)
     folder = opened.fetch(chosen, cache_folder())
@@ -76,44 +77,6 @@ def caption(
     ):
         for text in captions:
             print(f"{path}\t{text}" if len(images) * num_captions > 1 else text)
-
-
-def choose_version(registry: "Registry", model: str, number: int) -> "Version":
-    """The version that was asked for: a number, or the champion.
-
-    Raises:
-        UsageError: nothing is registered, or the model is not named where there are several.
-        DataError: there is no such version.
-    """
-    names = registry.names()
-    if not names:
-        raise UsageError(f"{registry.uri}: no registered model; train one by `dico run`")
-    if model and model not in names:
-        raise UsageError(f"--model: no model {model!r}; registered are {', '.join(names)}")
-    name = model or (names[0] if len(names) == 1 else _newest_champion(registry, names))
-    if number:
-        return registry.get(name, number)
-    champion = registry.champion(name)
-    if champion is None:
-        newest = registry.versions(name)[-1].number
-        raise UsageError(f"{name}: no version was good enough to be champion; --version {newest}")
-    return champion
-
-
-def _newest_champion(registry: "Registry", names: list[str]) -> str:
-    """The model whose champion was chosen last; it is named on standard error.
-
-    Raises:
-        UsageError: none has a champion.
-    """
-    chosen = {name: registry.last_change(name, "champion").get("changed", "") for name in names}
-    newest = max(names, key=lambda name: str(chosen[name]))
-    if not chosen[newest]:
-        raise UsageError(
-            f"--model: none has a champion; choose one of {', '.join(names)}, with --version"
-        )
-    print(f"{newest}: the newest champion; --model chooses another", file=sys.stderr)
-    return newest
 
 
 def trained_on(version: "Version") -> str:

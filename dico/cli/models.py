@@ -27,9 +27,12 @@ Uri = Annotated[
         help="Folder, s3:// prefix, kubeflow+https://HOST?store=... or mlflow+URI?store=...",
     ),
 ]
-Name = Annotated[str, typer.Argument(help="Registered model; may be left out where there is one.")]
+Name = Annotated[
+    str,
+    typer.Argument(help="name, name@3 or name@alias; may be left out where there is one model."),
+]
 Number = Annotated[
-    int, typer.Option("--version", min=0, help="Number of the version; 0 for the champion.")
+    int, typer.Option("--version", min=0, help="Number of the version, as name@3 gives it too.")
 ]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 DEFAULT = "runs/registry"
@@ -176,13 +179,14 @@ def _known(registry: "Registry", name: str) -> str:
 
 def _choose(uri: str, name: str, number: int, newest: bool = False) -> "tuple[Registry, Version]":
     """A version by its number; 0 is the champion, or the newest where all are meant."""
-    from dico.cli.caption import choose_version
+    from dico.registry.find import find_version
 
     opened = _open(uri)
+    name, at, which = name.partition("@")
     model = _known(opened, name)
     if newest:
         return opened, opened.versions(model)[-1]
-    return opened, choose_version(opened, model, number)
+    return opened, find_version(opened, f"{model}{at}{which}", number)
 
 
 def _facts(version: "Version") -> list[str]:

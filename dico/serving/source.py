@@ -5,8 +5,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from dico.errors import DataError, UsageError
-from dico.registry import CHAMPION, Version, cache_folder, open_registry
+from dico.errors import UsageError
+from dico.registry import cache_folder, open_registry
+from dico.registry.find import find_version
 from dico.storage import open_store, sha256_file, split_uri
 from dico.storage.digests import DIGESTS
 
@@ -37,7 +38,8 @@ def find_source(model: str, registry: str, name: str = "") -> Source:
 
     Args:
         model: ``name``, ``name@alias`` or ``name@3`` in the registry; or a folder with
-            digests.json, or the s3:// or file:// URI of one. Empty: the registry's one model.
+            digests.json, or the s3:// or file:// URI of one. Empty: the registry's one model, or its
+            newest champion.
         registry: folder or s3:// prefix.
         name: what a folder's model is called; ignored for the registry's.
 
@@ -66,24 +68,5 @@ def _fetched(uri: str, name: str) -> Source:
 
 def _registered(model: str, registry: str) -> Source:
     opened = open_registry(registry)
-    version = _choose(model, opened.names(), opened.uri, registry)
+    version = find_version(opened, model)
     return Source(version.name, str(version.number), opened.fetch(version, cache_folder()))
-
-
-def _choose(model: str, names: list[str], uri: str, registry: str) -> Version:
-    name, _, which = model.partition("@")
-    if not names:
-        raise UsageError(f"{uri}: no registered model; train one by `dico run`")
-    if not name and len(names) > 1:
-        raise UsageError(f"which model? registered are {', '.join(names)}")
-    if name and name not in names:
-        raise UsageError(f"{name}: no such model or folder; registered are {', '.join(names)}")
-    name, which = name or names[0], which or CHAMPION
-    opened = open_registry(registry)
-    if which.isdigit():
-        return opened.get(name, int(which))
-    version = opened.resolve(name, which)
-    if version is None:
-        newest = opened.versions(name)[-1].number
-        raise DataError(f"{name}: no alias {which!r}; there is {name}@{newest}")
-    return version

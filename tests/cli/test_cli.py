@@ -9,11 +9,12 @@ import pytest
 
 from dico import __version__
 from dico.cli import COMPLETION_VARIABLE, VERBS, main
-from dico.cli.caption import choose_version, trained_on
+from dico.cli.caption import trained_on
 from dico.cli.doctor import examine
 from dico.data.toy.world import toy_key
-from dico.errors import UsageError
+from dico.errors import DataError, UsageError
 from dico.registry import open_registry
+from dico.registry.find import find_version
 
 
 def call(capsys, *arguments):
@@ -103,18 +104,20 @@ def registered(folder, *names):
 
 def test_caption_chooses_the_only_champion(tmp_path):
     registry = registered(tmp_path, "toy")
-    with pytest.raises(UsageError, match="no version was good enough to be champion; --version 1"):
-        choose_version(registry, "", 0)
+    with pytest.raises(
+        UsageError, match="no version was good enough to be champion; the newest is toy@1"
+    ):
+        find_version(registry, "", 0)
     registry.set_alias("toy", "champion", 1, "first")
-    assert choose_version(registry, "", 0).number == 1
+    assert find_version(registry, "", 0).number == 1
     with pytest.raises(UsageError, match="no model 'other'; registered are toy"):
-        choose_version(registry, "other", 0)
+        find_version(registry, "other", 0)
 
 
 def test_caption_takes_the_newest_champion_of_several_models(tmp_path, capsys):
     registry = registered(tmp_path, "toy", "photos")
     registry.set_alias("toy", "champion", 1, "first")
-    assert choose_version(registry, "", 0).name == "toy"
+    assert find_version(registry, "", 0).name == "toy"
     assert "toy: the newest champion" in capsys.readouterr().err
 
 
@@ -138,9 +141,16 @@ def test_a_version_says_what_it_was_trained_on(tmp_path, dataset, told):
 
 def test_caption_asks_which_of_several_models(tmp_path):
     registry = registered(tmp_path, "toy", "photos")
-    with pytest.raises(UsageError, match="choose one of photos, toy"):
-        choose_version(registry, "", 0)
-    assert choose_version(registry, "photos", 1).name == "photos"
+    with pytest.raises(UsageError, match="name a version of photos, toy"):
+        find_version(registry, "", 0)
+    assert find_version(registry, "photos", 1).name == "photos"
+    assert find_version(registry, "photos@1").number == 1
+    with pytest.raises(UsageError, match="give the version once"):
+        find_version(registry, "photos@1", 1)
+    registry.set_alias("photos", "night", 1, "for the dark")
+    assert find_version(registry, "photos@night").number == 1
+    with pytest.raises(DataError, match="no alias 'day'; there is photos@1"):
+        find_version(registry, "photos@day")
 
 
 def test_doctor_names_what_it_looked_at(tmp_path):

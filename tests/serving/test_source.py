@@ -40,9 +40,9 @@ def test_by_name_alias_and_number(registry):
 @pytest.mark.parametrize(
     ("model", "error", "reason"),
     [
-        ("b", UsageError, "b: no such model or folder; registered are a"),
-        ("a", DataError, "a: no alias 'champion'; there is a@1"),
-        ("a@best", DataError, "no alias 'best'"),
+        ("b", UsageError, "no model 'b'; registered are a"),
+        ("a", UsageError, "a: no version was good enough to be champion; the newest is a@1"),
+        ("a@best", DataError, "no alias .best."),
         ("a@2", DataError, "no version 2"),
         ("a@", UsageError, "not a name"),
         ("../a", UsageError, "not a name"),
