@@ -18,8 +18,9 @@ and their gradients, each in a process of its own. All of them are kept in resul
 
 import argparse
 import gc
-import multiprocessing
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -186,8 +187,8 @@ def _timed(policy: Any, run: Callable[..., Tensor], backward: bool) -> tuple[flo
     return time.process_time() - start, result.detach()
 
 
-def _peak(name: str, which: int, queue: Any) -> None:
-    """Peak of memory, MB, above what the weights and their gradients take."""
+def _peak(name: str, which: int) -> float:
+    """Peak of this process's memory, MB, above what the weights and their gradients take."""
     policy = _policy()
     *runs, backward = COMPARISONS[name]
     if backward:
@@ -201,7 +202,7 @@ def _peak(name: str, which: int, queue: Any) -> None:
     result = runs[which](policy, pixels, tokens)
     if backward:
         result.sum().backward()
-    queue.put((_status("VmHWM") - held) / 1024)
+    return (_status("VmHWM") - held) / 1024
 
 
 def _status(name: str) -> int:
@@ -218,13 +219,8 @@ def _policy() -> Any:
 
 
 def _peak_of(name: str, which: int) -> float:
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    child = context.Process(target=_peak, args=(name, which, queue))
-    child.start()
-    peak: float = queue.get()
-    child.join()
-    return peak
+    command = [sys.executable, "-m", "benchmarks.vlm", "--peak", name, str(which)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def compare(name: str, rounds: int) -> dict[str, Any]:
@@ -284,7 +280,11 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--comparison", choices=COMPARISONS, action="append")
+    parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.peak:
+        print(_peak(options.peak[0], int(options.peak[1])))
+        return
     rows = {}
     for name in options.comparison or COMPARISONS:
         rows[name] = compare(name, options.rounds)

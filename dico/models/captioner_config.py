@@ -59,8 +59,8 @@ class HuggingFaceConfig(Ranged):
     """A captioner of the transformers library, and how much of it is trained."""
 
     checkpoint: str = ""
-    """Local folder of the model in transformers' layout, with safetensors, tokenizer and image
-    processor."""
+    """The model in transformers' layout, with safetensors, tokenizer and image processor: a folder, or
+    a name on the Hub, with ``@COMMIT`` where one is meant."""
     instruction: str = ""
     """What a model with a chat template is asked about the image; ``Describe the image in one
     sentence.`` if empty."""
