@@ -83,7 +83,7 @@ def use(tmp_path, name):
         code, _ = server.stop()
     assert (status, code) == (200, 0)
     assert answer["captions"][0]["text"] == said.strip()
-    card = (registry.fetch(version, tmp_path / "fetched") / "README.md").read_text()
+    card = (registry.fetch(version, tmp_path / "fetched") / "model_card.md").read_text()
     return version, card
 
 
@@ -125,7 +125,7 @@ def test_qwen_with_adapters_from_a_folder(tmp_path, toy):
     row = first_losses(run)
     assert (row["kl"], row["margin"]) == (0, 0)
     _, card = use(tmp_path, "qwen")
-    assert "qwen" in card
+    assert "| captioner_origin | trained from " in card
     model = run / "models" / "dico"
     assert {"chat_template.jinja", "policy.json", "model.safetensors"} <= {
         path.name for path in model.iterdir()
