@@ -81,7 +81,7 @@ def use(tmp_path, name):
         status, answer = server.request("POST", "/caption", image.read_bytes())
     finally:
         code, _ = server.stop()
-    assert (status, code) == (200, 0)
+    assert (status, code) == (200, 0), answer
     assert answer["captions"][0]["text"] == said.strip()
     card = (registry.fetch(version, tmp_path / "fetched") / "model_card.md").read_text()
     return version, card
