@@ -5,11 +5,10 @@ bytes are base64. Parquet compresses its columns, so there ``FILE.parquet#GROUP+
 the row of a row group.
 """
 
-import base64
-import binascii
 import os
 import re
 
+from dico.images.base64_text import from_base64
 from dico.images.errors import ImageError
 from dico.storage import open_store, split_uri
 from dico.storage.uris import is_remote
@@ -24,7 +23,6 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+=*\s*")
 _BEGINNINGS = ("/9j/", "_9j_", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkqA", "TU0AK")
 LEAST_CHARS = 60
 """Shorter texts are names; nothing that short is an image."""
-_NOT_BASE64 = re.compile(rb"\\[nrt]|\\/|\s")
 
 
 def is_embedded_uri(uri: str) -> bool:
@@ -79,20 +77,6 @@ def looks_embedded(text: str) -> bool:
         return False
     head = text[:400]
     return "." not in head and _BASE64.fullmatch(head) is not None
-
-
-def from_base64(data: bytes, where: str) -> bytes:
-    """The image in base64, in either alphabet, wrapped or not, with or without padding.
-
-    Raises:
-        ImageError: it is not base64.
-    """
-    text = _NOT_BASE64.sub(lambda m: b"/" if m[0] == b"\\/" else b"", data)
-    text = text.translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
-    try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise ImageError("image_damaged", f"{where[:200]}: not an image in base64") from None
 
 
 def _is_base64(data: bytes) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dico.errors import DataError
+from dico.images.base64_text import from_base64
 from dico.images.errors import ImageError
 from dico.storage import open_store, split_uri
 from dico.storage.uris import is_remote
@@ -169,8 +170,6 @@ def _bytes(value: Any) -> bytes | None:
     if isinstance(data, dict):
         data = data["bytes"]
     if isinstance(data, str):
-        from dico.images.embedded import from_base64
-
         return from_base64(data.encode(), "a column")
     return None if data is None else bytes(data)
 

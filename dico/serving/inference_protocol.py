@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dico.images.embedded import from_base64, strip_data_uri
+from dico.images.base64_text import from_base64
+from dico.images.embedded import strip_data_uri
 from dico.images.errors import ImageError
 from dico.serving.model import Caption
 from dico.serving.service import Refusal

@@ -5,10 +5,10 @@ from typing import Any
 
 from dico.data.formats.columns import IMAGE_KEYS, Columns, normal_key
 from dico.data.formats.reading import Embedded
+from dico.images.base64_text import from_base64
 from dico.images.embedded import (
     LEAST_CHARS,
     embedded_uri,
-    from_base64,
     looks_embedded,
     strip_data_uri,
 )

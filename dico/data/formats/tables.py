@@ -13,7 +13,8 @@ from typing import Any
 
 from dico.data.formats.columns import IMAGE_KEYS, normal_key
 from dico.data.formats.reading import Embedded, Reading, Row
-from dico.images.embedded import embedded_uri, from_base64, looks_embedded
+from dico.images.base64_text import from_base64
+from dico.images.embedded import embedded_uri, looks_embedded
 from dico.images.errors import ImageError
 
 _ROWS = 10_000
