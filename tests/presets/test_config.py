@@ -28,7 +28,7 @@ def test_the_shipped_presets_are_there():
 
 def test_what_a_preset_leaves_out_has_its_default():
     config = resolve("toy")
-    assert config.captioner.num_encoder_layers == 1
+    assert config.captioner.num_encoder_layers == 0
     assert config.captioner.feature_width == 1024
     assert config.finetune.batch_size == 16
     assert resolve("toy", "  ") == config
