@@ -40,7 +40,7 @@ class WordDetection(nn.Module):
         given = torch.zeros(len(records), tokenizer.vocab_size)
         for row, record in zip(given, records, strict=True):
             captions = [*record.captions, *record.positive_captions]
-            row[tokenizer.encode_batch(captions, max_tokens).unique()] = 1
+            row[tokenizer.encode_batch(captions, max_tokens).flatten()] = 1
         share = given.mean(dim=0)
         share[-3:] = 0  # BOS, EOS and PAD are no words
         self.given = given[:, (share > _LEAST_SHARE) & (share < _MOST_SHARE)]  # (N, W)
@@ -71,6 +71,6 @@ def overlapping_windows(tokens: Tensor) -> Tensor:
     side = math.isqrt(tokens.shape[1])
     if side * side != tokens.shape[1] or side < 4:
         return tokens
-    grid = tokens.transpose(1, 2).unflatten(2, (side, side))
+    grid = tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)  # (B, D, side, side)
     windows: Tensor = F.max_pool2d(grid, side // 2, side // 4)  # (B, D, 3, 3)
     return windows.flatten(2).transpose(1, 2)
