@@ -12,6 +12,7 @@ from dico.features.extract import Towers, extract, feature_spec
 from dico.features.pointer import write_pointer
 from dico.features.store import FeatureWriter
 from dico.process.device import computing_device
+from dico.training.malloc import keep_freed_memory
 
 
 def extract_features(
@@ -29,6 +30,7 @@ def extract_features(
     settings = from_json(FeaturesConfig, config, "features")
     if not store:
         raise UsageError("store: empty; give a folder or s3://bucket/prefix for the features")
+    keep_freed_memory()
     towers = Towers.load(evaluator, settings, computing_device())
     spec = feature_spec(towers, settings)
     name = hashlib.sha256(json.dumps(spec.to_json(), sort_keys=True).encode()).hexdigest()[:16]
