@@ -14,6 +14,7 @@ from dico.features.pointer import open_features
 from dico.models.judge import has_judge
 from dico.report.audit_page import write_audit_page
 from dico.tracking.trackers import tracked
+from dico.training.malloc import keep_freed_memory
 
 AUDIT_PAGE = "index.html"
 
@@ -48,6 +49,7 @@ def audit_evaluator(
         DataError: it is unfit, and the settings do not allow that.
     """
     settings = from_json(AuditConfig, config, "audit")
+    keep_freed_memory()
     vocabulary, items = audit_items(manifest, settings.split)
     records = read_manifest(manifest, settings.split)
     uris = {record.sha256: record.uri for record in records}

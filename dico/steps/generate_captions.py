@@ -15,6 +15,7 @@ from dico.policy.captioning import Caption, caption_images, caption_stored
 from dico.process.device import computing_device
 from dico.steps.pretrain_captioner import published_captioner
 from dico.training.determinism import use_deterministic_kernels
+from dico.training.malloc import keep_freed_memory
 from dico.training.model_folder import TRAINING_FILE
 from dico.weights.pins import pins_from_json
 
@@ -36,6 +37,7 @@ def generate_captions(
     """
     search = from_json(DecodingConfig, decoding, "decoding")
     use_deterministic_kernels()
+    keep_freed_memory()
     records = read_manifest(manifest, split)
     policy, before = load_policy(captioner, computing_device()), pretrained(captioner)
     captions = _captions(policy, features, records, search)

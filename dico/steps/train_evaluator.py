@@ -18,6 +18,7 @@ from dico.training.evaluator import TrainedEvaluator
 from dico.training.evaluator import train_evaluator as train
 from dico.training.halves import evaluators_part
 from dico.training.joined import join_towers
+from dico.training.malloc import keep_freed_memory
 from dico.training.model_folder import describe_training
 from dico.training.resilience.history import History
 from dico.training.resilience.places import checkpoints_of
@@ -76,6 +77,7 @@ def train_on(
         weights: pins of published weights; ``{}`` to make them now.
     """
     use_deterministic_kernels()
+    keep_freed_memory()
     dataset, device, folder = fingerprint(manifest), computing_device(), Path(output)
     images = part(read_manifest(manifest, "train"), settings.judge_share)
     held_out = read_manifest(manifest, "validation")

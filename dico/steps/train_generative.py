@@ -22,6 +22,7 @@ from dico.training.distributed import join_world
 from dico.training.generative import PartlyBlindData
 from dico.training.generative import train_generative as train
 from dico.training.halves import evaluators_part
+from dico.training.malloc import keep_freed_memory
 from dico.training.model_folder import describe_training
 from dico.training.resilience.places import checkpoints_of
 from dico.training.validation import Validator
@@ -57,6 +58,7 @@ def train_generative(
     judging = from_json(EvaluatorTrainingConfig, evaluator_config, "evaluator")
     settings = from_json(XEConfig, config, "xe")
     use_deterministic_kernels()
+    keep_freed_memory()
     pointer, dataset = read_pointer(features), fingerprint(manifest)
     inputs = (dataset, pointer["digest"], evaluator_config, captioner_config, config, seed)
     checkpoints = checkpoints_of("train-generative", store, run_key, *inputs)
