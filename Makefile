@@ -26,7 +26,7 @@ run: $(VENV)/.run
 	$(BIN)/dico run pipelines/dico.yaml $(ARGS)
 
 test: $(VENV)/.dev
-	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NUM_WORKERS) --dist loadgroup $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(NUM_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest tests/configuration tests/facts tests/rewards tests/metrics tests/evaluation $(ARGS)

@@ -33,7 +33,7 @@ def test_help_lists_every_verb(capsys):
     assert code == 0
     for verb in VERBS:
         assert f" {verb} " in out
-    assert "...\n" not in out  # a title that is cut says nothing
+    assert "...\n" not in out.replace("ARGS]...\n", "")  # a title that is cut says nothing
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -10,7 +10,6 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "components"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in {"__init__", "image"})
-pytestmark = pytest.mark.xdist_group("kfp")
 
 
 def parse(name):

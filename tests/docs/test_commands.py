@@ -20,7 +20,6 @@ from tests.storage.conftest import make_client
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not os.environ.get("DICO_TEST_DOCS"), reason="minutes; make test-docs"),
-    pytest.mark.xdist_group("docs"),
 ]
 SECONDS_TO_START = 120
 

@@ -14,7 +14,6 @@ from dico_pipelines.compile import FOLDER, PIPELINES, compile_all
 from dico_pipelines.local.run_folder import PLACES
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.xdist_group("kfp")
 
 
 def without_sdk_version(path):

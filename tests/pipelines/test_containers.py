@@ -22,7 +22,6 @@ from dico_pipelines.local.runner import StepFailedError, run
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("containers"),
     pytest.mark.skipif(
         not os.environ.get("DICO_TEST_IMAGE"), reason="needs the image; run it by make test-image"
     ),

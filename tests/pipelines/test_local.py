@@ -19,8 +19,6 @@ from dico_pipelines.local import runner as local
 from dico_pipelines.local.runner import StepFailedError, run
 from tests.pipelines.small import small
 
-pytestmark = pytest.mark.xdist_group("kfp")
-
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):

@@ -54,7 +54,8 @@ def test_a_local_run_is_given_what_the_file_says(own, tmp_path):
 def test_plug_ins_are_looked_for_where_the_steps_run(tmp_path):
     values = {"preset": "toy", "overrides": "finetune.reward=pacs"}
     with pytest.raises(
-        ConfigError, match=r"finetune\.reward: unknown reward 'pacs'; known are pac"
+        ConfigError,
+        match=r"finetune\.reward: unknown reward 'pacs' .did you mean pac..; known are pac",
     ):
         prepare(values, tmp_path)
     assert prepare(values, tmp_path, containers=True) == values

@@ -10,7 +10,7 @@ from dico_pipelines.compile import FOLDER
 from dico_pipelines.local.run_folder import PLACES
 from dico_pipelines.local.runner import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toy_run")]
+pytestmark = pytest.mark.slow
 
 OVERRIDES = (
     "toy.num_train=60 toy.num_validation=20 toy.num_test=24 validation.near_duplicates=false "

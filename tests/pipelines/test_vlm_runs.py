@@ -21,7 +21,6 @@ from tests.serving.tiny import Server
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(3600),
-    pytest.mark.xdist_group("toy_run"),
     pytest.mark.skipif(
         not os.environ.get("DICO_TEST_LONG"), reason="minutes of training; set DICO_TEST_LONG=1"
     ),

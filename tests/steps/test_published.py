@@ -112,7 +112,7 @@ def test_siglip_by_its_name_rewards_a_captioner_with_words_of_its_own(tmp_path, 
         "captioner.num_decoder_layers=1 decoding.num_beams=2 decoding.max_tokens=8 "
         + " ".join(f"xe.{s} finetune.{s}" for s in STEPS.split())
         + " features.tower=clip finetune.batch_size=2 finetune.micro_batch_size=2"
-        + " xe.captions_per_image=1"
+        + " xe.captions_per_image=1 finetune.reward=pac"
     )
     manifest, store = str(world / "manifest.parquet"), str(world / "store")
     features = str(world / "own-features")

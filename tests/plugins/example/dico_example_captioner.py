@@ -91,8 +91,8 @@ class GruCaptioner(nn.Module):
     def greedy(self, memory, config):
         return greedy(self, memory, config)
 
-    def sample(self, memory, config, generator):
-        return sample(self, memory, config, generator)
+    def sample(self, memory, config, generator, temperature=1.0):
+        return sample(self, memory, config, generator, temperature)
 
     # What dico's searches ask for.
     def ends(self, words):
