@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dico.images.limits import MAX_PIXELS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -72,7 +74,7 @@ def evaluate(
     ] = "",
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Largest width x height of an image that is scored.")
-    ] = 50_000_000,
+    ] = MAX_PIXELS,
     partial: Annotated[
         bool,
         typer.Option(
@@ -288,7 +290,7 @@ def embed_images(
     folder: Path,
     files: dict[str, Path],
     bad: dict[str, str] | None = None,
-    max_pixels: int = 50_000_000,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The evaluator with its base and its tuned weights, and the images' embeddings by both.
 

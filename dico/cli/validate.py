@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dico.images.limits import MAX_PIXELS
+
 
 def validate(
     dataset: Annotated[
@@ -51,7 +53,7 @@ def validate(
     min_captions: Annotated[int, typer.Option(min=0, help="Fewest usable captions.")] = 1,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Largest width x height; later steps take what passed.")
-    ] = 50_000_000,
+    ] = MAX_PIXELS,
     max_caption_chars: Annotated[int, typer.Option(min=1, help="Longest caption.")] = 1_000,
     max_caption_words: Annotated[
         int, typer.Option(min=1, help="Words above which a caption is flagged as cut in training.")

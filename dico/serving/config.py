@@ -7,6 +7,7 @@ from typing import Any
 from dico.configuration.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Ranged
 from dico.configuration.schema import check, from_dict
 from dico.errors import ConfigError
+from dico.images.limits import MAX_PIXELS
 from dico.process.limits import num_threads
 
 
@@ -26,7 +27,7 @@ class ServingConfig(Ranged):
     """Largest body of a request, bytes."""
     max_bytes_under_way: int = 500_000_000
     """Most bytes of all bodies held at once; more get 429."""
-    max_pixels: PositiveInt = 50_000_000
+    max_pixels: PositiveInt = MAX_PIXELS
     """Largest width x height of an image."""
     max_image_seconds: PositiveFloat = 5.0
     """Deadline for decoding one image, seconds; its decoder is replaced after that."""

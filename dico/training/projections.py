@@ -26,7 +26,6 @@ from dico.process.progress import progress
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.contrastive import clip_loss
 from dico.training.determinism import step_seed
-from dico.training.malloc import keep_freed_memory
 from dico.training.optimizer import AdamW
 from dico.training.order import DataOrder
 from dico.training.resilience.history import History, Rows
@@ -84,7 +83,6 @@ def train_projections(
     """
     if not train:
         raise DataError("evaluator: the manifest has no training images")
-    keep_freed_memory()
     with progress("towers", total=len(train) + len(validation), unit="image") as bar:
         seen = pooled(train, evaluator, bar.advance)
         held_out = pooled(validation, evaluator, bar.advance)
