@@ -15,14 +15,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(3600),  # two gigabytes are installed
     pytest.mark.skipif(
         not os.environ.get("DICO_TEST_WHEEL"), reason="minutes and 2 GB; make test-wheel"
     ),
 ]
 MOST_BASE_MEGABYTES = 150
 TINY = (
-    "toy.num_train=48 toy.num_validation=12 toy.num_test=24 evaluator.num_clip_steps=2 "
-    "evaluator.num_pac_steps=2 evaluator.batch_size=16 judge.num_pac_steps=2 judge.batch_size=16 "
+    "toy.num_train=48 toy.num_validation=12 toy.num_test=24 evaluator.num_word_steps=2 "
+    "evaluator.num_clip_steps=2 evaluator.num_pac_steps=2 evaluator.batch_size=16 "
+    "judge.num_word_steps=2 judge.num_pac_steps=2 judge.batch_size=16 "
     "xe.num_steps=2 xe.batch_size=40 xe.micro_batch_size=40 xe.num_validation_images=6 "
     "finetune.num_steps=2 finetune.batch_size=4 finetune.micro_batch_size=4 "
     "finetune.num_validation_images=6 evaluation.meteor=false evaluation.num_resamples=50 "

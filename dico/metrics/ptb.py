@@ -79,10 +79,11 @@ def split_text(text: str, end: int) -> list[str]:
     if not text.isascii() and _SUPPLEMENTARY.search(text):
         end += len(_SUPPLEMENTARY.findall(text[:end]))
         text = _SUPPLEMENTARY.sub(_as_surrogates, text)
+    own = rules(text.isascii())
     tokens, place = [], 0
     while place < end:
         longest, token_end, spell = 0, place + 1, None
-        for rule in rules():
+        for rule in own:
             match = rule.pattern.match(text, place)
             if match and match.end() - place > longest and match.end(1) > place:
                 longest, token_end, spell = match.end() - place, match.end(1), rule.spell

@@ -254,10 +254,21 @@ _TABLE: tuple[tuple[str, str, Spell], ...] = (
 )
 
 
+_ASCII = ((LETTERS, "A-Za-z"), (MARKS, ""), (DIGITS, "0-9"), (SYMBOLS, r"!-/:-@\[-`{-~"))
+
+
 @cache
-def rules() -> tuple[Rule, ...]:
-    """All rules, compiled at the first call; a token spelt as no text is white space."""
-    return tuple(
-        Rule(re.compile(f"({token})(?:{then})" if then else f"({token})"), spell)
-        for token, then, spell in _TABLE
-    )
+def rules(only_ascii: bool = False) -> tuple[Rule, ...]:
+    """All rules, compiled at the first call; a token spelt as no text is white space.
+
+    Args:
+        only_ascii: for texts of ASCII alone, where they match the same in a tenth of the time to compile.
+    """
+    shorter = [(as_class(ranges), own) for ranges, own in _ASCII] if only_ascii else []
+    made = []
+    for token, then, spell in _TABLE:
+        pattern = f"({token})(?:{then})" if then else f"({token})"
+        for long, short in shorter:
+            pattern = pattern.replace(long, short)
+        made.append(Rule(re.compile(pattern, re.ASCII if only_ascii else re.UNICODE), spell))
+    return tuple(made)

@@ -39,8 +39,9 @@ class Rule(NamedTuple):
 
 
 TINY = (
-    "evaluator.num_clip_steps=2 evaluator.num_pac_steps=2 evaluator.batch_size=16 "
-    "judge.num_clip_steps=2 judge.num_pac_steps=2 judge.batch_size=16 "
+    "evaluator.num_word_steps=2 evaluator.num_clip_steps=2 evaluator.num_pac_steps=2 "
+    "evaluator.batch_size=16 judge.num_word_steps=2 judge.num_clip_steps=2 judge.num_pac_steps=2 "
+    "judge.batch_size=16 "
     "xe.num_steps=2 xe.batch_size=40 xe.micro_batch_size=40 xe.num_validation_images=6 "
     "xe.validate_every_steps=2 finetune.num_steps=2 finetune.batch_size=4 "
     "finetune.micro_batch_size=4 finetune.num_validation_images=6 "

@@ -19,6 +19,7 @@ from tests.storage.conftest import make_client
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(3600),  # the first one trains what the others use
     pytest.mark.skipif(not os.environ.get("DICO_TEST_DOCS"), reason="minutes; make test-docs"),
 ]
 SECONDS_TO_START = 120

@@ -6,6 +6,8 @@ import pytest
 from dico.errors import ConfigError
 from dico.metrics import tokenize
 from dico.metrics.ptb import PUNCTUATION, forget_words, split_text, tokenize_with_python
+from dico.metrics.ptb_rules import rules
+from tests.metrics.fuzz_ptb import lines
 
 # captions and what Java makes of them, punctuation left out
 CASES = """
@@ -88,6 +90,15 @@ def test_known_words_change_nothing():
     whole = "\n".join(texts)
     tokens = [t for t in split_text(whole, len(whole)) if t not in PUNCTUATION]
     assert " ".join(tokens) == " ".join(cold)
+
+
+def test_the_short_rules_of_ascii_are_the_rules(monkeypatch):
+    """What the characters beyond ASCII are left out of matches ASCII text in the same places."""
+    texts = [text for text in lines(3_000, seed=5) if text.isascii()]
+    assert len(texts) > 1_000
+    short = [split_text(text, len(text)) for text in texts]
+    monkeypatch.setattr("dico.metrics.ptb.rules", lambda only_ascii: rules())
+    assert [split_text(text, len(text)) for text in texts] == short
 
 
 def test_unknown_tokenizer():

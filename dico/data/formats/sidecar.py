@@ -7,7 +7,6 @@ from dico.data.entries import Entry, split_in_name
 from dico.data.formats import samples
 from dico.data.formats.reading import Reading
 from dico.images.errors import ImageError
-from dico.images.load import read_image
 from dico.storage.uris import IMAGE_SUFFIXES
 
 
@@ -37,6 +36,8 @@ def _has(uri: str, suffixes: Sequence[str]) -> bool:
 
 
 def _bytes(uri: str) -> bytes:
+    from dico.images.load import read_image
+
     try:
         return read_image(uri)
     except ImageError as error:
