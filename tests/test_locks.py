@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ("image-cpu", "image-cuda", "dev", "tools")
+LOCKS = ("image-cpu", "image-cuda", "dev", "docs", "tools")
 
 
 def normal(name):
@@ -46,7 +46,12 @@ def test_versions_are_those_of_the_constraints(name):
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("image-cpu", ["all"]), ("image-cuda", ["all"]), ("dev", ["all", "dev"])],
+    [
+        ("image-cpu", ["all"]),
+        ("image-cuda", ["all"]),
+        ("dev", ["all", "dev"]),
+        ("docs", ["docs"]),
+    ],
 )
 def test_nothing_that_the_project_asks_for_is_left_out(name, extras):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

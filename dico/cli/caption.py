@@ -66,7 +66,7 @@ def caption(
         raise UsageError("caption: name image files, or --manifest, --captioner and --features")
     missing = next((path for path in images if not path.is_file()), None)
     if missing:
-        raise DataError(f"{missing}: no such image")
+        raise DataError(_not_an_image(missing))
     opened = open_registry(registry)
     chosen = find_version(opened, model, version)
     if known := trained_on(chosen):
@@ -77,6 +77,16 @@ def caption(
     ):
         for text in captions:
             print(f"{path}\t{text}" if len(images) * num_captions > 1 else text)
+
+
+def _not_an_image(path: Path) -> str:
+    whole = "or caption all of it by pipelines/caption.yaml"
+    if path.is_dir():
+        return f"{path}: a folder; name the images in it, {whole}"
+    scheme, colon, rest = str(path).partition(":/")
+    if colon and scheme in ("http", "https", "s3"):  # a path has lost one of the slashes
+        return f"{scheme}://{rest}: images are files here; fetch it first, {whole}"
+    return f"{path}: no such image"
 
 
 def trained_on(version: "Version") -> str:

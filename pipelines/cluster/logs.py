@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from dico.errors import UsageError
 from dico.process.exits import ERROR_PREFIX
-from dico_pipelines.cluster.answers import SECONDS_TO_ANSWER, refuse
+from dico_pipelines.cluster.answers import SECONDS_TO_ANSWER, cause, refuse
 from dico_pipelines.cluster.client import kfp_client
 from dico_pipelines.cluster.connection import Connection, connection_from_environment
 from dico_pipelines.cluster.steps import StepState, steps_of
@@ -86,5 +86,6 @@ def _lines(connection: Connection, run_id: str, node_id: str, follow: bool) -> I
             answer.encoding = "utf-8"
             for line in answer.iter_lines(decode_unicode=True):
                 yield str(line)
-    except OSError:  # requests raises no other kind; a pod that is gone has no log
-        return
+    except OSError as error:  # requests raises no other kind; a pod that is gone has no log
+        if follow:
+            yield f"note: the connection to the log broke ({cause(error)}); ask again for the rest"

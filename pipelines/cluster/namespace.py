@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dico_pipelines.cluster.connection import Connection
+from dico_pipelines.cures import with_cure
 
 SECONDS_TO_ANSWER = 10
 _LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -116,7 +117,7 @@ def open_namespace(connection: Connection, name: str) -> Namespace | None:
 
 
 def messages_of(workflow: Mapping[str, Any]) -> dict[str, str]:
-    """Step to what Argo says of it, of the nodes that failed or wait."""
+    """Step to what Argo says of it and what to do, of the nodes that failed or wait."""
     status = workflow.get("status", {})
     nodes = dict(status.get("nodes") or {})
     if status.get("compressedNodes"):
@@ -128,4 +129,4 @@ def messages_of(workflow: Mapping[str, Any]) -> dict[str, str]:
         match = _STEP.search(node["name"])
         if troubled and node.get("message") and match:
             messages.setdefault(match[1], " ".join(str(node["message"]).split())[:600])
-    return messages
+    return {step: with_cure(message) for step, message in messages.items()}

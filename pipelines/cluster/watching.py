@@ -47,7 +47,8 @@ def show_run(
     steps = _poll(connection, run)
     reasons = _reasons(connection, run_id, steps)
     for step in steps:
-        print(_line(step, reasons.get(step.name, "")))
+        why = _ask_for_pods(connection, run_id) if _waits(step) else ""
+        print(_line(step, reasons.get(step.name, why)))
     if not steps:
         print("  no step has begun")
     if state == "failed":
@@ -105,7 +106,12 @@ class _Shown:
             if _waits(step) and step.name not in self._waits:
                 self._waits.add(step.name)
                 reason = _reasons(connection, run_id, steps).get(step.name, "")
-                print(_line(step, reason), flush=True)
+                print(_line(step, reason or _ask_for_pods(connection, run_id)), flush=True)
+
+
+def _ask_for_pods(connection: Connection, run_id: str) -> str:
+    where = f"-n {connection.namespace or HOME} -l pipeline/runid={run_id}"
+    return f"Kubeflow does not say why; kubectl describe pods {where} does"
 
 
 def _poll(connection: Connection, run: Any) -> list[StepState]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dico.errors import TryAgainError
+from dico_pipelines.cures import with_cure
 from dico_pipelines.trainjob.kubernetes import Cluster, index_of
 
 SECONDS_WITHOUT_ANSWER = 600.0
@@ -100,7 +101,7 @@ def describe(job: Mapping[str, Any], pods: list[dict[str, Any]]) -> str:
     line = f"{num_running} of {len(pods)} pods running"
     if any(reason.startswith(NOT_SCHEDULED) for reason in reasons):
         line += f" (asked for {asked_for(job)})"
-    return f"{line}; {'; '.join(reasons)}" if reasons else line
+    return f"{line}; {with_cure('; '.join(reasons))}" if reasons else line
 
 
 def asked_for(job: Mapping[str, Any]) -> str:

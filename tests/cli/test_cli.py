@@ -52,6 +52,8 @@ def test_every_verb_has_help(verb, capsys):
         (["caption"], 2, "error: caption: name image files, or --manifest, --captioner and"),
         (["toy", "--output", "x", "--seed", "no"], 2, "error: Invalid value for '--seed'"),
         (["caption", "missing.jpg"], 65, "error: missing.jpg: no such image"),
+        (["caption", "."], 65, "error: .: a folder; name the images in it"),
+        (["caption", "s3://b/a.jpg"], 65, "error: s3://b/a.jpg: images are files here; fetch it"),
         (["run", "missing.yaml"], 2, "error: missing.yaml: no such pipeline"),
         (["run", "pipelines/dico.yaml", "preset=nope"], 2, "error: "),
         (["run", "pipelines/dico.yaml", "overrides=xe.nope=1"], 2, "error: xe.nope"),

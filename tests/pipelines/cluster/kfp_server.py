@@ -6,11 +6,13 @@ as kfp-server-api: no unknown field, each of its type. Values are checked agains
 parameters by the rules of KFP's own API server, as seen on a real one (2.17.0): a text where a number
 is declared is refused, a fraction for a whole number is taken, numbers become protobuf's doubles.
 Alone, it puts every run into its own namespace whatever is asked for. No error is in what it says of
-a run: reasons are in the Workflow; logs are found by a node's id, under v1alpha1 only.
+a run: reasons are in the Workflow; logs are found by a node's id, under v1alpha1 only, and come line by
+line where they are followed.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
@@ -58,6 +60,8 @@ class KfpServer:
         if log := LOG.fullmatch(parts.path):
             self.requests.append((method, parts.path, {}, None))
             text = self.workflow.logs.get(log[1])
+            if "follow=true" in parts.query and callable(text):
+                return 200, text()
             return (200, text) if text is not None else (500, {"message": "pod not found"})
         path = parts.path.removeprefix("/apis/v2beta1/")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
@@ -180,6 +184,9 @@ def serving(server):
         def _answer(self):
             body = self.json_body()
             status, said = server.handle(self.command, self.path, self.headers, body)
+            if isinstance(said, Iterator):
+                self.stream(said)
+                return
             self.answer(status, said, {"Location": "/dex/auth"} if 300 <= status < 400 else {})
 
         do_GET = do_POST = do_DELETE = _answer

@@ -1,5 +1,8 @@
 """A submitted run in the terminal: its steps as they go, why it failed, its logs."""
 
+import io
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -80,6 +83,52 @@ def test_logs_are_printed_by_step(failing, capsys):
         show_logs("run-1", "train_evaluator")
 
 
+class Screen(io.StringIO):
+    """What is printed; ``seen`` is set once a text is there."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text, self.seen = text, threading.Event()
+
+    def write(self, text):
+        written = super().write(text)
+        if self.text in self.getvalue():
+            self.seen.set()
+        return written
+
+
+def followed(server, monkeypatch, end):
+    """What ``dico logs -f`` prints of a step whose second line comes after the first is printed."""
+    screen = Screen("1/2 steps")
+    waited = []
+
+    def log():
+        yield "1/2 steps\n"
+        waited.append(screen.seen.wait(20))
+        yield from end()
+
+    server.workflow.begin().step("train-evaluator", "Running", log)
+    submit(PIPELINE, GIVEN)
+    monkeypatch.setattr(sys, "stdout", screen)
+    show_logs("run-1", "train-evaluator", follow=True)
+    assert waited == [True]
+    return screen.getvalue().splitlines()
+
+
+def test_a_log_is_followed_line_by_line(server, monkeypatch):
+    assert followed(server, monkeypatch, lambda: ["2/2 steps\n"]) == ["1/2 steps", "2/2 steps"]
+
+
+def test_a_followed_log_that_breaks_off_is_not_taken_for_whole(server, monkeypatch):
+    def breaks():
+        raise ConnectionResetError
+        yield
+
+    first, note = followed(server, monkeypatch, breaks)
+    assert first == "1/2 steps"
+    assert note.startswith("note: the connection to the log broke (")
+
+
 def test_a_step_that_waits_is_never_called_running(server, monkeypatch, capsys):
     monkeypatch.setattr(watching, "SECONDS_PENDING", 0.0)
     server.states = ["RUNNING", "SUCCEEDED"]
@@ -87,6 +136,7 @@ def test_a_step_that_waits_is_never_called_running(server, monkeypatch, capsys):
     wait(server)
     said = capsys.readouterr().out
     assert "… preflight" in said
+    assert "kubectl describe pods -n kubeflow -l pipeline/runid=run-1 does" in said
     assert "> preflight" not in said
 
 

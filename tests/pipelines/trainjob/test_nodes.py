@@ -84,8 +84,10 @@ def test_a_step_on_two_nodes(server, cluster, arguments, tmp_path, capsys, monke
         "created, 2 nodes",
         "suspended; a queue may be holding it until there is room",
         "0 of 2 pods running (asked for 2 nodes x 8 CPUs, 64 GiB, 4 nvidia.com/gpu); "
-        "not scheduled: 0/5 nodes: 5 Insufficient gpu",
-        "1 of 2 pods running; ImagePullBackOff: no such image",
+        "not scheduled: 0/5 nodes: 5 Insufficient gpu; "
+        "ask for less by cpu=, memory=, gpus=, node_selector=, or add a node",
+        "1 of 2 pods running; ImagePullBackOff: no such image; push the image and give "
+        "image=REGISTRY/dico@sha256:..., or load it into the nodes: kind load docker-image",
         "step 1",
         "2 of 2 pods running",
         "step 2",

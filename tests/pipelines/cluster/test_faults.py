@@ -1,0 +1,75 @@
+"""What a user of a cluster can lack: each ends in one line with the cause and what to do."""
+
+import pytest
+
+from dico_pipelines.cluster.submitting import submit
+from dico_pipelines.cluster.watching import RunFailedError
+from tests.pipelines.cluster import kube_server
+from tests.pipelines.cluster.kube_server import KubeServer
+from tests.pipelines.cluster.test_watching import GIVEN, PIPELINE, server
+
+__all__ = ["server"]
+
+FORBIDDEN = 'pods "dico-x7k2p-1" is forbidden: '
+QUOTA = "exceeded quota: dico, requested: limits.cpu=2, used: limits.cpu=0, limited: limits.cpu=0"
+NO_NODE = "Unschedulable: 0/3 nodes are available: "
+WAITING = {
+    "claim": (f'{NO_NODE}persistentvolumeclaim "dico" not found.', "apply manifests/overlays"),
+    "class": (
+        f"{NO_NODE}pod has unbound immediate PersistentVolumeClaims.",
+        "kubectl get storageclass",
+    ),
+    "image": (
+        'ImagePullBackOff: Back-off pulling image "docker.io/library/dico:0.1.0"',
+        "push the image and give image=REGISTRY/dico@sha256",
+    ),
+    "Secret": ('CreateContainerConfigError: secret "dico" not found', "-k manifests/secret"),
+    "quota": (FORBIDDEN + QUOTA, "kubectl describe quota"),
+    "taint": (f"{NO_NODE}3 node(s) had untolerated taint {{gpu: }}.", "tolerations="),
+    "room": (f"{NO_NODE}3 Insufficient nvidia.com/gpu.", "ask for less by cpu="),
+}
+FAILED = {
+    "account": (
+        f"{FORBIDDEN}error looking up service account kubeflow/dico: not found",
+        "leave --service-account out",
+    ),
+    "deleted pod": ("pod deleted", "goes on from its last checkpoint"),
+    "memory": ("OOMKilled (exit code 137)", "give more by memory="),
+}
+
+
+@pytest.fixture
+def cluster(server, monkeypatch, tmp_path):
+    """The Workflow of the run, as a kubeconfig sees it."""
+    cluster = KubeServer()
+    with kube_server.serving(cluster, tmp_path) as config:
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        monkeypatch.setattr("dico_pipelines.cluster.watching.SECONDS_PENDING", 0.0)
+        yield cluster
+
+
+@pytest.mark.parametrize("fault", WAITING)
+def test_a_pod_that_cannot_begin(fault, server, cluster, capsys):
+    cause, cure = WAITING[fault]
+    server.states = ["RUNNING", "SUCCEEDED"]
+    server.workflow.begin().step("preflight", "Pending", message=cause)
+    cluster.workflows = [server.workflow.to_kubernetes()]
+    submit(PIPELINE, GIVEN, wait=True, poll_seconds=0.01)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "… preflight" in line]
+    assert cause.rstrip(".") in line
+    assert cure in line
+
+
+@pytest.mark.parametrize("fault", FAILED)
+def test_a_pod_that_failed_without_a_word(fault, server, cluster):
+    cause, cure = FAILED[fault]
+    server.states = ["FAILED"]
+    server.workflow.begin().step("preflight", "", driver="Error", message=cause)
+    cluster.workflows = [server.workflow.to_kubernetes()]
+    with pytest.raises(RunFailedError) as failure:
+        submit(PIPELINE, GIVEN, wait=True, poll_seconds=0.01)
+    line = str(failure.value)
+    assert "\n" not in line
+    assert line.startswith("run run-1: failed: preflight: ")
+    assert cause in line
+    assert cure in line
