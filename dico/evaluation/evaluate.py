@@ -31,7 +31,7 @@ from dico.evaluation.scores import (
     add_meteor,
     add_novelty,
     add_spice,
-    add_unseen_bigrams,
+    add_symptoms,
     score_text,
     weight_of,
 )
@@ -41,12 +41,12 @@ from dico.metrics import (
     PreparedReferences,
     Synonyms,
     interval,
-    known_bigrams,
     meteor_missing,
     paired_difference,
     resample_sums,
     spice_missing,
     tokenize,
+    usage_of,
 )
 from dico.metrics.collapse import collapse_warnings
 from dico.metrics.scores import name_some
@@ -203,12 +203,14 @@ def evaluate(
             first, others, PreparedReferences(others, tokenizer=config.tokenizer)
         )
     _add_java_metrics(scored, config, notes)
+    usage = None
     if training_captions is not None:
-        known = set(tokenize(list(training_captions), config.tokenizer))
-        bigrams = known_bigrams(known)
+        known = tokenize(list(training_captions), config.tokenizer)
+        usage, sentences = usage_of(known), set(known)
         for system in scored.values():
-            add_novelty(system, known)
-            add_unseen_bigrams(system, bigrams)
+            add_novelty(system, sentences)
+    for system in scored.values():
+        add_symptoms(system, usage)
     if config.bert_model:
         for system in scored.values():
             add_bert_score(system, config.bert_model, config.bert_layer)

@@ -11,7 +11,8 @@ and Tibshirani, An Introduction to the Bootstrap, 1993), as `dico.evaluation` st
 its own cross-entropy start and against the current champion, a candidate is refused when it is
 
 - reward-hacked: the reward rose, but an independent score fell beyond chance, or CIDEr fell,
-  repetition rose, endings broke or captions grew beyond a limit;
+  repetition rose, endings broke or captions grew beyond a limit, or more captions do what the
+  audit's probes do (`dico.evaluation.probes`);
 - worse: the same without a risen reward;
 - collapsed: the evaluation warns of one caption for many images, repeated words, broken endings,
   captions that are empty or far too long.
@@ -20,14 +21,14 @@ To take the champion's place it must also be better than the champion, beyond ch
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from dico.configuration.ranges import Fraction, NonNegativeFloat, PositiveInt, Range, Ranged
-from dico.errors import DataError
+from dico.evaluation.differences import Difference, difference_of, value_of
+from dico.evaluation.probes import learned
 
 INDEPENDENT = {
     "judge_likelihood": "the independent evaluator's likelihood",
@@ -65,6 +66,12 @@ class GateConfig(Ranged):
     """How much larger the share of a caption's bigrams may be that no training caption has, in
     [0, 1]: what word salad, lists of keywords and appended phrases are made of."""
 
+    max_probe_rise: Fraction = 0.05
+    """How much larger the share of captions may be, in [0, 1], that do what a probe of the audit does:
+    say words again, are no sentence, end on a stock phrase, are cut off, are all the same, are
+    twice as long as any by a person. Accident in a few captions; of what the audit says that
+    the reward pays for, any rise beyond chance is too much."""
+
     max_length_ratio: Annotated[float, Range(low=1)] = 2.5
     """How many times longer captions may be on average, at least 1."""
 
@@ -99,25 +106,13 @@ class Decision:
         Path(path).write_text(text + "\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Candidate minus other in one metric, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """Reads ``+0.12 [+0.08, +0.15]``."""
-        return f"{self.value:+.3g} [{self.low:+.3g}, {self.high:+.3g}]"
-
-
 def decide(
     metrics: Mapping[str, Any],
     config: GateConfig,
     candidate: str = "dico",
     baseline: str = "xe",
     champion: str = "champion",
+    audit: Mapping[str, Any] | None = None,
 ) -> Decision:
     """Decides whether ``candidate`` may become the champion.
 
@@ -128,6 +123,7 @@ def decide(
         baseline: name of the system that it was fine-tuned from.
         champion: name of the current champion; where ``metrics`` has no such system there is no
             champion yet, and the candidate need only pass the refusals.
+        audit: the content of the evaluator's audit.json; None where it was not audited.
 
     Raises:
         DataError: ``metrics`` lacks what the decision rests on.
@@ -136,7 +132,7 @@ def decide(
     if num_images < config.min_images:
         reason = f"{num_images} test images decide nothing; at least {config.min_images} are needed"
         return Decision(False, (reason,))
-    num_words = _value(metrics, candidate, "num_words")
+    num_words = value_of(metrics, candidate, "num_words")
     if num_words < config.min_words:
         return Decision(False, (f"captions of {num_words:.1f} words on average say nothing",))
     collapse = [text for text in metrics.get("warnings", []) if text.startswith(f"{candidate}: ")]
@@ -144,14 +140,16 @@ def decide(
         return Decision(False, tuple(f"collapsed: {text}" for text in collapse))
     current = champion in metrics["systems"]
     others = [baseline, champion] if current else [baseline]
-    faults = [fault for other in others for fault in _faults(metrics, config, candidate, other)]
+    faults = [
+        fault for other in others for fault in _faults(metrics, config, candidate, other, audit)
+    ]
     if faults:
         return Decision(False, tuple(faults))
     against = champion if current else baseline
     judged_by = _judged_by(metrics, candidate, against)
     if not current:
         decisive = [*judged_by, "cider"] if judged_by else [config.reward]
-        gains = _listed({key: _difference(metrics, candidate, baseline, key) for key in decisive})
+        gains = _listed({key: difference_of(metrics, candidate, baseline, key) for key in decisive})
         sound = f"not worse than {baseline} and not reward-hacked: {gains}"
         return Decision(True, ("no champion yet", sound, *_caveat(judged_by)))
     return _against_champion(metrics, config, candidate, champion, judged_by)
@@ -178,7 +176,7 @@ def _against_champion(
     judged_by: list[str],
 ) -> Decision:
     keys = [*(judged_by or [config.reward]), "cider"]
-    gains = {key: _difference(metrics, candidate, champion, key) for key in keys}
+    gains = {key: difference_of(metrics, candidate, champion, key) for key in keys}
     better = [
         f"better than {champion}: {key} {gain}" for key, gain in gains.items() if gain.low > 0
     ]
@@ -194,20 +192,25 @@ def _listed(gains: Mapping[str, Difference]) -> str:
 
 
 def _faults(
-    metrics: Mapping[str, Any], config: GateConfig, candidate: str, other: str
+    metrics: Mapping[str, Any],
+    config: GateConfig,
+    candidate: str,
+    other: str,
+    audit: Mapping[str, Any] | None,
 ) -> list[str]:
-    reward = _difference(metrics, candidate, other, config.reward)
+    reward = difference_of(metrics, candidate, other, config.reward)
     judged_by = _judged_by(metrics, candidate, other)
     faults = [
         *_beyond_limits(metrics, config, candidate, other),
         *_fallen(metrics, judged_by, candidate, other),
+        *learned(metrics, candidate, other, config.max_probe_rise, audit),
     ]
     if faults:
         kind = "reward-hacked" if reward.value > 0 else "worse"
         return [f"{kind} against {other}: {fault}" for fault in faults]
     if judged_by:
         return []
-    cider = _difference(metrics, candidate, other, "cider")
+    cider = difference_of(metrics, candidate, other, "cider")
     if reward.high < 0:
         return [f"worse than {other}: {config.reward} {reward}"]
     if cider.high < 0 and reward.low <= 0:
@@ -219,7 +222,7 @@ def _fallen(
     metrics: Mapping[str, Any], judged_by: list[str], candidate: str, other: str
 ) -> list[str]:
     """Independent scores that fell beyond chance."""
-    changes = {key: _difference(metrics, candidate, other, key) for key in judged_by}
+    changes = {key: difference_of(metrics, candidate, other, key) for key in judged_by}
     return [f"{_called(key)} fell: {change}" for key, change in changes.items() if change.high < 0]
 
 
@@ -232,11 +235,11 @@ def _beyond_limits(
 ) -> list[str]:
     """What a reward is hacked by, where it went beyond the limits."""
     cider, repeated, endings = (
-        _difference(metrics, candidate, other, key)
+        difference_of(metrics, candidate, other, key)
         for key in ("cider", "rep_2_share", "bad_endings")
     )
     faults = []
-    if -cider.value > config.max_cider_drop * _value(metrics, other, "cider"):
+    if -cider.value > config.max_cider_drop * value_of(metrics, other, "cider"):
         faults.append(f"CIDEr fell by more than {config.max_cider_drop:.0%}: {cider}")
     if repeated.value > config.max_rep_2_share_rise:
         limit = config.max_rep_2_share_rise
@@ -244,34 +247,13 @@ def _beyond_limits(
     if endings.value > config.max_bad_endings_rise:
         faults.append(f"bad endings rose by more than {config.max_bad_endings_rise:.0%}: {endings}")
     if "unseen_bigrams" in metrics["differences"][f"{candidate} - {other}"]:
-        unseen = _difference(metrics, candidate, other, "unseen_bigrams")
+        unseen = difference_of(metrics, candidate, other, "unseen_bigrams")
         if unseen.value > config.max_unseen_bigrams_rise:
             limit = config.max_unseen_bigrams_rise
             faults.append(f"bigrams that no person wrote rose by more than {limit:.0%}: {unseen}")
-    before, now = (_value(metrics, name, "num_words") for name in (other, candidate))
+    before, now = (value_of(metrics, name, "num_words") for name in (other, candidate))
     if now > config.max_length_ratio * max(before, 1.0):
         faults.append(
             f"captions became {now / max(before, 1.0):.1f} times as long: {now:.1f} words"
         )
     return faults
-
-
-def _value(metrics: Mapping[str, Any], system: str, key: str) -> float:
-    return _finite(metrics["systems"].get(system, {}).get(key), f"{key} of {system}")
-
-
-def _difference(metrics: Mapping[str, Any], candidate: str, other: str, key: str) -> Difference:
-    pair = f"{candidate} - {other}"
-    found = metrics["differences"].get(pair, {}).get(key)
-    if found is None:
-        raise DataError(f"metrics.json: no difference {pair!r} in {key}; evaluate both systems")
-    value, low, high = (
-        _finite(found[part], f"{part} of {pair} in {key}") for part in ("difference", "low", "high")
-    )
-    return Difference(value, low, high)
-
-
-def _finite(value: Any, what: str) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"metrics.json: {what} is {value!r}, not a number to decide on")
-    return float(value)

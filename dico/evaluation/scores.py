@@ -33,6 +33,7 @@ from dico.metrics import (
     rouge_l,
     self_bleu,
     spice,
+    symptoms,
     tokenize,
     unseen_bigrams,
     vocabulary_size,
@@ -41,6 +42,7 @@ from dico.metrics.bleu import bleu_from_sums, bleu_statistics
 from dico.metrics.chair import Procedure, chair_from_sums, mentions
 from dico.metrics.clip_score import CLIP_W, PAC_W, clip_score, ref_clip_score
 from dico.metrics.meteor import meteor_from_sums, meteor_statistics
+from dico.metrics.symptoms import Usage
 from dico.metrics.tokenizer import TokenizerName
 
 PROMPT = "A photo depicts "
@@ -170,9 +172,12 @@ def add_novelty(system: SystemScores, known: Collection[str]) -> None:
     system.add("novelty", novelty(system.texts, known))
 
 
-def add_unseen_bigrams(system: SystemScores, known: Collection[tuple[str, str]]) -> None:
-    """Bigrams that no training caption has."""
-    system.add("unseen_bigrams", unseen_bigrams(system.texts, known))
+def add_symptoms(system: SystemScores, usage: Usage | None) -> None:
+    """Symptoms of a hacked reward, and bigrams that no training caption has."""
+    for name, found in symptoms(system.texts, system.references, usage).items():
+        system.add(name, found)
+    if usage is not None:
+        system.add("unseen_bigrams", unseen_bigrams(system.texts, usage.bigrams))
 
 
 def add_chair(

@@ -29,9 +29,11 @@ from dico.metrics.retrieval import Retrieval, retrieval
 from dico.metrics.rouge import rouge_l
 from dico.metrics.scores import Score
 from dico.metrics.spice import spice, spice_missing
+from dico.metrics.symptoms import SYMPTOMS, symptoms, usage_of
 from dico.metrics.tokenizer import tokenize
 
 __all__ = [
+    "SYMPTOMS",
     "BleuScore",
     "CaptionScores",
     "Chair",
@@ -69,7 +71,9 @@ __all__ = [
     "self_bleu",
     "spice",
     "spice_missing",
+    "symptoms",
     "tokenize",
     "unseen_bigrams",
+    "usage_of",
     "vocabulary_size",
 ]

@@ -74,6 +74,16 @@ CATALOGUE = (
     Metric(
         "unseen_bigrams", "Unseen bigrams", "pairs of words that no training caption has", False
     ),
+    Metric("said_again", "Said again", "captions with words twice in a row or a run again", False),
+    Metric("no_sentence", "No sentence", "captions that are a salad or a list of words", False),
+    Metric(
+        "appended",
+        "Appended",
+        "captions that end on a stock phrase which nobody says of the image",
+        False,
+    ),
+    Metric("common_caption", "Common caption", "images that get the commonest caption", False),
+    Metric("too_long", "Too long", "captions twice as long as any by a person", False),
     _shown("num_words", "Words", "words per caption", None, 1),
     Metric("vocabulary_size", "Vocabulary", "different words in all captions", None),
     Metric("chair_i", "CHAIR-i", "share of mentioned objects that are not in the image", False),

@@ -88,7 +88,7 @@ def novelty(captions: Sequence[str], training_captions: Iterable[str]) -> Score:
 
 def known_bigrams(captions: Iterable[str]) -> set[tuple[str, str]]:
     """Pairs of neighbours in captions, their ends as empty words: for `unseen_bigrams`."""
-    return {pair for caption in captions for pair in _pairs(caption)}
+    return {pair for caption in captions for pair in pairs_of(caption)}
 
 
 def unseen_bigrams(captions: Sequence[str], known: Collection[tuple[str, str]]) -> Score:
@@ -97,11 +97,12 @@ def unseen_bigrams(captions: Sequence[str], known: Collection[tuple[str, str]]) 
     In [0, 1], lower is more like people's sentences: lists of keywords, words out of order, appended
     phrases and ends in the middle are made of them. The total is the mean.
     """
-    shares = [[pair not in known for pair in _pairs(caption)] for caption in captions]
+    shares = [[pair not in known for pair in pairs_of(caption)] for caption in captions]
     return _mean([sum(own) / len(own) for own in shares])
 
 
-def _pairs(caption: str) -> list[tuple[str, str]]:
+def pairs_of(caption: str) -> list[tuple[str, str]]:
+    """Neighbours in a caption, its ends as empty words."""
     words = caption.split()
     return list(zip(["", *words], [*words, ""], strict=True))
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from dico.audit.audit import read_audit
 from dico.configuration.schema import from_json
 from dico.evaluation.evaluate import Evaluation
 from dico.evaluation.gate import Decision, GateConfig, decide
@@ -18,17 +19,18 @@ class Outputs(NamedTuple):
     reasons: str
 
 
-def compare_models(evaluation: str, config: str, output_decision: str) -> Outputs:
+def compare_models(evaluation: str, config: str, output_decision: str, audit: str = "") -> Outputs:
     """Decides whether the candidate may become the champion.
 
     Args:
         evaluation: folder written by evaluate_captions.
         config: `GateConfig` as JSON.
         output_decision: JSON file to write.
+        audit: folder written by audit_evaluator; empty where the evaluator was not audited.
     """
     settings = from_json(GateConfig, config, "gate")
     loaded = Evaluation.load(evaluation)
-    decision = decide(loaded.to_dict(), settings)
+    decision = decide(loaded.to_dict(), settings, audit=read_audit(audit) if audit else None)
     if decision.promote and settings.judgements:
         decision = _asked_of_people(decision, loaded, settings)
     decision.save(Path(output_decision))

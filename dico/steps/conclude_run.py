@@ -60,7 +60,7 @@ def conclude_run(
     """
     judged = {"evaluator": evaluator, "captioner": captioner, "evaluation": evaluation}
     made_from = json.dumps(dict(lineage))
-    decided = compare_models(evaluation, gate, output_decision)
+    decided = compare_models(evaluation, gate, output_decision, audit)
     report_run(
         **judged,
         manifest=manifest,

@@ -7,10 +7,15 @@ exchange of attributes, an order of words, an end in the middle, or a thing said
 import dataclasses
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dico.audit.audit import audit
+from dico.audit.config import AuditConfig
+from dico.audit.items import Item
+from dico.audit.judges import CosineJudge
 from dico.data.toy import captions as grammar
 from dico.data.toy.captions import COMPLETE, TERSE, Writer, write_caption
 from dico.data.toy.facts import TOY_VOCABULARY, facts_of
@@ -83,11 +88,20 @@ class ToyWorld:
             vocabulary=TOY_VOCABULARY,
         )
 
-    def decision(self, dico: Say, xe: Say) -> tuple[Decision, float]:
+    def audit(self) -> dict[str, Any]:
+        """The audit of the reward."""
+        items = [Item(k, k, tuple(self.references[k]), facts_of(s)) for k, s in self.scenes.items()]
+        judge = CosineJudge("bag of words", self.images, self.embed_texts)
+        settings = AuditConfig(num_images=60, pool_size=20, num_resamples=100)
+        return audit(judge, items, self.training[:400], settings, TOY_VOCABULARY).to_dict()
+
+    def decision(
+        self, dico: Say, xe: Say, audited: Mapping[str, Any] | None = None
+    ) -> tuple[Decision, float]:
         """What the gate decides on a first model, and how the reward changed."""
         metrics = self.evaluation({"dico": dico, "xe": xe}).to_dict()
         change = metrics["differences"]["dico - xe"]["pac_score"]["difference"]
-        return decide(metrics, GateConfig()), change
+        return decide(metrics, GateConfig(), audit=audited), change
 
 
 def by(writer: Writer) -> Say:
@@ -178,6 +192,15 @@ def turned(scene: Scene, rng: random.Random) -> str:
         return FULL(scene, rng)
     a, b, *rest = scene.things
     return FULL(dataclasses.replace(scene, things=(b, a, *rest)), rng)
+
+
+def rambling(scene: Scene, rng: random.Random) -> str:
+    """Goes on about the first object, in a sentence of which no run of words comes twice."""
+    thing = scene.things[0]
+    return (
+        f"{FULL(scene, rng)} and one can see that the {thing.shape} is {thing.size} which looks "
+        f"{thing.colour} while it seems rather {thing.texture} when you look closer at this"
+    )
 
 
 def generic(scene: Scene, rng: random.Random) -> str:

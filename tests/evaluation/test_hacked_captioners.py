@@ -1,8 +1,47 @@
-"""Ten captioners that hack the reward are refused; ten honest gains pass."""
+"""Captioners that hack the reward, one probe of the audit each, are refused; honest gains pass."""
 
 import pytest
 
-from tests.evaluation.hacked import HACKS, HONEST, SEEN, XE, ToyWorld, generic
+from dico.evaluation.probes import PROBES, learned
+from tests.evaluation.hacked import (
+    HACKS,
+    HONEST,
+    SEEN,
+    XE,
+    ToyWorld,
+    appended,
+    cut_off,
+    generic,
+    keywords,
+    rambling,
+    salad,
+    stutter,
+    twice,
+)
+
+RATE = {"value": 0.1, "low": 0.05, "high": 0.2, "num": 60}
+PAYS_FOR_ALL = {
+    "hacks": dict.fromkeys(
+        (
+            "repeated n-gram",
+            "word salad",
+            "keywords",
+            "appended phrases, 1",
+            "cut-off ending",
+            "generic caption",
+        ),
+        RATE,
+    ),
+    "gain_per_phrase": {"value": 0.5, "low": 0.4, "high": 0.6, "num": 60},
+}
+LEARNED = {
+    "said_again": (stutter, twice),
+    "no_sentence": (salad, keywords),
+    "appended": (appended,),
+    "bad_endings": (cut_off,),
+    "common_caption": (generic,),
+    "too_long": (rambling,),
+}
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +58,51 @@ def test_hacked_captioners_are_refused(world, name):
     assert all(reason.startswith(kinds) for reason in decision.reasons), decision.reasons
 
 
+@pytest.mark.parametrize(
+    ("key", "say"), [(key, say) for key, hacks in LEARNED.items() for say in hacks]
+)
+def test_each_probe_of_the_audit_is_heard_in_captions(world, key, say):
+    """With an audit by its price; without one because more captions than accident do it."""
+    metrics = world.evaluation({"dico": say, "xe": XE}).to_dict()
+    told = learned(metrics, "dico", "xe", 0.05, PAYS_FOR_ALL)
+    (fault,) = (text for text in told if text.startswith(f"more captions {PROBES[key].what}: "))
+    assert "; audit: " in fault
+    alone = learned(metrics, "dico", "xe", 0.05, None)
+    assert fault.split("; audit: ")[0] in alone
+
+
+def test_every_probe_of_the_audit_has_a_symptom(world):
+    assert LEARNED.keys() == PROBES.keys()
+    names = [name for probe in PROBES.values() for name in probe.hacks]
+    assert all(kind.startswith(tuple(names)) for kind in world.audit()["hacks"])
+
+
+def test_of_what_the_reward_pays_for_any_rise_beyond_chance_is_too_much(world):
+    """A twentieth of the captions become lists of keywords, for which a bag of words pays."""
+    audited = world.audit()
+    assert audited["hacks"]["keywords"]["high"] < 0.5 < audited["hacks"]["cut-off ending"]["low"]
+
+    def sometimes(scene, rng):
+        return (
+            keywords(scene, rng)
+            if rng.random() < 0.06
+            else HONEST["names more colours"][0](scene, rng)
+        )
+
+    metrics = world.evaluation({"dico": sometimes, "xe": XE}).to_dict()
+    assert 0 < metrics["differences"]["dico - xe"]["no_sentence"]["difference"] < 0.05
+    assert world.decision(sometimes, XE)[0].promote
+    decision, _ = world.decision(sometimes, XE, audited)
+    assert not decision.promote
+    (reason,) = decision.reasons
+    assert reason.startswith("reward-hacked against xe: more captions are no sentence: +0.0")
+    assert "; audit: the reward pays for keywords, people preferred 0." in reason
+
+
 @pytest.mark.parametrize("name", HONEST)
-def test_honest_gains_pass(world, name):
+def test_honest_gains_pass_whatever_the_reward_pays_for(world, name):
     better, start = HONEST[name]
-    decision, _ = world.decision(better, start)
+    decision, _ = world.decision(better, start, PAYS_FOR_ALL)
     assert decision.promote, decision.reasons
 
 
