@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dico.errors import AccessError, DataError, DicoError
-from dico.storage import s3
+from dico.storage import s3_client
 from dico.storage.s3 import S3Store
 from tests.reliability.result import CONTROL, Result, count, in_time
 from tests.storage.conftest import KEYS
@@ -29,7 +29,7 @@ TOKEN = "FwoGZXIvYXdzEXAMPLETOKEN"
 def check(full: bool) -> list[Result]:  # all of it takes a few seconds
     before = dict(os.environ)
     os.environ.update({**KEYS, "AWS_SESSION_TOKEN": TOKEN, "AWS_DEFAULT_REGION": "us-east-1"})
-    s3._make_client.cache_clear()
+    s3_client.make_client.cache_clear()
     try:
         with tempfile.TemporaryDirectory(prefix="denied-") as temporary:
             calls = _calls(Path(temporary))
@@ -44,7 +44,7 @@ def check(full: bool) -> list[Result]:  # all of it takes a few seconds
         for name in {*os.environ} - {*before}:
             del os.environ[name]
         os.environ.update(before)
-        s3._make_client.cache_clear()
+        s3_client.make_client.cache_clear()
 
 
 def _calls(folder: Path) -> dict[str, Callable[[], object]]:
@@ -105,7 +105,7 @@ def _plain(call: Callable[[], object]) -> Iterator[bool]:
 
     with _Refusing() as proxy:
         os.environ["AWS_ENDPOINT_URL_S3"] = proxy.url
-        client = s3._make_client(5.0, proxy.url, os.getpid())
+        client = s3_client.make_client(5.0, proxy.url, os.getpid())
         try:
             client.get_object(Bucket="dico-tests", Key="p/k")
         except ClientError as error:

@@ -14,7 +14,7 @@ from dico.errors import DataError
 from dico.features import format as feature_format
 from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
 from dico.images.load import read_image
-from dico.storage import s3
+from dico.storage import s3_objects
 from dico.storage.retry import RetryPolicy
 from dico.storage.s3 import S3Store
 from tests.reliability.result import CONTROL, Result, count
@@ -33,7 +33,7 @@ def check(full: bool) -> list[Result]:
     times = 5 if full else 1
     # What is small here stands for what is large: rows that are fetched by their range.
     large, feature_format.LARGE_ROW_BYTES = feature_format.LARGE_ROW_BYTES, 512
-    s3.RetryPolicy = lambda: QUICK  # type: ignore[assignment,misc]
+    s3_objects.RetryPolicy = lambda: QUICK  # type: ignore[assignment,misc]
     try:
         with tempfile.TemporaryDirectory(prefix="lies-") as temporary, s3_server() as endpoint:
             folder = Path(temporary)
@@ -52,7 +52,7 @@ def check(full: bool) -> list[Result]:
             ]  # fmt: skip
     finally:
         feature_format.LARGE_ROW_BYTES = large
-        s3.RetryPolicy = RetryPolicy  # type: ignore[misc]
+        s3_objects.RetryPolicy = RetryPolicy  # type: ignore[misc]
 
 
 def _store(folder: Path) -> S3Store:

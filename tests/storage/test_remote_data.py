@@ -67,13 +67,13 @@ def test_a_missing_remote_image_is_a_finding(endpoint: str, tmp_path: Path) -> N
 def test_a_store_that_refuses_is_no_broken_dataset(
     endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dico.storage import s3
+    from dico.storage import s3_client
 
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    s3._make_client.cache_clear()
+    s3_client.make_client.cache_clear()
     write_dataset(tmp_path / "in", 3)
     try:
         with pytest.raises(AccessError, match="no credentials"):
@@ -85,7 +85,7 @@ def test_a_store_that_refuses_is_no_broken_dataset(
                 tmp_path / "out",
             )
     finally:
-        s3._make_client.cache_clear()
+        s3_client.make_client.cache_clear()
 
 
 def test_remote_features(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,15 +223,15 @@ def test_a_refusal_is_one_line_at_once(
 
 
 def test_missing_credentials_are_named(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dico.storage import s3
+    from dico.storage import s3_client
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    s3._make_client.cache_clear()
+    s3_client.make_client.cache_clear()
     try:
         with pytest.raises(AccessError, match="no credentials; set AWS_ACCESS_KEY_ID"):
             store_at("p").read_bytes("k")
     finally:
-        s3._make_client.cache_clear()
+        s3_client.make_client.cache_clear()
