@@ -92,19 +92,18 @@ $(VENV)/tools/.made: requirements/tools.txt
 	$(VENV)/tools/bin/python -m pip install -q --require-hashes -r requirements/tools.txt
 	@touch $@
 
-$(VENV)/.run: pyproject.toml constraints.txt scripts/install scripts/install-torch scripts/mend-torchvision
+$(VENV)/.run: EXTRAS := all
+$(VENV)/.run: SIZE := 1.9 GB
+$(VENV)/.dev: EXTRAS := all,dev
+$(VENV)/.dev: SIZE := 2.2 GB
+$(VENV)/.run $(VENV)/.dev: pyproject.toml constraints.txt scripts/install scripts/install-torch scripts/mend-torchvision
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dico needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing dico and what it needs into $(VENV): about 1.9 GB, some minutes"
+	@echo "installing dico[$(EXTRAS)] into $(VENV): about $(SIZE), some minutes"
 	scripts/install-torch $(BIN)/python constraints.txt
-	scripts/install $(BIN)/python constraints.txt all
+	scripts/install $(BIN)/python constraints.txt $(EXTRAS)
 	scripts/mend-torchvision $(BIN)/python
-	@touch $@
-
-$(VENV)/.dev: $(VENV)/.run
-	@echo "installing dico, what it needs and its tests into $(VENV): about 2.2 GB, some minutes"
-	scripts/install $(BIN)/python constraints.txt all,dev
-	@touch $@
+	@touch $@ $(VENV)/.run
 
 $(VENV)/.site: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'

@@ -40,7 +40,7 @@ def token_logps(logits: Tensor, targets: Tensor) -> Tensor:
     """Log-probability (...) float32 of ``targets`` (...) under ``logits`` (..., V)."""
     # (..., V) and (...) flattened to (N, V) and (N,)
     nll = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten(), reduction="none")
-    return -nll.view(targets.shape)
+    return -nll.view(targets.shape)  # (N,) -> (...)
 
 
 def xe_loss(logits: Tensor, targets: Tensor, pad_id: int, label_smoothing: float = 0.0) -> Tensor:
@@ -124,7 +124,7 @@ def dico_loss(
         "kl": kl_estimate(detached),
         "gamma_entropy": torch.special.entr(gamma).sum(dim=1).mean(),
         "reward": rewards.mean(),
-        "reward_winner": rewards.gather(1, winner).mean(),
+        "reward_winner": rewards.gather(1, winner).mean(),  # over (B, 1)
         "reward_spread": rewards.std(dim=1, correction=0).mean(),
     }
     return loss, metrics
@@ -166,7 +166,7 @@ def winner_nll(policy_logps: Tensor, rewards: Tensor, lengths: Tensor) -> Tensor
         lengths: (B, K) tokens of each candidate, EOS included.
     """
     winner = rewards.detach().argmax(dim=1, keepdim=True)  # (B, 1)
-    own = policy_logps.float().gather(1, winner) / lengths.gather(1, winner)
+    own = policy_logps.float().gather(1, winner) / lengths.gather(1, winner)  # (B, 1)
     return -own.mean()
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dico.cli.caption import REGISTRY_VARIABLE
+from dico.cli.options import DEFAULT_REGISTRY, Registry
 
 
 def add(
@@ -21,10 +21,7 @@ def add(
     judge: Annotated[str, typer.Option(help="Folder of an independent evaluator.")] = "",
     preset: Annotated[str, typer.Option(help="Preset of the search and the gate.")] = "toy",
     overrides: Annotated[str, typer.Option(help='Such as "gate.min_images=50".')] = "",
-    registry: Annotated[
-        str,
-        typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
-    ] = "runs/registry",
+    registry: Registry = DEFAULT_REGISTRY,
 ) -> None:
     """Score, judge and register a trained captioner.
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dico.cli.options import DEFAULT_REGISTRY, Registry
 from dico.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from dico.decoding import DecodingConfig
     from dico.registry import Version
-
-REGISTRY_VARIABLE = "DICO_REGISTRY"
 
 
 def caption(
@@ -25,13 +24,7 @@ def caption(
     model: Annotated[
         str, typer.Option(help="name, name@3 or name@alias; the newest champion if left out.")
     ] = "",
-    version: Annotated[
-        int, typer.Option(min=0, help="Number of the version, as --model name@3 gives it too.")
-    ] = 0,
-    registry: Annotated[
-        str,
-        typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
-    ] = "runs/registry",
+    registry: Registry = DEFAULT_REGISTRY,
     num_captions: Annotated[
         int, typer.Option(min=1, help="Captions per image, the likeliest first.")
     ] = 1,
@@ -68,7 +61,7 @@ def caption(
     if missing:
         raise DataError(_not_an_image(missing))
     opened = open_registry(registry)
-    chosen = find_version(opened, model, version)
+    chosen = find_version(opened, model)
     if known := trained_on(chosen):
         print(f"{chosen.name} version {chosen.number}: trained on {known}", file=sys.stderr)
     folder = opened.fetch(chosen, cache_folder())

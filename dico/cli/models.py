@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dico.cli.add_model import add
-from dico.cli.caption import REGISTRY_VARIABLE
+from dico.cli.options import DEFAULT_REGISTRY, Registry
 from dico.cli.push_model import push
 from dico.metrics.catalogue import label_of
 
 if TYPE_CHECKING:
-    from dico.registry import Registry, Version
+    from dico.registry import Registry as Opened
+    from dico.registry import Version
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -19,31 +20,17 @@ _SHOWN_SCORES = ("pac_score", "cider", "recall_at_1")
 _DIGEST_DIGITS = 12
 _GAP = "  "
 
-Uri = Annotated[
-    str,
-    typer.Option(
-        "--registry",
-        envvar=REGISTRY_VARIABLE,
-        help="Folder, s3:// prefix, kubeflow+https://HOST?store=... or mlflow+URI?store=...",
-    ),
-]
 Name = Annotated[
     str,
     typer.Argument(help="name, name@3 or name@alias; may be left out where there is one model."),
 ]
-Number = Annotated[
-    int, typer.Option("--version", min=0, help="Number of the version, as name@3 gives it too.")
-]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
-DEFAULT = "runs/registry"
-
-
 app.command()(add)
 app.command()(push)
 
 
 @app.command("list")
-def list_models(name: Name = "", registry: Uri = DEFAULT) -> None:
+def list_models(name: Name = "", registry: Registry = DEFAULT_REGISTRY) -> None:
     """List models, or the versions of one; the champion has a star."""
     opened = _open(registry)
     names = [_known(opened, name)] if name else opened.names()
@@ -61,9 +48,9 @@ def list_models(name: Name = "", registry: Uri = DEFAULT) -> None:
 
 
 @app.command()
-def show(name: Name = "", version: Number = 0, registry: Uri = DEFAULT) -> None:
+def show(name: Name = "", registry: Registry = DEFAULT_REGISTRY) -> None:
     """Show one version: place, lineage and scores."""
-    opened, chosen = _choose(registry, name, version)
+    opened, chosen = _choose(registry, name)
     metadata = dict(chosen.metadata)
     metrics, intervals = metadata.pop("metrics", {}), metadata.pop("intervals", {})
     decision = metadata.pop("decision", {})
@@ -90,24 +77,25 @@ def show(name: Name = "", version: Number = 0, registry: Uri = DEFAULT) -> None:
 
 @app.command()
 def promote(
-    version: Annotated[int, typer.Argument(min=1, help="Number of the version.")],
-    name: Name = "",
+    name: Annotated[str, typer.Argument(help="name@3 or name@alias; @3 where there is one model.")],
     reason: Reason = "promoted by hand",
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Even where the quality gate refused it.")
     ] = False,
-    registry: Uri = DEFAULT,
+    registry: Registry = DEFAULT_REGISTRY,
 ) -> None:
     """Make a version the champion."""
     from dico.errors import UsageError
     from dico.registry import CHAMPION
 
-    opened, chosen = _choose(registry, name, version)
+    if "@" not in name:
+        raise UsageError(f"{name}: name the version too, as {'' if name.isdigit() else name}@3")
+    opened, chosen = _choose(registry, name)
     decision = chosen.metadata.get("decision", {})
     if not decision.get("promote", True) and not anyway:
         reasons = "; ".join(decision.get("reasons", []))
         raise UsageError(
-            f"{chosen.name} {version}: the quality gate refused it: {reasons}; "
+            f"{chosen.name} {chosen.number}: the quality gate refused it: {reasons}; "
             "--anyway makes it the champion all the same"
         )
     opened.set_alias(chosen.name, CHAMPION, chosen.number, reason)
@@ -116,7 +104,7 @@ def promote(
 
 @app.command()
 def rollback(
-    name: Name = "", reason: Reason = "rolled back by hand", registry: Uri = DEFAULT
+    name: Name = "", reason: Reason = "rolled back by hand", registry: Registry = DEFAULT_REGISTRY
 ) -> None:
     """Make the champion before this one the champion again."""
     from dico.errors import UsageError
@@ -134,19 +122,19 @@ def rollback(
 @app.command()
 def verify(
     name: Name = "",
-    version: Number = 0,
     everything: Annotated[bool, typer.Option("--all", help="Every version of the model.")] = False,
     key: Annotated[
         str, typer.Option(envvar="DICO_VERIFY_KEY", help="Trusted public keys, PEM file.")
     ] = "",
-    registry: Uri = DEFAULT,
+    registry: Registry = DEFAULT_REGISTRY,
 ) -> None:
     """Verify the digests and the signature of a version."""
     from dico.registry import cache_folder
     from dico.registry.signing import verify as verify_folder
 
-    opened, chosen = _choose(registry, name, version, newest=everything)
-    for one in opened.versions(chosen.name) if everything else [chosen]:
+    opened = _open(registry)
+    chosen = opened.versions(_known(opened, name)) if everything else [_find(opened, name)]
+    for one in chosen:
         folder = opened.fetch(one, cache_folder())
         signed = f", signed by key {verify_folder(folder, key)}" if key else ""
         print(f"{one.name} {one.number}: every byte as registered{signed}")
@@ -158,13 +146,13 @@ def _warn_unsigned(folder: Path, key: str) -> None:
         print("  signed; give --key to check by whom")
 
 
-def _open(uri: str) -> "Registry":
+def _open(uri: str) -> "Opened":
     from dico.registry import open_registry
 
     return open_registry(uri)
 
 
-def _known(registry: "Registry", name: str) -> str:
+def _known(registry: "Opened", name: str) -> str:
     from dico.errors import UsageError
 
     names = registry.names()
@@ -177,16 +165,17 @@ def _known(registry: "Registry", name: str) -> str:
     return name or names[0]
 
 
-def _choose(uri: str, name: str, number: int, newest: bool = False) -> "tuple[Registry, Version]":
-    """A version by its number; 0 is the champion, or the newest where all are meant."""
+def _choose(uri: str, name: str) -> "tuple[Opened, Version]":
+    """A version, by default the champion, and its registry."""
+    opened = _open(uri)
+    return opened, _find(opened, name)
+
+
+def _find(registry: "Opened", wanted: str) -> "Version":
     from dico.registry.find import find_version
 
-    opened = _open(uri)
-    name, at, which = name.partition("@")
-    model = _known(opened, name)
-    if newest:
-        return opened, opened.versions(model)[-1]
-    return opened, find_version(opened, f"{model}{at}{which}", number)
+    name, at, which = wanted.partition("@")
+    return find_version(registry, f"{_known(registry, name)}{at}{which}")
 
 
 def _facts(version: "Version") -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dico.cli.caption import REGISTRY_VARIABLE
+from dico.cli.options import DEFAULT_REGISTRY, Registry
 
 
 def push(
@@ -15,10 +15,7 @@ def push(
         str, typer.Argument(help="name, name@alias or name@3 in the registry, or a folder or URI.")
     ],
     repository: Annotated[str, typer.Argument(help="Repository on the Hub, such as acme/harbour.")],
-    registry: Annotated[
-        str,
-        typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
-    ] = "runs/registry",
+    registry: Registry = DEFAULT_REGISTRY,
     licence: Annotated[
         str, typer.Option(help="Licence of the weights, such as cc-by-4.0; empty for other.")
     ] = "",

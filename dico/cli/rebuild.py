@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dico.cli.caption import REGISTRY_VARIABLE
+from dico.cli.options import DEFAULT_REGISTRY, Registry
 from dico.errors import DigestError
 
 
@@ -14,10 +14,7 @@ def rebuild(
         str, typer.Argument(help="name, name@alias or name@3 in the registry, or a folder or URI.")
     ],
     work: Annotated[Path, typer.Option(help="Folder to train in; the same folder resumes.")],
-    registry: Annotated[
-        str,
-        typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
-    ] = "runs/registry",
+    registry: Registry = DEFAULT_REGISTRY,
     dataset: Annotated[str, typer.Option(help="Where the annotations are, if they moved.")] = "",
     images: Annotated[str, typer.Option(help="Folder of the images, if annotations lack it.")] = "",
     any_code: Annotated[bool, typer.Option(help="Compare though the code is another.")] = False,

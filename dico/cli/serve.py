@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dico.cli.caption import REGISTRY_VARIABLE
+from dico.cli.options import DEFAULT_REGISTRY, Registry
 
 
 def serve(
@@ -16,10 +16,7 @@ def serve(
             "may be left out where the registry has one model.",
         ),
     ] = "",
-    registry: Annotated[
-        str,
-        typer.Option(envvar=REGISTRY_VARIABLE, help="Folder or s3:// prefix of the registry."),
-    ] = "runs/registry",
+    registry: Registry = DEFAULT_REGISTRY,
     name: Annotated[str, typer.Option(help="What a model from a folder is called.")] = "",
     host: Annotated[
         str, typer.Option(envvar="DICO_HOST", help="Address to listen on; 0.0.0.0 for all.")

@@ -116,9 +116,8 @@ def _step(
 
 
 def _collect(captioner: Searched, groups: list[Hypotheses]) -> Candidates:
-    # G times (B, R) -> (B, K), and (B, R, T) -> (B, K, T)
-    scores = torch.cat([search.finished_scores for search in groups], dim=1)
-    tokens = torch.cat([search.finished_tokens for search in groups], dim=1)
+    scores = torch.cat([search.finished_scores for search in groups], dim=1)  # (B, K)
+    tokens = torch.cat([search.finished_tokens for search in groups], dim=1)  # (B, K, T)
     scores, order = scores.sort(dim=1, descending=True, stable=True)
     tokens = gather_rows(tokens, order)
     lengths = (tokens != captioner.pad_id).sum(dim=-1)  # (B, K)

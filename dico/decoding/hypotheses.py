@@ -85,11 +85,13 @@ def finish(search: Hypotheses, found: Continuations, length: int, config: Decodi
 def _merge(search: Hypotheses, tokens: Tensor, logps: Tensor, scores: Tensor) -> None:
     """Keeps the best K of the finished hypotheses and of these."""
     num_beams = search.finished_scores.shape[1]
-    # Each cat is (A, 2 K) or (A, 2 K, T): what was finished first, so that it wins a tie.
-    merged = torch.cat([search.finished_scores, scores], dim=1)
+    # What was finished stands first, so that it wins a tie.
+    merged = torch.cat([search.finished_scores, scores], dim=1)  # (A, 2 K)
     search.finished_scores, best = merged.topk(num_beams, dim=1)  # (A, K)
-    search.finished_logps = torch.cat([search.finished_logps, logps], dim=1).gather(1, best)
-    search.finished_tokens = gather_rows(torch.cat([search.finished_tokens, tokens], dim=1), best)
+    logps = torch.cat([search.finished_logps, logps], dim=1)  # (A, 2 K)
+    search.finished_logps = logps.gather(1, best)  # (A, K)
+    both = torch.cat([search.finished_tokens, tokens], dim=1)  # (A, 2 K, T)
+    search.finished_tokens = gather_rows(both, best)
 
 
 def advance(search: Hypotheses, found: Continuations, length: int) -> Tensor:
@@ -99,7 +101,7 @@ def advance(search: Hypotheses, found: Continuations, length: int) -> Tensor:
     search.logps, best = running.topk(num_beams, dim=1)  # (A, K): at most K of 2 K can end
     beams = found.beams.gather(1, best)  # (A, K)
     search.tokens = gather_rows(search.tokens, beams)  # (A, K, T)
-    search.tokens[:, :, length] = found.tokens.gather(1, best)
+    search.tokens[:, :, length] = found.tokens.gather(1, best)  # (A, K)
     return beams
 
 
@@ -120,4 +122,5 @@ def close(search: Hypotheses, undone: Tensor, config: DecodingConfig) -> None:
 
 def gather_rows(values: Tensor, rows: Tensor) -> Tensor:
     """(A, K, T) rows of ``values`` (A, K', T) by index (A, K)."""
-    return values.gather(1, rows[:, :, None].expand(-1, -1, values.shape[2]))
+    index = rows[:, :, None].expand(-1, -1, values.shape[2])  # (A, K, T)
+    return values.gather(1, index)  # (A, K, T)

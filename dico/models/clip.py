@@ -256,9 +256,9 @@ class Attention(nn.Module):
         weight, bias, width = self.in_proj_weight, self.in_proj_bias, hidden.shape[-1]
         asked = F.linear(hidden[nodes], weight[:width], bias[:width])  # (B, K, D)
         given = tree.by_image(F.linear(hidden, weight[width:], bias[width:]))  # (B, M, 2 D)
-        # Queries (B, H, K, D / H); keys and values (B, H, M, D / H).
-        query = asked.view(*asked.shape[:2], self.num_heads, -1).transpose(1, 2)
-        key, value = given.view(*given.shape[:2], 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        query = asked.view(*asked.shape[:2], self.num_heads, -1).transpose(1, 2)  # (B, H, K, D / H)
+        split = given.view(*given.shape[:2], 2, self.num_heads, -1)  # (B, M, 2, H, D / H)
+        key, value = split.permute(2, 0, 3, 1, 4)  # (B, H, M, D / H) each
         mask = tree.mask.flatten(0, 1)[tree.places[nodes]]  # (B, K, M)
         mixed = F.scaled_dot_product_attention(query, key, value, mask[:, None])
         # (B, H, K, D / H) -> (B, K, D)

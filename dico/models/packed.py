@@ -147,14 +147,14 @@ def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if num_groups <= count or logits.is_cuda:
         top, places = logits.topk(count, dim=-1)
         return top, places
-    groups = logits[:, : num_groups * GROUP].view(-1, num_groups, GROUP)
+    groups = logits[:, : num_groups * GROUP].view(-1, num_groups, GROUP)  # (N, groups, GROUP)
     chosen = groups.amax(dim=-1).topk(count, dim=-1).indices[:, :, None]  # (N, count, 1) groups
     words = torch.arange(width, device=logits.device)
     members = (chosen * GROUP + words[:GROUP]).flatten(1)  # (N, count * GROUP) ids
     rest = words[num_groups * GROUP :].expand(len(logits), -1)  # ids beyond the last whole group
     words = torch.cat([members, rest], dim=1)  # (N, J), of which the best `count` are chosen
     top, places = logits.gather(1, words).topk(count, dim=-1)
-    return top, words.gather(1, places)
+    return top, words.gather(1, places)  # (N, count) each
 
 
 def _can_pack(weight: Tensor, dtype: torch.dtype) -> bool:

@@ -6,30 +6,27 @@ from dico.errors import DataError, UsageError
 from dico.registry.port import CHAMPION, Registry, Version
 
 
-def find_version(registry: Registry, wanted: str = "", number: int = 0) -> Version:
+def find_version(registry: Registry, wanted: str = "") -> Version:
     """The version that ``wanted`` names.
 
     Args:
         registry: where to look.
         wanted: ``name``, ``name@alias`` or ``name@3``. Without an alias or a number the champion;
             without a name the only model, or the one whose champion was chosen last.
-        number: the version, where it is given apart from the name; 0 for none.
 
     Raises:
-        UsageError: nothing is registered, no such model, no champion, or two numbers.
+        UsageError: nothing is registered, no such model, or no champion.
         DataError: there is no such version or alias.
     """
     name, _, which = wanted.partition("@")
-    if which and number:
-        raise UsageError(f"{wanted} and version {number}: give the version once")
     names = registry.names()
     if not names:
         raise UsageError(f"{registry.uri}: no registered model; train one by `dico run`")
     if name and name not in names:
         raise UsageError(f"no model {name!r}; registered are {', '.join(names)}")
     name = name or (names[0] if len(names) == 1 else _newest_champion(registry, names))
-    if which.isdigit() or number:
-        return registry.get(name, int(which or number))
+    if which.isdigit():
+        return registry.get(name, int(which))
     found = registry.resolve(name, which or CHAMPION)
     if found is None:
         newest = f"{name}@{registry.versions(name)[-1].number}"

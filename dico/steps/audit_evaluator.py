@@ -35,16 +35,6 @@ def audit_evaluator(
 ) -> Outputs:
     """Writes the audit and its page; ends the run where the evaluator is unfit.
 
-    Args:
-        manifest: Parquet file.
-        features: pointer written by extract_features, with the embeddings of images; empty where
-            they are to be made.
-        evaluator: folder of the evaluator that rewards.
-        second_evaluator: folder of another one, for agreement; empty, or the note that there is
-            none. The other parts of the first one are second evaluators too.
-        config: `AuditConfig` as JSON.
-        output_audit: folder to write: audit.json and index.html.
-
     Raises:
         DataError: it is unfit, and the settings do not allow that.
     """

@@ -57,16 +57,6 @@ def caption_batch(
 ) -> Outputs:
     """Captions all images; see above for what happens when it is asked for twice.
 
-    Args:
-        inputs: folder or s3:// prefix of images, or a dataset of any known format.
-        images: folder of a dataset's images; empty if its annotations hold their paths.
-        registry: folder or s3:// prefix of the registry.
-        model_name: name of the registered model.
-        version: number of the version.
-        destination: folder or s3:// prefix that the parts are kept below.
-        part_size: images of a part.
-        output_captions: JSONL file to write, all parts together, in the order of the images.
-
     Raises:
         UsageError: no destination or an empty part.
         DataError: there are no images.

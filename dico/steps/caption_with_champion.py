@@ -17,16 +17,7 @@ def caption_with_champion(
     split: str,
     output_captions: str,
 ) -> None:
-    """Captions images from their pixels, by the champion's own tower and its own search.
-
-    Args:
-        manifest: Parquet file.
-        registry: folder or s3:// prefix of the registry.
-        model_name: name of the registered model.
-        version: number of the champion's version; empty where there is none: the file is empty.
-        split: train, validation or test.
-        output_captions: JSONL file to write.
-    """
+    """Captions images from their pixels, by the champion's own tower and its own search."""
     records = read_manifest(manifest, split) if version else []
     captions: list[Caption] = []
     if version:

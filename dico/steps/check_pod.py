@@ -6,9 +6,6 @@ from dico.preflight import Finding, check_gpus, check_shared_memory, require
 def check_pod(gpus: int) -> None:
     """Fails where a GPU is missing or cannot be used, or /dev/shm is too small for the ranks.
 
-    Args:
-        gpus: GPUs that the pod asked for; with 0 nothing is required.
-
     Raises:
         PreflightError: names what is missing.
     """

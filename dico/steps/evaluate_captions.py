@@ -37,24 +37,7 @@ def evaluate_captions(
     judge: str = "",
     captioner: str = "",
 ) -> None:
-    """Writes metrics with intervals and the scores of each image, and prints the table.
-
-    Args:
-        manifest: Parquet file.
-        features: pointer written by extract_features.
-        evaluator: folder of the evaluator.
-        captions: the candidate's captions, JSONL.
-        baseline_captions: captions of the model that fine-tuning started from, JSONL; empty where
-            there is none.
-        champion_captions: captions of the champion, JSONL; empty, or an empty file, where there is
-            none.
-        split: the split that was captioned.
-        config: `EvaluationConfig` as JSON.
-        output_evaluation: folder to write.
-        judge: folder of the independent evaluator, on which nothing was tuned; empty, or a folder
-            that says so, where there is none.
-        captioner: folder of the candidate, which knows how it was fine-tuned; empty for DiCO.
-    """
+    """Writes metrics with intervals and the scores of each image, and prints the table."""
     settings = from_json(EvaluationConfig, config, "evaluation")
     use_deterministic_kernels()
     records = read_manifest(manifest, split)

@@ -18,15 +18,7 @@ from dico.training.malloc import keep_freed_memory
 def extract_features(
     manifest: str, evaluator: str, config: str, store: str, output_features: str
 ) -> None:
-    """Adds what the store lacks, under a name that follows from the towers' weights.
-
-    Args:
-        manifest: Parquet file.
-        evaluator: folder of the evaluator, which holds the tower.
-        config: `FeaturesConfig` as JSON.
-        store: folder or s3:// prefix of the features.
-        output_features: folder to write the pointer into.
-    """
+    """Adds what the store lacks, under a name that follows from the towers' weights."""
     settings = from_json(FeaturesConfig, config, "features")
     if not store:
         raise UsageError("store: empty; give a folder or s3://bucket/prefix for the features")

@@ -19,15 +19,6 @@ def fetch_version(
 ) -> None:
     """Copies captioner, evaluator and judge out of a version, checked by their digests.
 
-    Args:
-        registry: folder or s3:// prefix of the registry.
-        model_name: name of the registered model.
-        version: its number.
-        output_captioner: folder to write.
-        output_evaluator: folder to write.
-        output_judge: folder to write; where the version has no independent evaluator, it says so.
-            Empty where none is wanted.
-
     Raises:
         DataError: there is no such version.
         DigestError: its bytes are not those that were registered.

@@ -46,22 +46,7 @@ def finetune_captioner(
     output_captioner: str,
     audit: str = "",
 ) -> None:
-    """Fine-tunes a pre-trained captioner.
-
-    Args:
-        manifest: Parquet file.
-        features: pointer written by extract_features.
-        captioner: folder of the captioner to start from, and to stay close to.
-        evaluator: folder of the evaluator that rewards embed captions with, by its PAC weights,
-            its base CLIP or both.
-        config: `FinetuneConfig` as JSON.
-        decoding: `DecodingConfig` as JSON: the candidates' search, and validation.
-        seed: seed of the order.
-        run_key: name of the checkpoints; empty to derive it.
-        store: folder or s3:// prefix of the checkpoints.
-        output_captioner: folder to write.
-        audit: folder written by audit_evaluator, for ``pay_untold``; empty where there is none.
-    """
+    """Fine-tunes a pre-trained captioner."""
     settings = from_json(FinetuneConfig, config, "finetune")
     search = from_json(DecodingConfig, decoding, "decoding")
     use_deterministic_kernels()

@@ -26,14 +26,6 @@ def generate_captions(
     """Captions the images of ``split``.
 
     A captioner that was trained from a published one is given its captions beside its own.
-
-    Args:
-        manifest: Parquet file.
-        features: pointer written by extract_features.
-        captioner: folder of the captioner.
-        split: train, validation or test.
-        decoding: `DecodingConfig` as JSON.
-        output_captions: JSONL file to write.
     """
     search = from_json(DecodingConfig, decoding, "decoding")
     use_deterministic_kernels()

@@ -91,26 +91,6 @@ def preflight(
     Then it names what the run starts from: the dataset, where none is given the toy dataset, and
     the model's versions.
 
-    Args:
-        purpose: train, retrain, evaluate or caption; the last has no dataset.
-        dataset: annotations, a path or s3:// URI; empty for the toy dataset.
-        images: folder of the images; empty if the annotations hold their paths.
-        preset: name of a preset.
-        overrides: settings to change.
-        seed: seed of the toy dataset.
-        store: folder or s3:// prefix; empty for the mounted work volume.
-        registry: folder or s3:// prefix; empty for the mounted work volume.
-        model_name: name of the model; empty for the preset's.
-        version: number of the version to work with; empty for the champion.
-        force: whether a retraining trains in any case.
-        gpu_type: resource name of the GPUs, such as nvidia.com/gpu.
-        gpus: GPUs of each node; 0 trains on the CPU.
-        num_nodes: nodes that train together.
-        cpu: limit of each pod, as Kubernetes writes it.
-        memory: limit of each pod, as Kubernetes writes it.
-        node_selector: labels of the nodes that may train.
-        tolerations: taints that training tolerates, as Kubernetes writes them.
-
     Raises:
         ConfigError: a setting is unknown, of the wrong type or out of range.
         PreflightError: a place or the dataset cannot be used.

@@ -35,12 +35,6 @@ class Outputs(NamedTuple):
 def prepare_weights(evaluator: str, judge: str, captioner: str, store: str) -> Outputs:
     """Pins all weights that the settings name.
 
-    Args:
-        evaluator: `EvaluatorTrainingConfig` as JSON.
-        judge: `JudgeConfig` as JSON.
-        captioner: `CaptionerSettings` as JSON.
-        store: folder or s3:// prefix that keeps them.
-
     Raises:
         ConfigError: a name means nothing, or weights of another kind.
         AccessError: they are gated or private.

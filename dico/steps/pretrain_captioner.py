@@ -58,22 +58,7 @@ def pretrain_captioner(
     start_from: str = "",
     weights: str = "{}",
 ) -> None:
-    """Trains a captioner by cross-entropy: the paper's from random weights, others from theirs.
-
-    Args:
-        manifest: Parquet file.
-        features: pointer written by extract_features.
-        captioner_config: `CaptionerSettings` as JSON; tower and vocabulary fill in their sizes.
-        config: `XEConfig` as JSON.
-        decoding: `DecodingConfig` as JSON, for validation.
-        seed: seed of the weights, the order and dropout.
-        run_key: name of the checkpoints; empty to derive it.
-        store: folder or s3:// prefix of the checkpoints.
-        output_captioner: folder to write.
-        start_from: folder of a captioner trained before, which goes on learning with its own sizes
-            and words; empty for a new one.
-        weights: pins that prepare_weights gave for the captioner; ``{}`` to make them now.
-    """
+    """Trains a captioner by cross-entropy: the paper's from random weights, others from theirs."""
     captioner = from_json(CaptionerSettings, captioner_config, "captioner")
     settings = from_json(XEConfig, config, "xe")
     search = from_json(DecodingConfig, decoding, "decoding")

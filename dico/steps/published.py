@@ -16,6 +16,7 @@ from dico.storage import open_store
 from dico.storage.digests import DIGESTS
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.model_folder import describe_training
+from dico.training.positives import learn_vocabulary
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.history import History
 from dico.weights.keeping import at_hand, keep
@@ -131,5 +132,4 @@ def _adapt(
 def _vocabulary(settings: EvaluatorTrainingConfig, train: Sequence[Record]) -> Tokenizer | None:
     if settings.vocabulary == "clip":
         return None
-    texts = [text for record in train for text in (*record.captions, *record.positive_captions)]
-    return Tokenizer.train(texts, settings.vocab_size)
+    return learn_vocabulary(train, settings.vocab_size)

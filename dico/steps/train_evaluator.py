@@ -34,17 +34,7 @@ def train_evaluator(
     output_evaluator: str,
     weights: str = "{}",
 ) -> None:
-    """Trains a small CLIP by CLIP's and PAC's losses, joins two published towers, or takes weights.
-
-    Args:
-        manifest: Parquet file.
-        config: `EvaluatorTrainingConfig` as JSON.
-        seed: seed of the weights and the order.
-        run_key: name of the checkpoints; empty to derive it.
-        store: folder or s3:// prefix of the checkpoints.
-        output_evaluator: folder to write.
-        weights: pins that prepare_weights gave for the evaluator; ``{}`` to make them now.
-    """
+    """Trains a small CLIP by CLIP's and PAC's losses, joins two published towers, or takes weights."""
     settings = from_json(EvaluatorTrainingConfig, config, "evaluator")
     train_on(evaluators_part, "evaluator", manifest, settings, seed, seed, run_key, store,
              output_evaluator, weights)  # fmt: skip

@@ -17,17 +17,7 @@ def train_judge(
     output_judge: str,
     weights: str = "{}",
 ) -> None:
-    """Trains a second evaluator on the images that the first one does not see.
-
-    Args:
-        manifest: Parquet file.
-        config: `JudgeConfig` as JSON.
-        seed: the run's seed, of which the judge's own follows.
-        run_key: name of the checkpoints; empty to derive it.
-        store: folder or s3:// prefix of the checkpoints.
-        output_judge: folder to write: an evaluator, or a note that there is none.
-        weights: pins that prepare_weights gave for the judge; ``{}`` to make them now.
-    """
+    """Trains a second evaluator on the images that the first one does not see."""
     settings = from_json(JudgeConfig, config, "judge")
     if not settings.enabled:
         write_absent_judge(output_judge)

@@ -30,18 +30,7 @@ def validate_dataset(
     output_summary: str,
     baseline: str = "",
 ) -> Outputs:
-    """Checks ``dataset``; see `dico.validation.validate` for what is raised.
-
-    Args:
-        dataset: annotations, a path or s3:// URI.
-        images: folder of the images; empty if the annotations hold their paths.
-        config: `ValidationConfig` as JSON.
-        output_manifest: Parquet file to write.
-        output_report: HTML file to write.
-        output_summary: JSON file to write.
-        baseline: manifest that drift is measured from, a path or s3:// URI; empty for none, or for
-            the one that the settings name.
-    """
+    """Checks ``dataset``; see `dico.validation.validate` for what is raised."""
     settings = from_json(ValidationConfig, config, "validation")
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="validation-"))

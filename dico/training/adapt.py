@@ -21,19 +21,18 @@ from dico.errors import DataError
 from dico.models.evaluator import Evaluator
 from dico.process.progress import progress
 from dico.training.configs import EvaluatorTrainingConfig
-from dico.training.contrastive import pac_loss
+from dico.training.contrastive import bound_scale, pac_loss
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
+from dico.training.optimizer import clip_gradients, set_rate
 from dico.training.order import DataOrder
-from dico.training.pixel_cache import PixelCache, random_crops
+from dico.training.pixel_cache import PixelCache
+from dico.training.positives import other_caption, other_images
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.state import TrainingState
 from dico.training.resilience.supervision import supervised
 from dico.training.schedule import learning_rate
-from dico.training.xe import clip_gradients
 
-MAX_LOGIT_SCALE = 100.0
-"""CLIP's own bound on the inverse temperature."""
 NUM_JUDGED = 500
 """Validation images that retrieval is measured among, at most."""
 _BATCH = 64
@@ -104,9 +103,10 @@ def adapt(
         bar.advance(state.step)
         while state.step < config.num_pac_steps:
             records = [train[i] for i in order.batch(state.draw)]
+            # The optimiser sees what is adapted alone; all else keeps its published weights.
             loss = _backward(evaluator, records, pixel_cache, optimizer, config, seed, state.draw)
             norm = clip_gradients(list(trained.parameters()), config.max_gradient_norm)
-            if supervisor.should_rewind(loss, norm):
+            if supervisor.should_rewind(loss, norm):  # NaN, or a loss that ran away
                 continue
             _update(optimizer, model, config, state.step)
             state.step += 1
@@ -116,6 +116,7 @@ def adapt(
                 _validate(state, retrieval(evaluator, judged, pixel_cache))
             supervisor.step_done(last or state.step % config.checkpoint_every_steps == 0)
             bar.advance(state.step - bar.done, loss=loss)
+    # The weights that retrieve best, which may be the published ones: then nothing is changed.
     state.restore_best()
     after = retrieval(evaluator, judged, pixel_cache)
     merge(model)
@@ -175,13 +176,13 @@ def _backward(
     rng = np.random.default_rng((seed, draw))
     model, device = evaluator.model, evaluator.device
     captions = [str(rng.choice(record.captions)) for record in records]
-    others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
-    with parametrize.cached():
+    others = [other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
+    with parametrize.cached():  # low-rank updates are added once a step, not once a call
         images = model.encode_image(pixel_cache.pixels([r.uri for r in records]).to(device))
-        again = model.encode_image(_other_images(records, pixel_cache, seed, draw, rng).to(device))
+        again = model.encode_image(other_images(records, pixel_cache, seed, draw, rng).to(device))
         limit = evaluator.config.clip.context_length
         ids = evaluator.tokenizer.encode_batch([*captions, *others], limit).to(device)
-        texts = model.encode_text(ids).chunk(2)
+        texts = model.encode_text(ids).chunk(2)  # (B, E) each: captions, other captions
         loss = pac_loss(
             images,
             texts[0],
@@ -202,11 +203,9 @@ def _update(
     rate = learning_rate(
         config.learning_rate, step, config.num_pac_steps, config.warmup_share, "cosine"
     )
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    set_rate(optimizer, rate)
     optimizer.step()
-    with torch.no_grad():
-        model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))  # type: ignore[operator]
+    bound_scale(model.logit_scale)  # type: ignore[arg-type]
 
 
 @torch.no_grad()
@@ -222,7 +221,7 @@ def retrieval(
         images.append(evaluator.embed_images(pixel_cache.pixels([r.uri for r in batch])))
         texts.append(evaluator.embed_texts([r.captions[0] for r in batch]))
     cosines = torch.cat(texts) @ torch.cat(images).T  # (N, N)
-    better = (cosines > cosines.diagonal()[:, None]).sum(dim=1)
+    better = (cosines > cosines.diagonal()[:, None]).sum(dim=1)  # (N,) images found before its own
     found = {k: float((better < k).float().mean()) for k in (1, 5)}
     return {f"recall_at_{k}": share for k, share in found.items()}
 
@@ -236,26 +235,3 @@ def _first(state: TrainingState) -> dict[str, float]:
     """Retrieval before the first step, out of the history."""
     row = next((row for row in state.history.rows if row["step"] == 0), {})
     return {k.removeprefix("validation_"): v for k, v in row.items() if "recall" in k}
-
-
-def _other_images(
-    records: Sequence[Record],
-    pixel_cache: PixelCache,
-    seed: int,
-    draw: int,
-    rng: np.random.Generator,
-) -> Tensor:
-    """Another image of what each shows: the dataset's own, or a crop."""
-    uris = [str(rng.choice(r.positive_uris)) if r.positive_uris else r.uri for r in records]
-    pixels: Tensor = pixel_cache.pixels(uris)
-    own = [i for i, record in enumerate(records) if not record.positive_uris]
-    if own:
-        generator = torch.Generator().manual_seed(step_seed(seed, draw, "crops"))
-        pixels[own] = random_crops(pixels[own], generator)
-    return pixels
-
-
-def _other_caption(record: Record, caption: str, rng: np.random.Generator) -> str:
-    """A paraphrase where the dataset brings one, else another human caption of the image."""
-    others = record.positive_captions or [c for c in record.captions if c != caption]
-    return str(rng.choice(others)) if len(others) else caption

@@ -8,9 +8,14 @@ of what v shows and t' another caption of it. Hard negatives are NegCLIP's: Yuks
 B pairs, E embedding; embeddings are float32 of length 1.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+MAX_LOGIT_SCALE = 100.0
+"""CLIP's own bound on the inverse temperature; a larger one makes training unstable."""
 
 
 def clip_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
@@ -52,3 +57,9 @@ def hard_negative_loss(images: Tensor, texts: Tensor, false_texts: Tensor, scale
     """
     logits = scale * images @ torch.cat([texts, false_texts]).T  # (B, 2 B)
     return F.cross_entropy(logits, torch.arange(len(images), device=images.device))
+
+
+@torch.no_grad()
+def bound_scale(logit_scale: Tensor) -> None:
+    """Keeps the logarithm of the inverse temperature within CLIP's bound, after each update."""
+    logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))

@@ -73,7 +73,7 @@ class World:
             return
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
         # One exchange of all gradients in a row costs less than one for each.
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        flat = torch.cat([gradient.flatten() for gradient in gradients])  # (number of weights,)
         with lost_ranks():
             dist.all_reduce(flat)
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])

@@ -31,23 +31,21 @@ from dico.models.scoring import score_candidates
 from dico.models.tokenizer import Tokenizer
 from dico.process.progress import progress
 from dico.training.configs import EvaluatorTrainingConfig
-from dico.training.contrastive import clip_loss, hard_negative_loss, pac_loss
+from dico.training.contrastive import bound_scale, clip_loss, hard_negative_loss, pac_loss
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.hard_negatives import HardNegatives
 from dico.training.locked_tower import LockedTower
-from dico.training.optimizer import AdamW
+from dico.training.optimizer import AdamW, clip_gradients, set_rate
 from dico.training.order import DataOrder
-from dico.training.pixel_cache import PixelCache, random_crops
+from dico.training.pixel_cache import PixelCache
+from dico.training.positives import learn_vocabulary, other_caption, other_images
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.state import TrainingState
 from dico.training.resilience.supervision import supervised
 from dico.training.schedule import learning_rate
 from dico.training.word_detection import WordDetection
-from dico.training.xe import clip_gradients
 
-MAX_LOGIT_SCALE = 100.0
-"""CLIP's own bound on the inverse temperature."""
 CPU = torch.device("cpu")
 _DUAL = "dual."
 _POOLING = ("attnpool", "ln_post", "proj")
@@ -91,8 +89,7 @@ def train_evaluator(
     """
     if not train:
         raise DataError("evaluator: the manifest has no training images")
-    texts = [text for record in train for text in (*record.captions, *record.positive_captions)]
-    tokenizer = Tokenizer.train(texts, config.vocab_size)
+    tokenizer = learn_vocabulary(train, config.vocab_size)
     torch.manual_seed(step_seed(seed, 0, "evaluator"))
     model_config = evaluator_config(config, tokenizer.vocab_size)
     assert isinstance(model_config.clip, ClipConfig)
@@ -187,6 +184,7 @@ class _Trainer:
         self.evaluator, self.config, self.seed = evaluator, config, seed
         self.model: ClipModel = evaluator.model
         self.generative, self.checkpoints = generative, checkpoints
+        # One module of all that learns, so that one optimiser and one checkpoint hold it.
         self.trained = nn.ModuleDict({_DUAL[:-1]: self.model})
         if generative is not None:
             self.trained["generative"] = generative
@@ -236,12 +234,14 @@ class _Trainer:
                 self._set_modes(state.step)
                 loss = self._backward(state.step, state.draw)
                 norm = clip_gradients(self.parameters, config.max_gradient_norm)
+                # NaN, infinity or losses that ran away: back to a checkpoint, on to other batches.
+                # Losses of an earlier stage are no measure, so its first step is given.
                 if supervisor.should_rewind(loss, norm, self._stage(state.step).first):
                     continue
                 self._update(state.step)
                 state.step += 1
                 state.history.log(state.step, loss=loss)
-                if state.step == pac.first:
+                if state.step == pac.first:  # CLIP before PAC, which CLIP-S scores with
                     state.keep()
                 last = state.step == num_steps
                 validates = last or state.step % config.validate_every_steps == 0
@@ -296,33 +296,34 @@ class _Trainer:
         picked = self.order.batch(draw)
         records = [self.train[i] for i in picked]
         captions = [str(rng.choice(record.captions)) for record in records]
-        others = [_other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
+        others = [other_caption(r, c, rng) for r, c in zip(records, captions, strict=True)]
         scale = self.model.logit_scale.exp()
         uris = [_stand_in(record, config.swap_share, rng) for record in records]
-        # (B, P, D) and (B, E)
         seen = self.locked_tower.tokens(uris) if locked else self._image_tokens(uris)
-        seen = seen.to(self.evaluator.device)
-        images = self.model.embed_image_tokens(seen)
+        seen = seen.to(self.evaluator.device)  # (B, P, D)
+        images = self.model.embed_image_tokens(seen)  # (B, E)
         # First CLIP's loss alone, then PAC's, which adds a positive image and a positive caption.
         if step < self.stages[2].first:
             texts = self._embed_texts([[caption] for caption in captions])
             loss = clip_loss(images, texts[:, 0], scale)
         else:
             texts = self._embed_texts([list(pair) for pair in zip(captions, others, strict=True)])
-            other_images = images
+            positives = images
             if config.lambda_visual:
-                again, other_images = self._encode_images(self._other_images(records, draw, rng))
+                views = other_images(records, self.pixel_cache, self.seed, draw, rng)
+                again, positives = self._encode_images(views)
                 seen = torch.cat([seen, again])  # (2 B, P, D)
             loss = pac_loss(
                 images,
                 texts[:, 0],
-                other_images,
+                positives,
                 texts[:, 1],
                 scale,
                 config.lambda_visual,
                 config.lambda_text,
             )
         if self.negatives is not None:
+            # Captions that are false by a word: what tells shapes, colours and places apart.
             false = [
                 self.negatives.edit(int(i), caption, rng)
                 for i, caption in zip(picked, captions, strict=True)
@@ -344,6 +345,8 @@ class _Trainer:
         """Cross-entropy of captions given image tokens (V * B, P, D) of V views of each image."""
         generative = self.generative
         assert generative is not None
+        # For a share of the images nothing is seen, so that the decoder also knows how likely a
+        # caption is by itself (classifier-free guidance).
         blind = torch.rand(len(seen), 1, 1) < self.config.blind_share
         with torch.no_grad():
             generative.blind_tokens.lerp_(seen.mean(dim=0), _BLIND_RATE)
@@ -362,14 +365,10 @@ class _Trainer:
     def _update(self, step: int) -> None:
         """One step of the optimiser, at the rate of the stage that ``step`` is in."""
         stage, warmup = self._stage(step), self.config.warmup_share
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(
-                stage.rate, step - stage.first, stage.num_steps, warmup, "cosine"
-            )
+        rate = learning_rate(stage.rate, step - stage.first, stage.num_steps, warmup, "cosine")
+        set_rate(self.optimizer, rate)
         self.optimizer.step()
-        with torch.no_grad():
-            # As CLIP: a larger scale makes training unstable.
-            self.model.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
+        bound_scale(self.model.logit_scale)
 
     def _encode(self, captions: Sequence[Sequence[str]]) -> Tensor:
         """Ids (B, K, T) of K captions of each image."""
@@ -399,17 +398,6 @@ class _Trainer:
         tokens = self.model.encode_image_tokens(pixels.to(self.evaluator.device))
         return tokens, self.model.embed_image_tokens(tokens)
 
-    def _other_images(
-        self, records: Sequence[Record], draw: int, rng: np.random.Generator
-    ) -> Tensor:
-        uris = [str(rng.choice(r.positive_uris)) if r.positive_uris else r.uri for r in records]
-        pixels: Tensor = self.pixel_cache.pixels(uris)
-        own = [i for i, record in enumerate(records) if not record.positive_uris]
-        if own:
-            generator = torch.Generator().manual_seed(step_seed(self.seed, draw, "crops"))
-            pixels[own] = random_crops(pixels[own], generator)
-        return pixels
-
     @torch.no_grad()
     def _recall_at_1(self, num_images: int = 200) -> float:
         """Share of validation captions that find their own image among at most 200."""
@@ -420,14 +408,8 @@ class _Trainer:
         _, images = self._encode_images(self.pixel_cache.pixels([r.uri for r in records]))
         texts = self._embed_texts([record.captions[:1] for record in records])[:, 0]
         self.model.train()
-        found = (texts @ images.T).argmax(dim=1).cpu() == torch.arange(len(records))
+        found = (texts @ images.T).argmax(dim=1).cpu() == torch.arange(len(records))  # (N,)
         return float(found.float().mean())
-
-
-def _other_caption(record: Record, caption: str, rng: np.random.Generator) -> str:
-    """A paraphrase where the dataset brings one, else another human caption of the image."""
-    others = record.positive_captions or [c for c in record.captions if c != caption]
-    return str(rng.choice(others)) if len(others) else caption
 
 
 def _stand_in(record: Record, share: float, rng: np.random.Generator) -> str:

@@ -30,13 +30,14 @@ from dico.training.distributed import World
 from dico.training.encoder_cache import EncoderCache
 from dico.training.malloc import keep_freed_memory
 from dico.training.objectives import Objective, build_objective
+from dico.training.optimizer import adam, clip_gradients
 from dico.training.order import DataOrder
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.divergence import Row, captions_beyond_limits, reward_hacking
 from dico.training.resilience.state import TrainingState
 from dico.training.resilience.supervision import supervised
 from dico.training.validation import Validator
-from dico.training.xe import adam, clip_gradients, trainable
+from dico.training.xe import trainable
 
 Metrics = dict[str, float]
 _CHANCE = 0.03

@@ -20,6 +20,7 @@ from dico.models.sources import write_sources
 from dico.models.tokenizer import Tokenizer
 from dico.training.configs import EvaluatorTrainingConfig
 from dico.training.model_folder import describe_training
+from dico.training.positives import learn_vocabulary
 from dico.training.projections import train_projections
 from dico.training.resilience.history import History, Rows
 from dico.weights.encoders import read_encoder
@@ -74,8 +75,7 @@ def join_towers(
         evaluator = _read(pair, Path(working), config)
     evaluator.model.to(device)
     history = train_projections(train, validation, evaluator, config, seed)
-    texts = [text for record in train for text in (*record.captions, *record.positive_captions)]
-    vocabulary = Tokenizer.train(texts, config.vocab_size)
+    vocabulary = learn_vocabulary(train, config.vocab_size)
     return JoinedEvaluator(evaluator, evaluator.tokenizer, vocabulary, pair, history)
 
 

@@ -41,13 +41,22 @@ def build_objective(config: FinetuneConfig) -> Objective:
 
 
 def _dico(config: FinetuneConfig, scored: ScoredCandidates) -> tuple[Tensor, Metrics]:
-    logps, rewards = scored.policy_logps, scored.rewards
-    loss, metrics = dico_loss(  # eq. 6
-        logps, scored.reference_logps, rewards, config.beta, config.tau, config.weighting
-    )
+    loss, metrics = _preference_loss(config, scored)
     if config.anchor:
-        loss = loss + config.anchor * winner_nll(logps, rewards, scored.lengths)
+        anchor = winner_nll(scored.policy_logps, scored.rewards, scored.lengths)
+        loss = loss + config.anchor * anchor
     return loss, metrics
+
+
+def _preference_loss(config: FinetuneConfig, scored: ScoredCandidates) -> tuple[Tensor, Metrics]:
+    return dico_loss(  # eq. 6
+        scored.policy_logps,
+        scored.reference_logps,
+        scored.rewards,
+        config.beta,
+        config.tau,
+        config.weighting,
+    )
 
 
 def _scst(config: FinetuneConfig, scored: ScoredCandidates) -> Tensor:
@@ -61,5 +70,5 @@ def _scst(config: FinetuneConfig, scored: ScoredCandidates) -> Tensor:
 
 def _watched(config: FinetuneConfig, own: Loss, scored: ScoredCandidates) -> tuple[Tensor, Metrics]:
     with torch.no_grad():  # DiCO's metrics alone, so that all methods' curves can be compared
-        _, metrics = _dico(config, scored)
+        _, metrics = _preference_loss(config, scored)
     return own(scored), metrics

@@ -1,4 +1,4 @@
-"""Adam without torch._dynamo, whose import takes longer than a small model's first hundred steps.
+"""Adam, its rate and the gradients' norm; without torch._dynamo, whose import takes longer than a small model's first hundred steps.
 
 torch.optim wraps the methods of its optimisers so that torch.compile leaves them alone; the wrapper
 imports the compiler when it is first called. Here the methods below the wrappers are called.
@@ -8,6 +8,7 @@ import inspect
 from typing import Any
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 
@@ -42,3 +43,19 @@ class AdamW(_Plain, torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         inspect.unwrap(torch.optim.AdamW.step)(self, closure)
+
+
+def adam(parameters: list[nn.Parameter], rate: float) -> Adam:
+    """The paper's optimiser, in one pass over each parameter."""
+    return Adam(parameters, lr=rate, betas=(0.9, 0.999), fused=True)
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Gives all weights the learning rate of the step that follows."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def clip_gradients(parameters: list[nn.Parameter], max_norm: float) -> float:
+    """Norm of the gradients, which are scaled down to ``max_norm`` where it is above 0."""
+    return float(nn.utils.clip_grad_norm_(parameters, max_norm or float("inf")))

@@ -24,15 +24,13 @@ from dico.models.encoders.towers import JoinedTowers
 from dico.models.evaluator import Evaluator
 from dico.process.progress import progress
 from dico.training.configs import EvaluatorTrainingConfig
-from dico.training.contrastive import clip_loss
+from dico.training.contrastive import bound_scale, clip_loss
 from dico.training.determinism import step_seed
-from dico.training.optimizer import AdamW
+from dico.training.optimizer import AdamW, set_rate
 from dico.training.order import DataOrder
 from dico.training.resilience.history import History, Rows
 from dico.training.schedule import learning_rate
 
-MAX_LOGIT_SCALE = 100.0
-"""CLIP's own bound on the inverse temperature."""
 LEAST_DEVIATION = 1e-3
 """Added to standard deviations: a value that never changes is not blown up."""
 IMAGES_A_PASS = 32
@@ -162,7 +160,7 @@ class Maps(nn.Module):
             (self.text, self._texts, model.text_projection),
         )
         for linear, (mean, deviation), target in pairs:
-            weight = linear.weight / deviation
+            weight = linear.weight / deviation  # (E, F)
             target.weight.copy_(weight)
             target.bias.copy_(linear.bias - weight @ mean)
         model.logit_scale.copy_(self.logit_scale)
@@ -171,12 +169,11 @@ class Maps(nn.Module):
 @torch.no_grad()
 def recall_at_1(model: JoinedTowers, held_out: Pooled) -> float:
     """Share of captions that find their own image among all of ``held_out``."""
-    images = F.normalize(model.visual_projection(held_out.images), dim=-1)
-    texts = F.normalize(model.text_projection(torch.cat(held_out.texts)), dim=-1)
-    counts = torch.tensor([len(captions) for captions in held_out.texts])
-    own = (
-        torch.arange(len(counts)).repeat_interleave(counts).to(images.device)
-    )  # (N,) image of each
+    images = F.normalize(model.visual_projection(held_out.images), dim=-1)  # (B, E)
+    captions = torch.cat(held_out.texts)  # (N, S) of all images
+    texts = F.normalize(model.text_projection(captions), dim=-1)  # (N, E)
+    counts = torch.tensor([len(one) for one in held_out.texts])
+    own = torch.arange(len(counts)).repeat_interleave(counts).to(images.device)  # (N,) its image
     return float(((texts @ images.T).argmax(dim=1) == own).float().mean())
 
 
@@ -188,17 +185,15 @@ def _train(maps: Maps, seen: Pooled, config: EvaluatorTrainingConfig, seed: int)
     with progress("evaluator", total=config.num_clip_steps, unit="step") as bar:
         for step in range(config.num_clip_steps):
             rng = np.random.default_rng((seed, step))
-            images, texts = maps(*seen.draw(order.batch(step), rng))
+            # Another of an image's captions each time: with few images, the maps learn words less.
+            images, texts = maps(*seen.draw(order.batch(step), rng))  # (B, E) each
             loss = clip_loss(images, texts, maps.logit_scale.exp())
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(
-                    config.learning_rate, step, config.num_clip_steps, config.warmup_share, "cosine"
-                )
+            peak, num_steps = config.learning_rate, config.num_clip_steps
+            set_rate(optimizer, learning_rate(peak, step, num_steps, config.warmup_share, "cosine"))
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-            with torch.no_grad():
-                maps.logit_scale.clamp_(max=float(np.log(MAX_LOGIT_SCALE)))
+            bound_scale(maps.logit_scale)
             history.log(step + 1, loss=loss.item())
             bar.advance(1, loss=loss.item())
     maps.eval()

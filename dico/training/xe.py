@@ -20,7 +20,7 @@ from dico.training.data import CaptioningData
 from dico.training.determinism import seed_step, step_seed
 from dico.training.distributed import World
 from dico.training.malloc import keep_freed_memory
-from dico.training.optimizer import Adam
+from dico.training.optimizer import adam, clip_gradients, set_rate
 from dico.training.order import DataOrder
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.state import TrainingState
@@ -77,14 +77,11 @@ def pretrain(
             # NaN, infinity or losses that ran away: back to a checkpoint, on to other batches.
             if supervisor.should_rewind(loss, norm):
                 continue
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(
-                    config.learning_rate,
-                    state.step,
-                    config.num_steps,
-                    config.warmup_share,
-                    config.schedule,
-                )
+            rate, num_steps = config.learning_rate, config.num_steps
+            set_rate(
+                optimizer,
+                learning_rate(rate, state.step, num_steps, config.warmup_share, config.schedule),
+            )
             optimizer.step()
             state.step += 1
             state.history.log(state.step, loss=loss, gradient_norm=norm)
@@ -138,13 +135,3 @@ def _backward(
         total += loss.detach()
     world.sum_gradients(trainable(policy))
     return float(world.sum(total))
-
-
-def adam(parameters: list[torch.nn.Parameter], rate: float) -> Adam:
-    """The paper's optimiser, in one pass over each parameter."""
-    return Adam(parameters, lr=rate, betas=(0.9, 0.999), fused=True)
-
-
-def clip_gradients(parameters: list[torch.nn.Parameter], max_norm: float) -> float:
-    """Norm of the gradients, which are scaled down to ``max_norm`` where it is above 0."""
-    return float(torch.nn.utils.clip_grad_norm_(parameters, max_norm or float("inf")))

@@ -109,17 +109,17 @@ def test_caption_chooses_the_only_champion(tmp_path):
     with pytest.raises(
         UsageError, match="no version was good enough to be champion; the newest is toy@1"
     ):
-        find_version(registry, "", 0)
+        find_version(registry)
     registry.set_alias("toy", "champion", 1, "first")
-    assert find_version(registry, "", 0).number == 1
+    assert find_version(registry).number == 1
     with pytest.raises(UsageError, match="no model 'other'; registered are toy"):
-        find_version(registry, "other", 0)
+        find_version(registry, "other")
 
 
 def test_caption_takes_the_newest_champion_of_several_models(tmp_path, capsys):
     registry = registered(tmp_path, "toy", "photos")
     registry.set_alias("toy", "champion", 1, "first")
-    assert find_version(registry, "", 0).name == "toy"
+    assert find_version(registry).name == "toy"
     assert "toy: the newest champion" in capsys.readouterr().err
 
 
@@ -144,11 +144,9 @@ def test_a_version_says_what_it_was_trained_on(tmp_path, dataset, told):
 def test_caption_asks_which_of_several_models(tmp_path):
     registry = registered(tmp_path, "toy", "photos")
     with pytest.raises(UsageError, match="name a version of photos, toy"):
-        find_version(registry, "", 0)
-    assert find_version(registry, "photos", 1).name == "photos"
-    assert find_version(registry, "photos@1").number == 1
-    with pytest.raises(UsageError, match="give the version once"):
-        find_version(registry, "photos@1", 1)
+        find_version(registry)
+    found = find_version(registry, "photos@1")
+    assert (found.name, found.number) == ("photos", 1)
     registry.set_alias("photos", "night", 1, "for the dark")
     assert find_version(registry, "photos@night").number == 1
     with pytest.raises(DataError, match="no alias 'day'; there is photos@1"):

@@ -54,20 +54,22 @@ def test_show(registry, capsys):
     assert "version           2 (champion)" in out
     assert "champion because  better" in out
     assert "cider            3.0000  [1.0000, 9.0000]" in out
-    assert "version      3\n" in call(capsys, "show", "--version", "3")[1]
+    assert "version      3\n" in call(capsys, "show", "@3")[1]
 
 
 def test_promote_and_rollback(registry, capsys):
-    code, _, err = call(capsys, "promote", "3")
+    code, _, err = call(capsys, "promote", "toy@3")
     assert code == 2
     assert "the quality gate refused it: because; --anyway" in err
     assert registry.champion("toy").number == 2
-    assert call(capsys, "promote", "3", "--anyway")[0] == 0
+    assert call(capsys, "promote", "@3", "--anyway")[0] == 0
     assert registry.champion("toy").number == 3
     assert call(capsys, "rollback")[1] == "toy: the champion is version 2 again\n"
     assert registry.champion("toy").number == 2
-    code, _, err = call(capsys, "promote", "9")
+    code, _, err = call(capsys, "promote", "toy@9")
     assert (code, "no version 9 of toy" in err) == (65, True)
+    code, _, err = call(capsys, "promote", "toy")
+    assert (code, "name the version too, as toy@3" in err) == (2, True)
 
 
 def test_verify(registry, capsys, tmp_path):
@@ -76,7 +78,7 @@ def test_verify(registry, capsys, tmp_path):
     assert out.count("every byte as registered, signed by key") == 3
     assert "give --key" in call(capsys, "verify")[1]
     (registry.fetch(registry.get("toy", 3), tmp_path) / "weights").write_bytes(b"x")
-    code, _, err = call(capsys, "verify", "toy", "--version", "3")
+    code, _, err = call(capsys, "verify", "toy@3")
     assert code == 65
     assert "weights" in err
 

@@ -59,5 +59,5 @@ def test_what_is_trained_stage_by_stage_ends_in_the_registry(tmp_path, capsys):
     assert version.metadata["captioner_origin"] == "trained from random weights"
     assert "mine version 1" in capsys.readouterr().out
     image = tiny.records(world, "test")[0].uri
-    run("caption", image, "--version", 1, *place)
+    run("caption", image, "--model", "@1", *place)
     assert capsys.readouterr().out.strip()

@@ -78,7 +78,7 @@ PLAN = (
     Rule(r"dico run ", Way.RUN, _SMALL, (f"overrides={TINY}",), trained=False),
     Rule(r"dico (keys new|validate|data) ", Way.RUN, trained=False),
     Rule(r"dico models show ", Way.RUN, (("3", "1"),)),
-    Rule(r"dico models promote ", Way.RUN, (("3", "2"),), ("photos", "--anyway")),
+    Rule(r"dico models promote ", Way.RUN, (("@3", "@2"),), ("--anyway",)),
     Rule(r"dico models (rollback|verify --all)", Way.RUN, more=("photos",)),
     Rule(r"dico (caption|models|keys|compare|evaluate) ", Way.RUN),
 )  # fmt: skip

@@ -73,7 +73,7 @@ def _registry(folder):
         do(folder, *add, "--overrides", TINY)
     (version,) = {record["uri"] for record in _records(folder) if record["number"] == 1}
     shutil.copytree(version.removeprefix("file://"), folder / "version")
-    do(folder, DICO, "models", "promote", "1", "photos", "--anyway")
+    do(folder, DICO, "models", "promote", "photos@1", "--anyway")
     shutil.rmtree(folder / "runs/registry/toy")
     (folder / "evaluator").symlink_to(folder / made["evaluator"])
 

@@ -75,7 +75,7 @@ def use(tmp_path, name):
     (version,) = registry.versions(name)
     image = next((tmp_path / "toy").rglob("*.png"))
     options = ("--registry", tmp_path / "runs" / "registry")
-    said = dico(tmp_path, "caption", image, "--model", name, "--version", version.number, *options)
+    said = dico(tmp_path, "caption", image, "--model", f"{name}@{version.number}", *options)
     server = Server(f"{name}@{version.number}", *options).wait_ready()
     try:
         status, answer = server.request("POST", "/caption", image.read_bytes())

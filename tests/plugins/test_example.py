@@ -129,7 +129,7 @@ def test_its_captioner_is_trained_by_its_loss_and_judged_by_its_judges(here, tmp
     assert scores.differences["dico - xe"]["judge_wording"]["p_value"] <= 1
     assert "| Judge wording |" in (folder / "model_card.md").read_text()
     capsys.readouterr()
-    dico_verb("caption", tiny.records(world, "test")[0].uri, "--version", 1, *place)
+    dico_verb("caption", tiny.records(world, "test")[0].uri, "--model", "@1", *place)
     assert capsys.readouterr().out.strip()
 
 

@@ -50,7 +50,7 @@ def test_answers_are_those_of_the_command(tmp_path, capsys):
     for file, data in zip(files, images, strict=True):
         with open(file, "wb") as out:
             out.write(data)
-    options = ["--registry", registry.uri, "--version", "1"]
+    options = ["--registry", registry.uri, "--model", "@1"]
     with pytest.raises(SystemExit) as left:
         main(["caption", *options, "--num-captions", "3", *files])
     assert left.value.code == 0

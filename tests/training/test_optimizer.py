@@ -43,7 +43,7 @@ def test_they_are_torchs_to_the_bit(name, fused):
 
 def test_no_step_imports_the_compiler():
     code = (
-        "import sys, torch; from dico.training.xe import adam, clip_gradients;"
+        "import sys, torch; from dico.training.optimizer import adam, clip_gradients;"
         "p = [torch.nn.Parameter(torch.ones(3))]; o = adam(p, 0.1);"
         "p[0].sum().backward(); clip_gradients(p, 1.0); o.step(); o.load_state_dict(o.state_dict());"
         "print('torch._dynamo' in sys.modules)"

@@ -103,7 +103,7 @@ class EncoderDecoder(ImageTextToText):
     def _started(self, words: Tensor) -> Tensor:
         """Words (N, T) behind what a decoder begins with."""
         start = torch.tensor(self._start, device=words.device).expand(len(words), -1)
-        return torch.cat([start, words], dim=1)
+        return torch.cat([start, words], dim=1)  # (N, S + T), S ids at the beginning
 
 
 def _first(model: Any, name: str) -> int | None:

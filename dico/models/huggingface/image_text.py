@@ -242,7 +242,8 @@ class ImageTextToText(HuggingFaceCaptioner):
         if last is None:
             with cache.copies.left_out():
                 logits = self._go_on(group, states, rows, words, cache)
-            return chosen(torch.cat([states.logits[rows][:, None], logits], dim=1), real)
+            both = torch.cat([states.logits[rows][:, None], logits], dim=1)  # (n, T + 1, V)
+            return chosen(both, real)
 
         def all_real(hidden: Tensor) -> Tensor:  # (N, T, D) -> (1, M, D)
             return chosen(torch.cat([last[rows], hidden], dim=1), real)[None]
@@ -310,7 +311,7 @@ def chosen(values: Tensor, real: Tensor) -> Tensor:
 
 def joined(parts: list[Tensor]) -> Tensor:
     """All of ``parts``, one behind the other; no copy of a single one."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)  # (sum of n, ...)
 
 
 def _grown(values: Tensor, num_words: int, value: int | None = None) -> Tensor:

@@ -88,7 +88,7 @@ def collate(images: Sequence[Inputs], names: Collection[str] | None = None) -> d
         names: which inputs; all if not given.
     """
     wanted = [name for name in images[0] if names is None or name in names]
-    return {name: torch.cat([one[name] for one in images]) for name in wanted}
+    return {name: torch.cat([one[name] for one in images]) for name in wanted}  # (B, ...) each
 
 
 def _kind(one: Inputs) -> tuple[tuple[str, torch.Size], ...]:
