@@ -29,7 +29,7 @@ from dico.models.captioner import Captioner
 from dico.models.clip import ClipModel
 from dico.models.scoring import caption_logits, score_candidates
 from dico.training.determinism import use_deterministic_kernels
-from dico.training.xe import adam
+from dico.training.optimizer import adam
 
 NUM_IMAGE_TOKENS = 257
 DECODING = DecodingConfig(rule="transformers4")

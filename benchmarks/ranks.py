@@ -27,7 +27,7 @@ from dico.losses import dico_loss
 from dico.policy import PaperPolicy
 from dico.training.distributed import World
 from dico.training.malloc import keep_freed_memory
-from dico.training.xe import adam
+from dico.training.optimizer import adam
 
 
 def step_of(world: World, images: int) -> Callable[[], None]:

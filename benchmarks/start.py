@@ -23,7 +23,7 @@ from measure import table, write
 FIRST_STEP = """
 import torch
 from dico.steps import finetune_captioner, pretrain_captioner
-from dico.training.xe import adam
+from dico.training.optimizer import adam
 weight = torch.nn.Parameter(torch.zeros(8, 8))
 optimizer = adam([weight], 1e-3)
 weight.sum().backward()

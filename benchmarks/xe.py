@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from dico.losses import xe_loss
 from dico.models.captioner import Captioner
 from dico.models.scoring import caption_logits
-from dico.training.xe import adam
+from dico.training.optimizer import adam
 
 CAPTIONS_PER_IMAGE = 5
 PADDED_TOKENS = 30

@@ -117,7 +117,7 @@ def _captions(
     import torch
 
     from dico.images.load import load_image
-    from dico.policy.captioning import policy_inputs
+    from dico.policy.captioning import caption_inputs, policy_inputs
     from dico.process.device import computing_device
     from dico.registry.bundle import load_version
 
@@ -132,8 +132,8 @@ def _captions(
     with torch.inference_mode():
         for path in images:
             seen = policy_inputs(policy, tower, [load_image(str(path))])
-            found = policy.search(policy.encode(seen), config)
-            captions.append(policy.tokenizer.decode_batch(found.tokens[0, :num_captions]))
+            (found,) = caption_inputs(policy, seen, config, num_captions)
+            captions.append([caption.text for caption in found])
     return captions
 
 

@@ -19,7 +19,7 @@ from dico.policy.protocol import Images
 
 
 class Caption(NamedTuple):
-    """The best caption of one image."""
+    """One caption of an image."""
 
     text: str
     """Single spaces; lower-case words from the paper's captioner."""
@@ -55,16 +55,30 @@ def policy_inputs(policy: Policy, tower: Evaluator | None, images: Sequence[Imag
 
 
 @torch.no_grad()
+def caption_inputs(
+    captioner: Captioner | Policy, images: Images, config: DecodingConfig, num_captions: int = 1
+) -> list[list[Caption]]:
+    """Captions of each image, the likeliest first, from what the captioner encodes; in eval mode.
+
+    Args:
+        captioner: in eval mode.
+        images: what `policy_inputs` makes, or stored image tokens.
+        config: the search.
+        num_captions: captions of each image; at most the search's beams.
+    """
+    policy = policy_of(captioner)
+    found = policy.search(policy.encode(images), config)
+    tokens, logps = found.tokens[:, :num_captions], found.logps[:, :num_captions]
+    texts = policy.tokenizer.decode_batch(tokens.flatten(0, 1))  # (B, N, T) -> (B * N, T)
+    captions = [Caption(*pair) for pair in zip(texts, logps.flatten().tolist(), strict=True)]
+    return [captions[i : i + tokens.shape[1]] for i in range(0, len(captions), tokens.shape[1])]
+
+
 def caption_features(
     captioner: Captioner | Policy, images: Images, config: DecodingConfig
 ) -> list[Caption]:
-    """The best caption of each image, from what the captioner encodes; in eval mode."""
-    policy = policy_of(captioner)
-    found = policy.search(policy.encode(images), config)
-    texts = policy.tokenizer.decode_batch(found.tokens[:, 0])
-    return [
-        Caption(text, logp) for text, logp in zip(texts, found.logps[:, 0].tolist(), strict=True)
-    ]
+    """The best caption of each image, as `caption_inputs` finds it."""
+    return [best for (best,) in caption_inputs(captioner, images, config)]
 
 
 def caption_stored(

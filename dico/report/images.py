@@ -14,7 +14,7 @@ THUMBNAIL_PX = 288
 
 
 @dataclass(frozen=True, slots=True)
-class Caption:
+class ScoredCaption:
     """One system's caption of one image."""
 
     text: str
@@ -43,7 +43,7 @@ class ShownImage:
     references: tuple[str, ...]
     """Human captions."""
 
-    captions: Mapping[str, Caption]
+    captions: Mapping[str, ScoredCaption]
     """System to caption."""
 
     gain: float
@@ -90,19 +90,19 @@ def select_images(
     )
 
 
-def _load(record: Record, captions: Mapping[str, Caption], gain: float) -> ShownImage:
+def _load(record: Record, captions: Mapping[str, ScoredCaption], gain: float) -> ShownImage:
     image = load_validated(record.uri)
     source, tiny = thumbnail(image, THUMBNAIL_PX), is_tiny(image)
     shown = {name: captions[name] for name in (BASELINE, CANDIDATE, CHAMPION) if name in captions}
     return ShownImage(record.image_id, source, tiny, record.captions, shown, gain)
 
 
-def _read_rows(evaluation: Path) -> dict[str, dict[str, Caption]]:
+def _read_rows(evaluation: Path) -> dict[str, dict[str, ScoredCaption]]:
     """Image to system to caption, in the file's order."""
-    rows: dict[str, dict[str, Caption]] = {}
+    rows: dict[str, dict[str, ScoredCaption]] = {}
     for row in read_per_image(evaluation):
         scores = {key: value for key, value in row.items() if isinstance(value, float)}
-        rows.setdefault(row["image_id"], {})[row["system"]] = Caption(
+        rows.setdefault(row["image_id"], {})[row["system"]] = ScoredCaption(
             row["caption"], scores, row.get("false_statements")
         )
     return rows

@@ -16,10 +16,10 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import dico
+from dico.policy.captioning import Caption
 from dico.serving import inference_protocol as protocol
 from dico.serving import predict_protocol
 from dico.serving.bodies import chunks, discard, read_image
-from dico.serving.model import Caption
 from dico.serving.page import render_page
 from dico.serving.service import Refusal, Service
 

@@ -13,7 +13,7 @@ from typing import Any
 from dico.images.base64_text import from_base64
 from dico.images.embedded import strip_data_uri
 from dico.images.errors import ImageError
-from dico.serving.model import Caption
+from dico.policy.captioning import Caption
 from dico.serving.service import Refusal
 from dico.storage.uris import is_address
 

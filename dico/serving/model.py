@@ -1,7 +1,6 @@
 """A registered version, loaded and verified, that captions batches of images."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from PIL import Image
 
 from dico.errors import DataError
 from dico.models.huggingface import PixelConfig
+from dico.policy.captioning import Caption, caption_inputs
 from dico.policy.protocol import Images
 from dico.registry.bundle import load_version
 from dico.registry.signing import verify_if_configured
@@ -18,15 +18,6 @@ from dico.storage import verify_digests
 
 _BLANK = (224, 224)
 """Height and width of a frame for warming up, where frames follow their images' sizes."""
-
-
-class Caption(NamedTuple):
-    """One caption of an image."""
-
-    text: str
-    """Single spaces; lower-case words from the paper's captioner."""
-    logp: float
-    """Sum of the tokens' log-probabilities, EOS included."""
 
 
 class ServedModel:
@@ -66,12 +57,7 @@ class ServedModel:
     def caption(self, frames: Sequence[Cut]) -> list[list[Caption]]:
         """Captions of each frame, the likeliest first, as many as there are beams."""
         inputs = self._inputs([Image.frombytes("RGB", *frame) for frame in frames])
-        found = self.policy.search(self.policy.encode(inputs), self.decoding)
-        texts = [self.policy.tokenizer.decode_batch(rows) for rows in found.tokens]
-        return [
-            [Caption(*pair) for pair in zip(*columns, strict=True)]
-            for columns in zip(texts, found.logps.tolist(), strict=True)
-        ]
+        return caption_inputs(self.policy, inputs, self.decoding, self.decoding.num_beams)
 
     def _inputs(self, frames: Sequence[Image.Image]) -> Images:
         """What the captioner encodes, of frames."""

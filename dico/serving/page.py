@@ -3,16 +3,13 @@
 import base64
 import hashlib
 import re
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
+from dico.pages.rendering import render
 
 
 def render_page(name: str, version: str) -> tuple[str, str]:
     """The page, and the policy that lets its one script and its one style run, and nothing else."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    source = (resources.files("dico.serving") / "page.html").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(name=name, version=version)
+    page = render("dico.serving", "page.html", name=name, version=version)
     return page, content_policy(page)
 
 

@@ -8,8 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from dico.policy.captioning import Caption
 from dico.serving.inference_protocol import image_of
-from dico.serving.model import Caption
 from dico.serving.service import Refusal
 
 _KEYS = ("image", "b64", "data", "image_bytes", "image_url", "url", "bytes", "base64")

@@ -10,7 +10,6 @@ import json
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
-from importlib import resources
 from typing import Any
 
 import uvicorn
@@ -21,6 +20,7 @@ from starlette.routing import Route
 
 from dico.errors import DicoError, UsageError
 from dico.images.load import load_image
+from dico.pages.rendering import render
 from dico.people.rating import Session, Task
 from dico.serving.page import content_policy
 
@@ -75,9 +75,8 @@ class _Routes:
 
     def __init__(self, session: Session, uris: Mapping[str, str]) -> None:
         self._session = session
-        html = (resources.files("dico.serving") / "rating.html").read_text(encoding="utf-8")
-        self._html = html
-        self._headers = {**_HEADERS, "Content-Security-Policy": content_policy(html)}
+        self._html = render("dico.serving", "rating.html")
+        self._headers = {**_HEADERS, "Content-Security-Policy": content_policy(self._html)}
 
         @lru_cache(maxsize=MAX_KEPT_IMAGES)
         def shown(number: int) -> bytes:

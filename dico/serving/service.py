@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from dico.images.errors import ImageError
+from dico.policy.captioning import Caption
 from dico.serving.batching import Batcher
 from dico.serving.config import ServingConfig
 from dico.serving.decoding import Cut, Decoders
 from dico.serving.metrics import Metrics
-from dico.serving.model import Caption, ServedModel
+from dico.serving.model import ServedModel
 
 
 class Refusal(Exception):

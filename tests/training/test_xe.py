@@ -12,7 +12,8 @@ from dico.policy import policy_of
 from dico.training import xe
 from dico.training.configs import XEConfig
 from dico.training.distributed import World
-from dico.training.xe import clip_gradients, pretrain
+from dico.training.optimizer import clip_gradients
+from dico.training.xe import pretrain
 from tests.training import tiny
 
 CONFIG = XEConfig(
