@@ -57,10 +57,10 @@ class DecoderCache:
         """States (N, D), for `head`, once each row has taken its next token of (N,)."""
         num_images, num_rows, _ = self._mask.shape
         own = torch.eye(num_rows, dtype=torch.bool, device=tokens.device)
-        # Each row sees its own new token and none of the other rows': (R, R) for every image, so
-        # the mask grows from (B, R, t R) to (B, R, (t + 1) R).
+        # Each row sees its own new token and none of the other rows': (R, R) for every image.
         others = self._mask.new_zeros(own.shape).masked_fill(~own, -torch.inf)
-        self._mask = torch.cat([self._mask, others.expand(num_images, -1, -1)], dim=-1)
+        others = others.expand(num_images, -1, -1)
+        self._mask = torch.cat([self._mask, others], dim=-1)  # (B, R, t R) -> (B, R, (t + 1) R)
         hidden = self._decoder.token_embedding(tokens) + self._decoder.positions[self._length]
         for layer, past, image in zip(self._layers, self._past, self._images, strict=True):
             hidden = self._layer(layer, hidden, past, image)

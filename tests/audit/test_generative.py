@@ -5,32 +5,14 @@ import pytest
 import torch
 
 from dico.audit.generative import GenerativeJudge
-from dico.models.captioner import Captioner, CaptionerConfig
-from dico.models.generative import GenerativeEvaluator
-from dico.models.tokenizer import Tokenizer
+from tests.builders import generative_evaluator
 
 CAPTIONS = [["a red circle", "a ring"], ["a blue square above a ring", "a red circle on a box"]]
 
 
 @pytest.fixture
 def evaluator():
-    torch.manual_seed(0)
-    tokenizer = Tokenizer.train([text for own in CAPTIONS for text in own], 300)
-    sizes = {"width": 16, "num_encoder_layers": 0, "num_decoder_layers": 1, "num_heads": 2}
-    config = CaptionerConfig(
-        feature_width=6,
-        num_image_positions=4,
-        num_text_positions=16,
-        vocab_size=tokenizer.vocab_size,
-        ffn_width=32,
-        **sizes,
-    )
-    made = GenerativeEvaluator(Captioner(config, tokenizer).eval(), alpha=0.5)
-    made.blind_tokens.data.normal_()
-    with torch.no_grad():
-        for parameter in made.captioner.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return made
+    return generative_evaluator([text for own in CAPTIONS for text in own])
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])

@@ -15,7 +15,7 @@ from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.scoring import caption_logits, score_captions
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.weights.huggingface import captioner_to_huggingface, huggingface_config
-from tests.models.tiny import SIZES, random_captioner
+from tests.builders import SIZES, random_captioner
 
 
 def trained_captioner() -> Captioner:

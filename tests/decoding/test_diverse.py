@@ -11,7 +11,7 @@ from dico.errors import ConfigError
 from dico.models.captioner import Captioner
 from dico.models.scoring import score_captions
 from dico.policy import policy_of
-from tests.models.tiny import random_captioner
+from tests.builders import random_captioner
 
 VOCAB_SIZE = 24
 

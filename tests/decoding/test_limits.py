@@ -6,7 +6,7 @@ import torch
 from dico.decoding import DecodingConfig
 from dico.errors import ConfigError, DataError
 from dico.policy import policy_of
-from tests.models.tiny import random_captioner
+from tests.builders import random_captioner
 from tests.policy.families import blip, llava
 from tests.policy.families import images as images_for
 from tests.policy.families import random_captioner as random_huggingface_captioner

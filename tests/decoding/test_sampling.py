@@ -10,7 +10,7 @@ from dico.decoding.sampling import _cut, _exact_sums_before, _sums_before
 from dico.errors import ConfigError
 from dico.models.captioner import Captioner
 from dico.models.scoring import score_captions
-from tests.models.tiny import random_captioner
+from tests.builders import random_captioner
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,10 @@ import torch
 from dico.configuration.schema import to_json
 from dico.decoding import DecodingConfig
 from dico.launching.nodes import Handover
-from dico.models.captioner_config import CaptionerConfig
 from dico.training.configs import XEConfig
+from tests.builders import tiny_config
 
-CAPTIONER = CaptionerConfig(
-    width=16, num_encoder_layers=1, num_decoder_layers=1, num_heads=2, ffn_width=32,
-    num_text_positions=16, dropout=0.0,
-)  # fmt: skip
+CAPTIONER = tiny_config(dropout=0.0)
 SHORT = XEConfig(num_steps=2, batch_size=6, micro_batch_size=6, num_validation_images=4)
 LONG = XEConfig(num_steps=5000, batch_size=6, micro_batch_size=6)
 

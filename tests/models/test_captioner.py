@@ -9,10 +9,10 @@ import torch
 from dico.errors import ConfigError, DataError, DigestError
 from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.tokenizer import Tokenizer
-from tests.models import tiny
+from tests import builders
 
 TOKENIZER = Tokenizer.train(["a red circle", "a blue square"], 300)
-SIZES = dataclasses.replace(tiny.SIZES, vocab_size=TOKENIZER.vocab_size)
+SIZES = dataclasses.replace(builders.SIZES, vocab_size=TOKENIZER.vocab_size)
 
 
 def test_paper_sizes_have_the_papers_parameters():

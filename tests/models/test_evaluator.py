@@ -8,18 +8,13 @@ import torch
 from PIL import Image
 
 from dico.errors import DataError, DigestError
-from dico.models.clip import ClipModel
-from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
-from dico.models.evaluator import Evaluator, EvaluatorConfig, preprocess, save_evaluator
+from dico.models.evaluator import Evaluator, EvaluatorConfig, preprocess
 from dico.models.tokenizer import Tokenizer
 from dico.models.torchvision_compat import ensure_torchvision_imports
+from tests.builders import clip_config, write_evaluator
 
 TOKENIZER = Tokenizer.train(["a red circle", "a blue square on a green ground"], 320)
-CLIP = ClipConfig(
-    embed_dim=16,
-    vision_cfg=VisionConfig(image_size=32, layers=2, width=32, head_width=16, patch_size=8),
-    text_cfg=TextConfig(24, TOKENIZER.vocab_size - 1, 32, 2, 2),
-)
+CLIP = clip_config(TOKENIZER, num_layers=2, num_text_layers=2)
 CONFIG = EvaluatorConfig(clip=CLIP)
 
 
@@ -30,9 +25,7 @@ def image(width: int, height: int) -> Image.Image:
 
 @pytest.fixture
 def folder(tmp_path):
-    torch.manual_seed(0)
-    base, tuned = ClipModel(CLIP), ClipModel(CLIP)
-    save_evaluator(tmp_path, CONFIG, TOKENIZER, base.state_dict(), tuned.state_dict())
+    write_evaluator(tmp_path, TOKENIZER, CLIP)
     return tmp_path
 
 

@@ -6,36 +6,16 @@ import pytest
 import torch
 
 from dico.errors import ConfigError, DataError, DigestError
-from dico.models.captioner import Captioner, CaptionerConfig
 from dico.models.generative import BLIND_FILE, GenerativeEvaluator
-from dico.models.tokenizer import Tokenizer
 from dico.rewards import RewardBatch, RewardContext, build_reward
+from tests.builders import generative_evaluator
 
 CAPTIONS = ["a red circle", "a blue square above a ring", "a ring", "a red circle on a box"]
 
 
 @pytest.fixture
 def evaluator():
-    torch.manual_seed(0)
-    tokenizer = Tokenizer.train(CAPTIONS, 300)
-    config = CaptionerConfig(
-        feature_width=6,
-        num_image_positions=4,
-        num_text_positions=16,
-        vocab_size=tokenizer.vocab_size,
-        width=16,
-        num_encoder_layers=0,
-        num_decoder_layers=1,
-        num_heads=2,
-        ffn_width=32,
-        dropout=0.0,
-    )
-    made = GenerativeEvaluator(Captioner(config, tokenizer).eval(), alpha=0.5)
-    made.blind_tokens.data.normal_()
-    with torch.no_grad():
-        for parameter in made.captioner.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return made
+    return generative_evaluator(CAPTIONS)
 
 
 def naive(evaluator, image, caption):

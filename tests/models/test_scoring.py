@@ -10,7 +10,7 @@ from dico.losses import dico_loss
 from dico.models.captioner import Captioner
 from dico.models.prefix_tree import prefix_tree
 from dico.models.scoring import caption_logits, score_candidates, score_captions
-from tests.models.tiny import random_captioner
+from tests.builders import random_captioner
 
 BOS, EOS, PAD = 37, 38, 39
 

@@ -9,9 +9,7 @@ from dico.errors import ConfigError, DataError
 from dico.metrics.cider import cider_d
 from dico.metrics.clip_score import clip_score, ref_clip_score
 from dico.metrics.prepared import PreparedReferences
-from dico.models.clip import ClipModel
-from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
-from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
+from dico.models.evaluator import Evaluator
 from dico.models.tokenizer import Tokenizer
 from dico.rewards import (
     CiderReward,
@@ -21,6 +19,7 @@ from dico.rewards import (
     RewardContext,
     build_reward,
 )
+from tests.builders import clip_config, write_evaluator
 
 REFERENCES = [
     ["a red circle left of a blue square", "a red circle"],
@@ -38,17 +37,8 @@ TOKENS = TOKENIZER.encode_batch([c for row in CAPTIONS for c in row], 20).view(2
 def evaluators(tmp_path_factory) -> dict[str, Evaluator]:
     """Of one folder whose two weights differ."""
     folder = tmp_path_factory.mktemp("evaluator")
-    torch.manual_seed(0)
-    clip = ClipConfig(
-        embed_dim=16,
-        vision_cfg=VisionConfig(image_size=32, layers=1, width=32, head_width=16, patch_size=8),
-        text_cfg=TextConfig(77, TOKENIZER.vocab_size - 1, 32, 2, 2),
-    )
-    weights = [
-        {name: v + 0.2 * torch.randn_like(v) for name, v in ClipModel(clip).state_dict().items()}
-        for _ in range(2)
-    ]
-    save_evaluator(folder, EvaluatorConfig(clip=clip), TOKENIZER, *weights)
+    clip = clip_config(TOKENIZER, num_text_layers=2, num_text_positions=77)
+    write_evaluator(folder, TOKENIZER, clip, noise=0.2)
     return {name: Evaluator.load(folder, name) for name in ("clip", "pac")}
 
 

@@ -15,33 +15,20 @@ import torch
 from PIL import Image
 
 from dico.models.captioner import Captioner, CaptionerConfig
-from dico.models.clip import ClipModel
-from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
-from dico.models.evaluator import EvaluatorConfig, save_evaluator
 from dico.models.tokenizer import Tokenizer
 from dico.storage import write_digests
+from tests.builders import clip_config, tiny_config, write_evaluator
 
 
 def make_version(folder, **decoding):
     """A version's folder with random weights that listen to the image."""
-    torch.manual_seed(0)
     tokenizer = Tokenizer.train(["a red circle", "a blue square on a green ground"], 320)
-    clip = ClipConfig(
-        embed_dim=16,
-        vision_cfg=VisionConfig(image_size=32, layers=1, width=32, head_width=16, patch_size=8),
-        text_cfg=TextConfig(24, tokenizer.vocab_size - 1, 32, 2, 1),
-    )
-    weights = [ClipModel(clip).state_dict() for _ in range(2)]
-    save_evaluator(folder / "evaluator", EvaluatorConfig(clip=clip), tokenizer, *weights)
-    config = CaptionerConfig(
-        feature_width=32,
-        vocab_size=tokenizer.vocab_size,
-        width=32,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-        num_heads=2,
-        ffn_width=64,
-    )
+    write_evaluator(folder / "evaluator", tokenizer, clip_config(tokenizer))
+    config = tiny_config(
+        feature_width=32, vocab_size=tokenizer.vocab_size, width=32, ffn_width=64,
+        num_image_positions=CaptionerConfig.num_image_positions,
+        num_text_positions=CaptionerConfig.num_text_positions,
+    )  # fmt: skip
     captioner = Captioner(config, tokenizer)
     with torch.no_grad():
         captioner.decoder.token_embedding.weight.mul_(4)

@@ -3,27 +3,18 @@
 import json
 
 import pytest
-import torch
 
 from dico.cli import main
 from dico.data.manifest import read_manifest
 from dico.data.toy.config import ToyConfig
 from dico.data.toy.world import write_toy_dataset
 from dico.errors import DataError
-from dico.models.clip import ClipModel
-from dico.models.clip_config import ClipConfig
-from dico.models.evaluator import EvaluatorConfig, save_evaluator
 from dico.models.judge import write_absent_judge
 from dico.models.tokenizer import Tokenizer
 from dico.steps.audit_evaluator import audit_evaluator
 from dico.validation.config import ValidationConfig
 from dico.validation.validate import validate
-
-SIZES = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 8},
-    "text_cfg": {"context_length": 40, "width": 64, "heads": 1, "layers": 1},
-}
+from tests.builders import clip_config, write_evaluator
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +28,8 @@ def world(tmp_path_factory):
     validate(str(dataset), "", settings, manifest, folder / "report")
     texts = [text for r in read_manifest(manifest, "train") for text in r.captions]
     tokenizer = Tokenizer.train(texts, 300)
-    text_cfg = SIZES["text_cfg"] | {"vocab_size": tokenizer.vocab_size}
-    clip = ClipConfig.from_dict(SIZES | {"text_cfg": text_cfg})
-    torch.manual_seed(0)
-    weights = [ClipModel(clip).state_dict() for _ in range(2)]
-    save_evaluator(folder / "evaluator", EvaluatorConfig(clip=clip), tokenizer, *weights)
+    clip = clip_config(tokenizer, num_text_positions=40)
+    write_evaluator(folder / "evaluator", tokenizer, clip)
     return folder
 
 

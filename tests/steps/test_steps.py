@@ -15,7 +15,6 @@ from dico.evaluation.config import EvaluationConfig
 from dico.evaluation.gate import GateConfig
 from dico.features.pointer import open_features
 from dico.models.captioner import Captioner
-from dico.models.captioner_config import CaptionerConfig
 from dico.models.evaluator import Evaluator
 from dico.registry import open_registry
 from dico.registry.bundle import load_version
@@ -31,15 +30,11 @@ from dico.steps.resolve_dataset import resolve_dataset
 from dico.storage import verify_digests, write_digests
 from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.resilience.places import checkpoints_of
+from tests.builders import TINY
 from tests.training import tiny
 
 DECODING = to_json(DecodingConfig(num_beams=3, max_tokens=10))
-CAPTIONER = to_json(
-    CaptionerConfig(
-        width=16, num_encoder_layers=1, num_decoder_layers=1, num_heads=2, ffn_width=32,
-        num_text_positions=16,
-    )
-)  # fmt: skip
+CAPTIONER = to_json(TINY)
 XE = to_json(XEConfig(num_steps=2, batch_size=6, micro_batch_size=6, num_validation_images=4))
 DICO = to_json(FinetuneConfig(num_steps=2, batch_size=4, num_validation_images=4))
 

@@ -16,10 +16,7 @@ from dico.features.config import FeaturesConfig
 from dico.features.pointer import open_features
 from dico.features.store import FeatureStore
 from dico.models.captioner import Captioner
-from dico.models.captioner_config import CaptionerConfig
-from dico.models.clip import ClipModel
-from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
-from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
+from dico.models.evaluator import Evaluator
 from dico.models.tokenizer import Tokenizer
 from dico.rewards import ClipReward, RewardBatch
 from dico.steps.extract_features import extract_features
@@ -32,6 +29,7 @@ from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.state import TrainingState
 from dico.training.validation import Validator
 from dico.training.xe import pretrain
+from tests.builders import clip_config, tiny_config, write_evaluator
 
 TOY = ToyConfig(num_train=24, num_validation=6, num_test=6, num_captions=3, image_side_px=32)
 SEARCH = DecodingConfig(num_beams=3, max_tokens=10)
@@ -45,16 +43,10 @@ def make_world(folder: Path) -> Path:
         record_of(folder / "toy", json.loads(line)) for line in dataset.read_text().splitlines()
     ]
     write_manifest(records, folder / "manifest.parquet")
-    torch.manual_seed(0)
     texts = [text for record in records for text in record.captions]
     tokenizer = Tokenizer.train(texts, 300)
-    clip = ClipConfig(
-        embed_dim=16,
-        vision_cfg=VisionConfig(image_size=32, layers=1, width=16, head_width=8, patch_size=16),
-        text_cfg=TextConfig(16, tokenizer.vocab_size - 1, 16, 2, 1),
-    )
-    weights = [ClipModel(clip).state_dict() for _ in range(2)]
-    save_evaluator(folder / "evaluator", EvaluatorConfig(clip=clip), tokenizer, *weights)
+    clip = clip_config(tokenizer, width=16, patch_size=16, num_text_positions=16)
+    write_evaluator(folder / "evaluator", tokenizer, clip)
     extract_features(
         manifest=str(folder / "manifest.parquet"),
         evaluator=str(folder / "evaluator"),
@@ -119,16 +111,10 @@ def captioner(world: Path, dropout: float = 0.0, seed: int = 1, sharp: float = 1
     tokenizer = Tokenizer.load(world / "features" / "tokenizer")
     (num_tokens, width), _ = features(world).spec.arrays["tokens"]
     torch.manual_seed(seed)
-    config = CaptionerConfig(
+    config = tiny_config(
         feature_width=width,
         num_image_positions=num_tokens,
-        num_text_positions=16,
         vocab_size=tokenizer.vocab_size,
-        width=16,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-        num_heads=2,
-        ffn_width=32,
         dropout=dropout,
     )
     made = Captioner(config, tokenizer)
