@@ -10,7 +10,7 @@ DicoError                70  something inside dico went wrong
  +- TryAgainError        75  the same command will do later (preempted, transient fault)
  +- AccessError          77  a permission or credential is missing
 
-Each message is one line: what is wrong, where, and how to mend it.
+Each message is one line: what is wrong, where, and how to fix it.
 """
 
 import os

@@ -17,7 +17,7 @@ def add(
     evaluator: Annotated[Path, typer.Option(help="Folder of the evaluator.")],
     manifest: Annotated[Path, typer.Option(help="Manifest of the dataset, Parquet.")],
     features: Annotated[Path, typer.Option(help="Folder written by `dico features`.")],
-    split: Annotated[str, typer.Option(help="Split that is captioned and judged.")] = "test",
+    split: Annotated[str, typer.Option(help="Split to caption and score.")] = "test",
     judge: Annotated[str, typer.Option(help="Folder of an independent evaluator.")] = "",
     preset: Annotated[str, typer.Option(help="Preset of the search and the gate.")] = "toy",
     overrides: Annotated[str, typer.Option(help='Such as "gate.min_images=50".')] = "",

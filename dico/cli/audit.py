@@ -27,22 +27,22 @@ def audit(
     evaluator: Annotated[Path, typer.Argument(help="Folder of the evaluator.")],
     manifest: Annotated[Path, typer.Option(help="Manifest of the dataset, by `dico validate`.")],
     part: Annotated[
-        Part, typer.Option(help="Which of its judges: PAC weights, base CLIP, likelihood.")
+        Part, typer.Option(help="Which of its scores: PAC weights, base CLIP, likelihood.")
     ] = Part.pac,
     second: Annotated[
         Path | None, typer.Option(help="Folder of another evaluator, for agreement.")
     ] = None,
     split: Annotated[
-        Split, typer.Option(help="Whose images; not those that it was trained on.")
+        Split, typer.Option(help="Split to use; not one that it was trained on.")
     ] = Split.validation,
     output: Annotated[
         Path, typer.Option(help="Folder for audit.json and index.html, the page with images.")
     ] = Path("audit"),
     num_images: Annotated[
-        int, typer.Option(min=2, help="Most images to use, spread evenly over the split.")
+        int, typer.Option(min=2, help="Maximum number of images, spread evenly over the split.")
     ] = 400,
     min_accuracy: Annotated[
-        float, typer.Option(help="Accuracy that must be shown for a kind of edit; chance is 0.5.")
+        float, typer.Option(help="Accuracy required for a kind of edit; chance is 0.5.")
     ] = 0.75,
     seed: Annotated[int, typer.Option(min=0, help="Seed of edits and resamples.")] = 0,
 ) -> None:

@@ -16,21 +16,23 @@ Parameters = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Parameters of the pipeline."),
 ]
-Experiment = Annotated[str, typer.Option("--experiment", "-e", help="Experiment to file it under.")]
+Experiment = Annotated[
+    str, typer.Option("--experiment", "-e", help="Experiment to put the run in.")
+]
 Endpoint = Annotated[
     str, typer.Option(help="Address of Kubeflow Pipelines; KFP_ENDPOINT by default.")
 ]
 Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", help="Profile to work in; KFP_NAMESPACE by default.")
+    str, typer.Option("--namespace", "-n", help="Namespace (profile); KFP_NAMESPACE by default.")
 ]
 TokenFile = Annotated[
     str, typer.Option(help="File with a token; KFP_TOKEN_FILE or KFP_EXISTING_TOKEN by default.")
 ]
 ServiceAccount = Annotated[
-    str, typer.Option(help="Account of the pods; empty for the server's default.")
+    str, typer.Option(help="Service account of the pods; empty for the server's default.")
 ]
 PipelineRoot = Annotated[
-    str, typer.Option(help="Where artifacts go; empty for the server's default.")
+    str, typer.Option(help="Pipeline root, for artifacts; empty for the server's default.")
 ]
 
 
@@ -38,16 +40,16 @@ def submit(
     pipeline: Pipeline,
     parameters: Parameters = None,
     experiment: Experiment = "dico",
-    name: Annotated[str, typer.Option(help="Name of the run; empty for one from the time.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the run; empty: made from the time.")] = "",
     endpoint: Endpoint = "",
     namespace: Namespace = "",
     token_file: TokenFile = "",
     service_account: ServiceAccount = "",
     pipeline_root: PipelineRoot = "",
-    cache: Annotated[
-        bool, typer.Option(help="Whether finished steps may be taken from the cache.")
-    ] = True,
-    wait: Annotated[bool, typer.Option(help="Wait for the end; fail as the run fails.")] = False,
+    cache: Annotated[bool, typer.Option(help="Reuse cached results of steps.")] = True,
+    wait: Annotated[
+        bool, typer.Option(help="Wait for the run to end; exit with its failure.")
+    ] = False,
 ) -> None:
     """Submit a compiled pipeline to a Kubeflow cluster.
 
@@ -83,7 +85,7 @@ def schedule(
     token_file: TokenFile = "",
     service_account: ServiceAccount = "",
     pipeline_root: PipelineRoot = "",
-    enabled: Annotated[bool, typer.Option(help="Whether it fires.")] = True,
+    enabled: Annotated[bool, typer.Option(help="Enable the schedule.")] = True,
 ) -> None:
     """Run a compiled pipeline again and again; safe to repeat, one schedule of a name exists.
 
@@ -110,7 +112,7 @@ def logs(
         str, typer.Argument(metavar="[STEP]", help="Step, such as train-evaluator; all by default.")
     ] = "",
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on while the step is at work.")
+        bool, typer.Option("--follow", "-f", help="Follow the log while the step runs.")
     ] = False,
     endpoint: Endpoint = "",
     namespace: Namespace = "",

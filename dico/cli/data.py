@@ -11,7 +11,9 @@ Dataset = Annotated[str, typer.Argument(help="Manifest, or dataset in any format
 Images = Annotated[
     str, typer.Option(help="Folder or prefix of the images; empty: beside the dataset.")
 ]
-Format = Annotated[str, typer.Option("--format", help="The dataset's format; empty: by content.")]
+Format = Annotated[
+    str, typer.Option("--format", help="The dataset's format; empty: detected from content.")
+]
 ImageColumn = Annotated[str, typer.Option(help="Column or key of the image; empty: known names.")]
 CaptionColumn = Annotated[str, typer.Option(help="Those of the captions, several with commas.")]
 
@@ -43,7 +45,7 @@ def shard(
     manifest: Annotated[str, typer.Argument(help="Manifest written by dico validate.")],
     output: Annotated[str, typer.Argument(help="Folder or s3:// prefix for the tars.")],
     form: Annotated[
-        str, typer.Option(help="json: one sample an image. txt: one sample a caption.")
+        str, typer.Option(help="json: one sample per image. txt: one sample per caption.")
     ] = "json",
     shard_megabytes: Annotated[int, typer.Option(min=1, help="Size of a tar, megabytes.")] = 1000,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``dico doctor``: what this machine or this pod has, what it lacks, and how to mend it."""
+"""``dico doctor``: what this machine or this pod has, what it lacks, and how to fix it."""
 
 import importlib.metadata
 import os
@@ -28,16 +28,16 @@ from dico.storage.places import default_place
 
 
 def doctor(
-    runs: Annotated[Path, typer.Option(help="Folder of runs, where space is needed.")] = Path(
+    runs: Annotated[Path, typer.Option(help="Folder of runs; checked for free space.")] = Path(
         "runs"
     ),
     store: Annotated[
-        str, typer.Option(help="Store to try, a folder or s3:// prefix; empty for none.")
+        str, typer.Option(help="Store to test, a folder or s3:// prefix; empty for none.")
     ] = "",
     registry: Annotated[
-        str, typer.Option(help="Registry to try, a folder or s3:// prefix; empty for none.")
+        str, typer.Option(help="Registry to test, a folder or s3:// prefix; empty for none.")
     ] = "",
-    dataset: Annotated[str, typer.Option(help="Annotations to try; empty for none.")] = "",
+    dataset: Annotated[str, typer.Option(help="Annotations to test; empty for none.")] = "",
     images: Annotated[str, typer.Option(help="Folder of the dataset's images.")] = "",
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that must work here.")] = 0,
     endpoint: Annotated[

@@ -63,9 +63,7 @@ def evaluate(
     training: Annotated[
         Path | None, typer.Option(help="References file of the training split, for novelty.")
     ] = None,
-    split: Annotated[
-        str, typer.Option(help="Split of a Karpathy JSON; test where there is one.")
-    ] = "",
+    split: Annotated[str, typer.Option(help="Split of a Karpathy JSON; test if it has one.")] = "",
     image_column: Annotated[
         str, typer.Option(help="Column or key of the image in these files; empty: known names.")
     ] = "",
@@ -73,7 +71,7 @@ def evaluate(
         str, typer.Option(help="Column or key of the captions, several with commas.")
     ] = "",
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Largest width x height of an image that is scored.")
+        int, typer.Option(min=1, help="Maximum width x height of a scored image.")
     ] = MAX_PIXELS,
     partial: Annotated[
         bool,
@@ -84,8 +82,10 @@ def evaluate(
     tokenizer: Annotated[
         TokenizerChoice, typer.Option(help="python needs no Java and gives the same tokens.")
     ] = TokenizerChoice.python,
-    meteor: Annotated[bool, typer.Option(help="METEOR, where Java is installed.")] = True,
-    spice: Annotated[bool, typer.Option(help="SPICE, where Java and its models are.")] = False,
+    meteor: Annotated[bool, typer.Option(help="METEOR, if Java is installed.")] = True,
+    spice: Annotated[
+        bool, typer.Option(help="SPICE, if Java and its models are installed.")
+    ] = False,
     objects: Annotated[
         Path | None,
         typer.Option(help="Objects in the images, for CHAIR: {id: [names]} or COCO instances."),
@@ -97,23 +97,23 @@ def evaluate(
         ),
     ] = None,
     chair: Annotated[
-        ChairChoice, typer.Option(help="How CHAIR finds objects; singular is that of 2018.")
+        ChairChoice, typer.Option(help="How CHAIR matches objects; singular as in 2018.")
     ] = ChairChoice.lemma,
     facts: Annotated[
         Path | None,
-        typer.Option(help="What the images show, JSON lines: how true the captions are."),
+        typer.Option(help="Facts about the images, JSON lines; scores how true the captions are."),
     ] = None,
     candidates: Annotated[
         Path | None,
         typer.Option(help="Several captions of each image by CAPTIONS' system, for self-BLEU."),
     ] = None,
     bert_model: Annotated[
-        Path | None, typer.Option(help="Folder of an encoder, for BERTScore.")
+        Path | None, typer.Option(help="Folder of a text encoder, for BERTScore.")
     ] = None,
     bert_layer: Annotated[int, typer.Option(min=0, help="Its layer; 0 for the last.")] = 0,
     judge: Annotated[
         list[str] | None,
-        typer.Option(help="Judge that another package offers, by name; may be repeated."),
+        typer.Option(help="Judge plug-in, by name; may be repeated."),
     ] = None,
     human: Annotated[
         bool, typer.Option(help="Score each image's first reference against its others too.")

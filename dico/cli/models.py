@@ -22,7 +22,7 @@ _GAP = "  "
 
 Name = Annotated[
     str,
-    typer.Argument(help="name, name@3 or name@alias; may be left out where there is one model."),
+    typer.Argument(help="name, name@3 or name@alias; optional if there is one model."),
 ]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 app.command()(add)
@@ -77,10 +77,10 @@ def show(name: Name = "", registry: Registry = DEFAULT_REGISTRY) -> None:
 
 @app.command()
 def promote(
-    name: Annotated[str, typer.Argument(help="name@3 or name@alias; @3 where there is one model.")],
+    name: Annotated[str, typer.Argument(help="name@3 or name@alias; @3 if there is one model.")],
     reason: Reason = "promoted by hand",
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Even where the quality gate refused it.")
+        bool, typer.Option("--anyway", help="Promote even if the quality gate refused it.")
     ] = False,
     registry: Registry = DEFAULT_REGISTRY,
 ) -> None:

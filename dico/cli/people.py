@@ -15,25 +15,23 @@ if TYPE_CHECKING:
 
 def rate(
     captions: Annotated[
-        list[Path], typer.Argument(help="Captions of two or more systems, a file each.")
+        list[Path], typer.Argument(help="Captions of two or more systems, one file each.")
     ],
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images, named by the images' ids.")
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="Manifest that knows the images, in place of --images.")
+        Path | None, typer.Option(help="Manifest with the images, instead of --images.")
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="File that judgements are added to; the same file goes on.")
+        Path, typer.Option(help="File to append judgements to; the same file resumes.")
     ] = Path("judgements.jsonl"),
     limit: Annotated[
-        int, typer.Option(min=1, help="Most images to show, the first ones.")
+        int, typer.Option(min=1, help="Maximum number of images; the first ones are shown.")
     ] = 100_000,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8081,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the orders of images and captions.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the order of images and captions.")] = 0,
 ) -> None:
     """Serve a page where people compare captions: blind, by keyboard, without the internet."""
     from itertools import islice
@@ -80,7 +78,7 @@ def agree(
         Path | None, typer.Option(help="pair_pascal.mat, for consensus_pascal.mat.")
     ] = None,
     references: Annotated[
-        Path | None, typer.Option(help="Human captions, where the judgements have none.")
+        Path | None, typer.Option(help="Human captions, if the judgements have none.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a Karpathy JSON.")] = "",
     num_references: Annotated[

@@ -21,7 +21,7 @@ def push(
     ] = "",
     private: Annotated[bool, typer.Option(help="Make the repository private.")] = False,
     refused: Annotated[
-        bool, typer.Option("--refused", help="Push a version that the gate refused, too.")
+        bool, typer.Option("--refused", help="Push a version even if the gate refused it.")
     ] = False,
 ) -> None:
     """Push a version to the Hugging Face Hub.

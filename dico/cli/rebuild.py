@@ -13,11 +13,11 @@ def rebuild(
     model: Annotated[
         str, typer.Argument(help="name, name@alias or name@3 in the registry, or a folder or URI.")
     ],
-    work: Annotated[Path, typer.Option(help="Folder to train in; the same folder resumes.")],
+    work: Annotated[Path, typer.Option(help="Working folder; the same folder resumes.")],
     registry: Registry = DEFAULT_REGISTRY,
     dataset: Annotated[str, typer.Option(help="Where the annotations are, if they moved.")] = "",
     images: Annotated[str, typer.Option(help="Folder of the images, if annotations lack it.")] = "",
-    any_code: Annotated[bool, typer.Option(help="Compare though the code is another.")] = False,
+    any_code: Annotated[bool, typer.Option(help="Compare even if the code differs.")] = False,
 ) -> None:
     """Train a registered version again from its lineage; the weights must be the same."""
     from dico.serving.source import find_source

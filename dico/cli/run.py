@@ -26,7 +26,7 @@ def run(
         "runs"
     ),
     name: Annotated[
-        str, typer.Option(help="Name of the run's folder; empty for one made from the time.")
+        str, typer.Option(help="Name of the run's folder; empty: made from the time.")
     ] = "",
     containers: Annotated[
         bool, typer.Option(help="Run every step in its own container of the pipeline's image.")

@@ -19,14 +19,14 @@ _GAP = "  "
 
 def runs(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="Id of a cluster's run, to see its steps.")
+        str, typer.Argument(metavar="[RUN]", help="Id of a cluster run, to show its steps.")
     ] = "",
     folder: Annotated[
         Path, typer.Option("--runs", help="Folder of the runs of this machine.")
     ] = Path("runs"),
-    num: Annotated[int, typer.Option("--num", min=1, max=200, help="Most runs to list.")] = 20,
+    num: Annotated[int, typer.Option("--num", min=1, max=200, help="Maximum number of runs.")] = 20,
     experiment: Annotated[
-        str, typer.Option("--experiment", "-e", help="Of the cluster's, only this experiment's.")
+        str, typer.Option("--experiment", "-e", help="Only this experiment's cluster runs.")
     ] = "",
     endpoint: Endpoint = "",
     namespace: Namespace = "",

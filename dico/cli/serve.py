@@ -13,11 +13,11 @@ def serve(
         typer.Argument(
             envvar="DICO_MODEL",
             help="name, name@alias or name@3 in the registry, or a version's folder or URI; "
-            "may be left out where the registry has one model.",
+            "optional if the registry has one model.",
         ),
     ] = "",
     registry: Registry = DEFAULT_REGISTRY,
-    name: Annotated[str, typer.Option(help="What a model from a folder is called.")] = "",
+    name: Annotated[str, typer.Option(help="Name for a model from a folder.")] = "",
     host: Annotated[
         str, typer.Option(envvar="DICO_HOST", help="Address to listen on; 0.0.0.0 for all.")
     ] = "127.0.0.1",

@@ -28,7 +28,8 @@ def settings(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="Only these, such as xe or finetune.beta, with their text."
+            metavar="[NAME]...",
+            help="Only these, such as xe or finetune.beta, with their documentation.",
         ),
     ] = None,
     overrides: Annotated[
@@ -38,7 +39,7 @@ def settings(
         bool, typer.Option("--changed", help="Only those that differ from their default.")
     ] = False,
     form: Annotated[
-        Form, typer.Option("--format", help="toml can be edited and given as preset=./mine.toml.")
+        Form, typer.Option("--format", help="toml can be edited and passed as preset=./mine.toml.")
     ] = Form.table,
 ) -> None:
     """List every setting of a preset: value, default, range, source and who reads it.

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 Manifest = Annotated[Path, typer.Option(help="Manifest of the dataset, Parquet.")]
-Features = Annotated[
-    Path, typer.Option(help="Folder that extract_features wrote: the pointer to stored features.")
-]
+Features = Annotated[Path, typer.Option(help="Folder written by `dico features`.")]
 Output = Annotated[Path, typer.Option(help="Folder to write the trained model into.")]
 Store = Annotated[str, typer.Option(help="Folder or s3:// prefix that holds checkpoints.")]
 Preset = Annotated[
@@ -87,7 +85,7 @@ def dico(
     manifest: Manifest,
     features: Features,
     captioner: Annotated[Path, typer.Option(help="Folder of the captioner to start from.")],
-    evaluator: Annotated[Path, typer.Option(help="Folder of the evaluator that judges.")],
+    evaluator: Annotated[Path, typer.Option(help="Folder of the evaluator, for the reward.")],
     output: Output,
     store: Store = "runs/store",
     preset: Preset = "toy",

@@ -20,7 +20,7 @@ def validate(
         Path, typer.Option(help="Folder for manifest.parquet, report.html, summary.json.")
     ] = Path("validation"),
     format: Annotated[  # noqa: A002 (the option's name)
-        str, typer.Option(help="Name of the format, see docs/data.md; empty: by content.")
+        str, typer.Option(help="Name of the format, see docs/data.md; empty: detected.")
     ] = "",
     image_column: Annotated[
         str, typer.Option(help="Column or key of the image, as image.path; empty: known names.")
@@ -29,36 +29,42 @@ def validate(
         str, typer.Option(help="Column or key of the captions, several with commas.")
     ] = "",
     explain: Annotated[
-        str, typer.Option(help="Say how one row was read: its number from 0, id, or line; no more.")
+        str,
+        typer.Option(
+            help="Only explain how one row is read: its number from 0, its id, or FILE:LINE."
+        ),
     ] = "",
     mode: Annotated[
-        str, typer.Option(help="fail: any error fails. quarantine: set aside up to the budget.")
+        str,
+        typer.Option(help="fail: any error fails. quarantine: exclude images up to the budget."),
     ] = "fail",
     budget: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest share of images set aside, 0 to 1.")
+        float, typer.Option(min=0, max=1, help="Largest share of images excluded, 0 to 1.")
     ] = 0.02,
     thresholds: Annotated[
         str, typer.Option(help="JSON file with allowed shares and own expectations.")
     ] = "",
     baseline: Annotated[
-        str, typer.Option(help="Manifest of the data trained on before, to measure drift.")
+        str, typer.Option(help="Manifest of earlier training data, to measure drift.")
     ] = "",
     image_check: Annotated[
         str, typer.Option(help="decode, or skip to check tables only.")
     ] = "decode",
     cache: Annotated[
-        str, typer.Option(help="Folder that remembers images between runs; empty: the output.")
+        str, typer.Option(help="Folder that caches image facts between runs; empty: the output.")
     ] = "",
     workers: Annotated[int, typer.Option(min=0, help="Decoding processes; 0: one per core.")] = 0,
-    min_captions: Annotated[int, typer.Option(min=0, help="Fewest usable captions.")] = 1,
+    min_captions: Annotated[
+        int, typer.Option(min=0, help="Minimum number of usable captions per image.")
+    ] = 1,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Largest width x height; later steps take what passed.")
+        int, typer.Option(min=1, help="Maximum width x height; later steps accept what passed.")
     ] = MAX_PIXELS,
     max_caption_chars: Annotated[int, typer.Option(min=1, help="Longest caption.")] = 1_000,
     max_caption_words: Annotated[
         int, typer.Option(min=1, help="Words above which a caption is flagged as cut in training.")
     ] = 38,
-    near_duplicates: Annotated[bool, typer.Option(help="Look for nearly identical images.")] = True,
+    near_duplicates: Annotated[bool, typer.Option(help="Check for near-duplicate images.")] = True,
 ) -> None:
     """Check a dataset and write its manifest and a report with images.
 

@@ -63,7 +63,7 @@ def list_weights(store: StoreUri = DEFAULT) -> None:
 def pack(
     archive: Annotated[Path, typer.Argument(help="Tar to write.")],
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names of weights; all that are kept if none.")
+        list[str] | None, typer.Argument(help="Names of weights; all by default.")
     ] = None,
     store: StoreUri = DEFAULT,
 ) -> None:
@@ -93,8 +93,8 @@ def evaluator(
     folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     clip: Annotated[str, typer.Option(help="Base dual encoder: a name, a folder or a file.")],
     pac: Annotated[str, typer.Option(help="PAC-S or PAC-S++ weights tuned from it.")] = "",
-    tower: Annotated[str, typer.Option(help="What the captioner sees by, if not --clip.")] = "",
-    w: Annotated[float, typer.Option(help="Factor of PAC-S; 2.5 in some code of PAC-S++.")] = 2.0,
+    tower: Annotated[str, typer.Option(help="The captioner's vision tower, if not --clip.")] = "",
+    w: Annotated[float, typer.Option(help="Factor of PAC-S; some PAC-S++ code uses 2.5.")] = 2.0,
     store: StoreUri = DEFAULT,
     clip_sha256: Annotated[str, typer.Option(help="Digest that the file must have.")] = "",
     clip_gelu: Annotated[bool, typer.Option("--clip-gelu", help="A file of OpenCLIP: plain GELU.")] = False,

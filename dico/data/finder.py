@@ -254,7 +254,7 @@ def _is_another(root: str, folder: str) -> bool:
 
 
 def _spellings(name: str) -> list[str]:
-    """Other ways to write a path: with Windows' strokes, escaped, in Unicode's other form."""
+    """Other ways to write a path: with Windows' backslashes, escaped, in Unicode's other form."""
     options = [
         name.replace("\\", "/"),
         unquote(name),

@@ -1,4 +1,4 @@
-"""JSON that people wrote: streamed item by item, and read without mercy.
+"""Hand-written JSON, streamed item by item and parsed strictly.
 
 The standard parser takes the last of two equal keys, reads NaN, spends seconds on a 5,000-digit
 integer and recurses into any depth. Here each of these is found and named.

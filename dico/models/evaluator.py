@@ -2,7 +2,7 @@
 
 PAC-S: Sarto et al. 2023 (arXiv 2303.12112). One folder holds a base dual encoder, whose vision tower
 also feeds the captioner, and the tuned weights of the same architecture. A third model may be there
-whose vision tower feeds the captioner instead (the paper sees by ViT-L/14 and judges by ViT-B/32):
+whose vision tower feeds the captioner instead (the paper uses ViT-L/14 for the captioner and ViT-B/32 for the reward):
 
     config.json  clip.safetensors  [pac.safetensors]  [tower.safetensors]  digests.json
     tokenizer/      what the encoder reads texts with

@@ -140,7 +140,7 @@ def _tiles(table: MetricTable, labels: Mapping[str, str]) -> list[Tile]:
 
 
 def _facts(lineage: Mapping[str, Any], manifest: Path) -> list[tuple[str, str]]:
-    """What was trained on what, in names and values."""
+    """Lineage as names and values."""
     splits: dict[str, int] = {}
     num_captions = 0
     for record in iter_manifest(manifest):

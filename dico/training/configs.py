@@ -37,7 +37,7 @@ class EvaluatorTrainingConfig(Ranged):
     pac: str = ""
     """Weights tuned from it, such as ``clip_ViT-B-32.pth`` of PAC-S."""
     tower: str = ""
-    """What the captioner sees by (``features.tower=tower``), named as ``weights`` is."""
+    """The captioner's vision tower (``features.tower=tower``), named like ``weights``."""
     vocabulary: Literal["clip", "captions"] = "clip"
     """The captioner's words beside published weights: CLIP's, or ``vocab_size`` learnt from the
     training captions."""

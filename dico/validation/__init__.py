@@ -1,1 +1,1 @@
-"""Validation of a dataset: what is read, checked, kept, set aside and reported."""
+"""Validation of a dataset: what is read, checked, kept, excluded and reported."""

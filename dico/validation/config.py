@@ -19,9 +19,9 @@ class ValidationConfig(Ranged):
     caption_column: str = ""
     """Column of the captions, several with commas; empty means the known names."""
     mode: Literal["fail", "quarantine"] = "fail"
-    """fail: any error fails the dataset. quarantine: set aside up to the budget and go on."""
+    """fail: any error fails the dataset. quarantine: exclude up to the budget and continue."""
     quarantine_budget: Fraction = 0.02
-    """Largest share of images that may be set aside in quarantine mode, 0 to 1."""
+    """Largest share of images that may be excluded in quarantine mode, 0 to 1."""
     thresholds: str = ""
     """Path of a JSON file with allowed shares and own expectations; empty means the defaults."""
     baseline: str = ""

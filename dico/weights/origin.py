@@ -65,7 +65,7 @@ def evaluator_origin(folder: Path) -> str:
         before, after = (retrieval[when].get("recall_at_1", 0.0) for when in ("before", "after"))
         parts.append(f"R@1 of human captions on validation images {before:.3f}, then {after:.3f}")
     if "tower" in pins:
-        parts.append(f"the captioner sees by {_named(pins['tower'])}")
+        parts.append(f"the captioner's tower is {_named(pins['tower'])}")
     return "; ".join(parts)
 
 

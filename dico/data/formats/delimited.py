@@ -1,7 +1,7 @@
 """Text tables as rows: CSV, TSV, Flickr8k's and Flickr30k's files, CC3M's and OFA's.
 
 A comma or semicolon follows CSV's rules: a cell in quotes may hold delimiters, line breaks and
-doubled quotes. Between tabs and strokes quotes are text, unless a cell shows that it is quoted. A
+doubled quotes. Between tabs and vertical bars quotes are text, unless a cell shows that it is quoted. A
 line that does not fit is a finding and costs no other line.
 """
 
@@ -98,7 +98,7 @@ def _fitted(fields: list[str], dialect: Dialect, raw: str, findings: Findings) -
     if len(fields) == 2 and width == 3 and dialect.delimiter == "|":
         match = _BROKEN_PIPE.fullmatch(fields[1])
         if match:
-            findings.append(("row_repaired", f"a stroke is missing: {raw.strip()[:100]}"))
+            findings.append(("row_repaired", f"a vertical bar is missing: {raw.strip()[:100]}"))
             return [fields[0], fields[1][: match.start(1)].strip(), match[1]]
     return fields
 

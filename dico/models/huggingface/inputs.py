@@ -13,7 +13,7 @@ from torch import Tensor
 from dico.errors import DataError
 
 Inputs = Mapping[str, Tensor]
-"""Of one image or of several alike: ``input_ids`` (B, P) and whatever the model sees by."""
+"""A processor's output for one or several images: ``input_ids`` (B, P), pixels and the like."""
 
 
 class InputBatch(Sequence[Inputs]):

@@ -11,7 +11,7 @@ from dico.errors import AccessError, ConfigError, DataError, DicoError, DigestEr
 from dico.storage import Store
 
 _FATAL = (AccessError, ConfigError, DataError)
-"""No right, no such bucket: what another try can't mend."""
+"""Permanent failures: no permission, no such bucket."""
 
 logger = logging.getLogger(__name__)
 
