@@ -1,4 +1,4 @@
-"""What a training pod has, looked at from inside one while the dataset is still being checked."""
+"""Check of a training pod from inside, while the dataset is still being checked."""
 
 from kfp import dsl
 

@@ -1,4 +1,4 @@
-"""What the run needs, checked first: settings, dataset, places, credentials, resources, a champion."""
+"""Check of all that a run needs: settings, dataset, places, credentials, resources, champion."""
 
 from typing import NamedTuple
 

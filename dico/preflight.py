@@ -1,4 +1,4 @@
-"""What a run needs, looked at before anything expensive starts.
+"""Checks of all that a run needs, before anything expensive starts.
 
 Each check returns a `Finding` and never raises for what is missing; `require` then stops with all
 that is, in one line. The preflight step of every pipeline and ``dico doctor`` share these checks.
@@ -36,7 +36,7 @@ class Finding:
     """What was looked at."""
 
     found: str
-    """What is there."""
+    """What was found, such as '2 GPUs'."""
 
     advice: str = ""
     """What to do about it; empty where all is well."""

@@ -1,4 +1,4 @@
-"""What to do about what Kubernetes says of a pod that cannot begin, or that was taken away."""
+"""Advice on what Kubernetes says of a pod that cannot start, or that was taken away."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the pods of a cluster get; no effect on a laptop.
+"""Resources and mounts of a cluster's pods; no effect on a laptop.
 
 Resources come from the preflight step's outputs and not from the pipeline's parameters: Kubeflow
 reads a limit from text only, and a number given on a command line would quietly be no limit at all.

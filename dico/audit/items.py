@@ -1,4 +1,4 @@
-"""What an audit is made of: images with human captions, and pairs of captions to compare."""
+"""Items of an audit: images with human captions, and pairs of captions to compare."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple

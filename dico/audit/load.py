@@ -1,4 +1,4 @@
-"""What an audit reads: items of a manifest, and judges of an evaluator's folder."""
+"""Inputs of an audit: items of a manifest, and judges of an evaluator's folder."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What trackers are told of an audit: the verdict, each rate with its interval, and wrong images."""
+"""An audit's verdict, rates with intervals and wrong images, sent to trackers."""
 
 import re
 from collections.abc import Iterator, Mapping

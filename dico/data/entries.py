@@ -1,4 +1,4 @@
-"""What a dataset's format says about one image, before anything is checked."""
+"""`Entry`: one image as parsed from a dataset file, unvalidated."""
 
 import re
 from dataclasses import dataclass, field

@@ -20,7 +20,7 @@ class DecodingConfig(Ranged):
     num_beams: PositiveInt = 5
     """Beams of a search, and candidates K it returns, or samples per image."""
     num_groups: PositiveInt = 1
-    """Groups of as many beams each, kept from each other's words (`diverse_beam_search`); 1 is plain
+    """Number of groups of equal size for diverse beam search (`diverse_beam_search`); 1 is plain
     beam search. Divides ``num_beams``; greedy and sampling have none."""
     diversity_penalty: NonNegativeFloat = 0.5
     """Nats that a word costs a group for each beam of an earlier group that just took it, where
@@ -38,7 +38,6 @@ class DecodingConfig(Ranged):
     caption may have no EOS, as transformers leaves it."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what relates settings."""
         super().__post_init__()
         even = self.num_beams % self.num_groups == 0
         check(even, "num_groups", self.num_groups, f"must divide num_beams ({self.num_beams})")

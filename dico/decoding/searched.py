@@ -1,6 +1,6 @@
-"""What a search asks of a captioner, whatever its architecture.
+"""Interface that searches need of a captioner, whatever its architecture.
 
-A images still active, R captions in the making of each, N = A * R, V vocabulary.
+A images still active, R partial captions of each, N = A * R, V vocabulary.
 """
 
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""What an independent evaluator makes of systems' captions: numbers that nothing was tuned on.
+"""Scores of systems' captions by an independent evaluator, which nothing was tuned on.
 
 Its cosine, how often a caption finds its own image by it (R@1), and where it has a generative
 evaluator the likelihood of captions (see `dico.models.generative`).

@@ -1,4 +1,4 @@
-"""What images show, as structured facts, and how true captions are to it."""
+"""Structured facts of images, and how true captions are to them."""
 
 from dico.facts.checking import Verdict, check_caption
 from dico.facts.files import FACTS_FILE, facts_of_objects, read_facts, write_facts

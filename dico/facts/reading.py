@@ -1,4 +1,4 @@
-"""What a caption states, read by a vocabulary: objects with attributes, relations, backgrounds.
+"""Parser of the facts a caption states: objects with attributes, relations, backgrounds.
 
 No parser: a noun phrase is the attributes before an object's name ("a large red circle"), or after
 it with "is". A relation links the object before its phrase to the one behind it. A background is

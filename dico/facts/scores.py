@@ -1,4 +1,4 @@
-"""How true captions are, over many images: precision, recall, wholly true captions, errors by kind.
+"""Truth of captions over many images: precision, recall, wholly true captions, errors by kind.
 
 Precision is the share of statements that are true, recall the share of the scene's facts that are
 named, an error rate the share of one kind's statements that are false; all from sums over images,

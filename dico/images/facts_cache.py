@@ -1,4 +1,4 @@
-"""What was seen in images before, by where they are and when they changed.
+"""Cache of facts of images, keyed by location and modification.
 
 A file that was not touched is not opened again: a killed validation resumes where it was, and the
 next one looks only at new images. The cache is one SQLite file that may be deleted at any time.

@@ -22,7 +22,7 @@ INTERPOLATIONS = ("bicubic", "bilinear", "lanczos")
 
 
 class Preprocessing(Protocol):
-    """What is done to an image."""
+    """Frame, mean and standard deviation of an image encoder's input."""
 
     @property
     def frame(self) -> Frame:

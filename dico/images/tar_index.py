@@ -1,4 +1,4 @@
-"""Where each member of a tar lies, from its headers alone: nothing is ever unpacked.
+"""Index of the members of a tar, from its headers alone: nothing is ever unpacked.
 
 Links, devices and unsafe names are reported, not followed; a tar of too many members is refused after a
 bounded time. Plain, ustar, GNU and pax headers are read.

@@ -1,4 +1,4 @@
-"""One training step by one process, by the GPUs of its pod, or by several nodes: one function.
+"""Runs one pipeline step in one process, on every GPU of a pod, or across nodes.
 
 A step that trains is called through `launch`, which starts as many copies as it is told to. Each
 copy calls the same function with the same arguments and joins the others by torch.distributed.

@@ -1,4 +1,4 @@
-"""What torchrun and a pod start: ``python -m dico.launching rank FOLDER | node STORE KEY``."""
+"""Entry of torchrun and of pods: ``python -m dico.launching rank FOLDER | node STORE KEY``."""
 
 import sys
 from pathlib import Path

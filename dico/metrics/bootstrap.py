@@ -1,4 +1,4 @@
-"""How sure a score is: bootstrap over images (Efron, 1979; Koehn, EMNLP 2004, for comparisons).
+"""Bootstrap intervals over images (Efron, 1979; Koehn, EMNLP 2004, for comparisons).
 
 A resample draws as many images as there are, with repetition; only how often each was drawn
 matters, so all resamples of all metrics are one matrix product. N images, R resamples.

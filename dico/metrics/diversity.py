@@ -1,4 +1,4 @@
-"""How different the K captions of one image are from each other.
+"""Diversity of the K captions of one image.
 
 Shetty et al., ICCV 2017 (Div-n); Zhu et al., SIGIR 2018 (Self-BLEU). Tokenised captions.
 """

@@ -1,4 +1,4 @@
-"""How captions are built: repetition, bad endings, length, variety of words.
+"""Form of captions: repetition, bad endings, length, variety of words.
 
 These need no references. They take tokenised captions (words separated by white space).
 """

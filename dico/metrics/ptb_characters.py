@@ -1,4 +1,4 @@
-"""How the Stanford tokeniser classes each character of the basic plane.
+"""Character classes of the Stanford tokeniser, for the basic plane.
 
 Found by asking it: every character alone, inside a word, between digits and beside them. Letters
 are those of Unicode 6, about; marks are joined to words but not to digits. What is in no class is

@@ -1,4 +1,4 @@
-"""What a metric returns, and how captions and references are lined up before it."""
+"""A metric's result, and the alignment of captions with references."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -82,7 +82,7 @@ class Captioner(nn.Module):
         return memory
 
     def encode_kv(self, features: Tensor) -> Tensor:
-        """All that is computed once per image: the decoder's keys and values of its memory.
+        """Cross-attention keys and values, computed once per image; see `Captioner.encode`.
 
         Every function that takes a memory takes this in its place, (B, L, 2, H, P, D / H), so that
         what searches captions and what scores them share it; it is 2 L times as large.

@@ -49,7 +49,6 @@ class CaptionerConfig(Ranged):
     Narrow captioners learn several times as fast from about 1 / sqrt(width) (Glorot and Bengio 2010)."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what relates settings."""
         super().__post_init__()
         check(self.width % self.num_heads == 0, "width", self.width, "must hold whole heads")
 
@@ -88,7 +87,6 @@ class HuggingFaceConfig(Ranged):
     out."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what relates settings."""
         super().__post_init__()
         either = not (self.prompt and self.instruction)
         check(either, "prompt", self.prompt, "must be empty where captioner.instruction is given")
@@ -112,7 +110,6 @@ class CaptionerSettings(HuggingFaceConfig, CaptionerConfig):
     """What another package's captioner is told besides, such as ``["layers=2"]``."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what relates settings."""
         super().__post_init__()
         wanted = self.architecture == "huggingface"
         check(bool(self.checkpoint) >= wanted, "checkpoint", self.checkpoint, "must name a folder")

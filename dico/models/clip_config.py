@@ -28,7 +28,6 @@ class VisionConfig:
     """Side of a patch, pixels (transformers only)."""
 
     def __post_init__(self) -> None:
-        """Checks ranges."""
         if isinstance(self.layers, int):
             fits = self.image_size % self.patch_size == 0
             check(fits, "image_size", self.image_size, f"must be a multiple of {self.patch_size}")
@@ -78,7 +77,6 @@ class TextConfig:
     """Width of the MLP over the width of a token."""
 
     def __post_init__(self) -> None:
-        """Checks ranges."""
         check(self.width % self.heads == 0, "width", self.width, "must hold whole heads")
 
 

@@ -1,6 +1,6 @@
 """Incremental decoding: the decoder at work token by token, for every search.
 
-B images, A images that go on, R rows (captions in the making) per image, N = B * R, E cached
+B images, A images that go on, R rows (partial captions) per image, N = B * R, E cached
 tokens per image, D width, H heads.
 """
 
@@ -17,7 +17,7 @@ from dico.models.packed import Linear, LMHead, packed_linear
 class DecoderCache:
     """KV cache for incremental decoding, no gradient.
 
-    Each of the B images has the same number R of rows, captions in the making, side by side. Keys
+    Each of the B images has the same number R of rows, partial captions, side by side. Keys
     and values of an image are computed once and shared by its rows. Self-attention keys and values
     are append-only per image: the additive mask says which cached tokens belong to which row, so
     that reordering beams copies nothing. Weights are packed where that pays.

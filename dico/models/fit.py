@@ -1,4 +1,4 @@
-"""Whether weights are a model's own: every name, every shape, and every value a number."""
+"""Checks that weights are a model's own: every name, every shape, every value finite."""
 
 from collections.abc import Mapping
 
@@ -40,7 +40,7 @@ def require_finite(value: Tensor, name: str, where: str) -> None:
     """Refuses a weight with a NaN or an infinity.
 
     Raises:
-        DataError: it has one; their number is told.
+        DataError: a value is NaN or infinite; the message gives how many.
     """
     if not value.is_floating_point():
         return

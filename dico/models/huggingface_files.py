@@ -1,4 +1,4 @@
-"""What the small files of a transformers model tell before anything is loaded, in milliseconds.
+"""Reads a transformers model's small files before anything is loaded, in milliseconds.
 
 Its configs, its tokenizer, its chat template and the headers of its safetensors; and which types the
 installed transformers has, read from its source. Loads neither torch nor transformers.

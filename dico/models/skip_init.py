@@ -7,7 +7,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class SkipInit(TorchFunctionMode):
-    """While it lasts, new weights stay as they are found in memory.
+    """Allocates parameters without initialising them, while it lasts.
 
     The meta device does the same, but loads torch's compiler for it, which takes 1.5 s.
     """

@@ -1,4 +1,4 @@
-"""What people say: judgements of captions side by side, and how far metrics agree with them."""
+"""Human judgements: captions side by side, and how far metrics agree with people."""
 
 from dico.people.agreement import Agreement, agree
 from dico.people.judgements import Judgement, read_judgements, win_rates

@@ -1,4 +1,4 @@
-"""How far metrics and raters agree: Kendall's tau, pairwise accuracy, Krippendorff's alpha.
+"""Agreement of metrics and raters: Kendall's tau, pairwise accuracy, Krippendorff's alpha.
 
 scipy and krippendorff do the statistics. Tau is taken over single ratings, each rater's on its own,
 as CLIPScore's authors do (Hessel et al., EMNLP 2021); pairwise accuracy over captions of one image

@@ -1,4 +1,4 @@
-"""Whether people prefer a candidate's captions: what the gate may ask beside its scores.
+"""Human preference for a candidate's captions, which the gate may require beside its scores.
 
 Only judgements of the very captions that are decided on count, so a file of an earlier model says
 nothing about this one.

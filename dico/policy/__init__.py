@@ -1,4 +1,4 @@
-"""What is trained and captions images: one protocol over the paper's captioner and others."""
+"""The policy: one interface over the paper's captioner and others."""
 
 from dico.policy.folder import load_policy, policy_of, save_policy
 from dico.policy.huggingface import HuggingFacePolicy

@@ -61,7 +61,7 @@ class PaperPolicy:
 
     def score(self, memory: Tensor, tokens: Tensor) -> Tensor:
         logps = score_candidates(self.captioner, memory, tokens)
-        if logps.requires_grad:  # a step of training ends: the backward pass takes up their memory
+        if logps.requires_grad:  # weights are about to change: free their packed copies
             forget_packed(self.captioner)
         return logps
 

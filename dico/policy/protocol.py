@@ -1,4 +1,4 @@
-"""What training, validation and captioning ask of a captioner, whatever its architecture.
+"""Interface that training, validation and captioning need of a captioner.
 
 B images, K candidates per image, N captions, M real tokens, T tokens, V vocabulary.
 """

@@ -1,4 +1,4 @@
-"""What a thread is waiting for, told to the watchdog that looks at it from another thread."""
+"""Activity of a thread, which the watchdog reads from another thread."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What to install where a package is missing: the extra of this distribution that brings it."""
+"""Names the extra to install where a package is missing."""
 
 import importlib.metadata
 import re

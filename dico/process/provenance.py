@@ -1,4 +1,4 @@
-"""What a result was made by: the version of dico and a digest of its code and its plug-ins."""
+"""Provenance of a result: the version of dico and a digest of its code and its plug-ins."""
 
 import functools
 import hashlib

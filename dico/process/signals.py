@@ -1,4 +1,4 @@
-"""What SIGTERM does for the length of a block."""
+"""Temporary SIGTERM handler as a context manager."""
 
 import signal
 import threading

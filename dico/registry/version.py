@@ -1,4 +1,4 @@
-"""What a version holds, and what makes two versions the same model.
+"""Contents of a version, and the identity by which two versions are the same model.
 
 ```
 captioner/    weights, config, tokenizer, history
@@ -23,7 +23,7 @@ CAPTIONER, EVALUATOR, EVALUATION, JUDGE = "captioner", "evaluator", "evaluation"
 DECISION, REPORT, LINEAGE = "decision.json", "report.html", "lineage.json"
 MODEL_CARD = "model_card.md"
 OTHER_FILES = ("policy.json", "preprocessor_config.json", "tokenizer.json", "architecture.json")
-"""What else makes a captioner of transformers, or of another package, what it is."""
+"""Further files that are part of the identity of a transformers or plug-in captioner."""
 
 
 def stage_version(

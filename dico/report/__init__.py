@@ -1,4 +1,4 @@
-"""What a run shows: the table of metrics, and a self-contained page with curves and images."""
+"""A run's report: the table of metrics, and a self-contained page with curves and images."""
 
 import importlib
 from typing import TYPE_CHECKING

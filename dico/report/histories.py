@@ -1,4 +1,4 @@
-"""What training wrote down, as charts: one small chart a quantity, one group a stage."""
+"""Training histories as charts: one small chart per quantity, one group per stage."""
 
 import json
 from collections.abc import Sequence

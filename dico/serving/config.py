@@ -44,7 +44,6 @@ class ServingConfig(Ranged):
     """Longest wait for requests under way after that, seconds."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what relates settings."""
         super().__post_init__()
         fits = self.max_body_bytes <= self.max_bytes_under_way
         check(fits, "max_body_bytes", self.max_body_bytes, "must not exceed max_bytes_under_way")

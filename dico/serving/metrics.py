@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics; one registry per server."""
+"""Metrics for Prometheus at /metrics; one registry per server."""
 
 from prometheus_client import (
     CollectorRegistry,

@@ -1,4 +1,4 @@
-"""What happens between a request's images and its captions: admission, decoding, batching."""
+"""The path from a request's images to captions: admission, decoding, batching."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

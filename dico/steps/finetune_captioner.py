@@ -122,7 +122,7 @@ def _judged_by(evaluator: str, reward: str, tower: str) -> list[str]:
 
 
 def _judges(evaluator: str, device: torch.device) -> Callable[[Weights], Evaluator]:
-    """The evaluator by its weights, loaded when first asked for; it is given images' embeddings."""
+    """The evaluator by its weights, loaded when first asked for, without its vision tower: image embeddings are stored."""
     return functools.cache(lambda weights: Evaluator.load(evaluator, weights, device).drop_vision())
 
 

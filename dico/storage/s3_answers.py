@@ -1,4 +1,4 @@
-"""What a store's answers mean: an error of ours, another try, or bytes that are checked."""
+"""Interprets a store's answers: an error of ours, another try, or bytes that are checked."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Where a dataset's files and images are: local folders and s3:// prefixes alike."""
+"""Lists and opens a dataset's files and images, in local folders and s3:// prefixes alike."""
 
 import os
 from collections.abc import Iterator

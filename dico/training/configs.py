@@ -127,7 +127,6 @@ class EvaluatorTrainingConfig(Ranged):
     """When a run goes back to its last checkpoint, or gives up."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what relates settings."""
         super().__post_init__()
         check(bool(self.vision_layers), "vision_layers", self.vision_layers, "must not be empty")
 
@@ -179,7 +178,6 @@ class XEConfig(Ranged):
     """When a run goes back to its last checkpoint, or gives up."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what relates settings."""
         super().__post_init__()
         once = not (self.activation_checkpointing and self.compile_blocks)
         constraint = "not together with activation_checkpointing"
@@ -263,7 +261,6 @@ class FinetuneConfig(Ranged):
     """When a run stops, because the reward rises at the cost of the captions."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what relates settings."""
         super().__post_init__()
         once = not (self.activation_checkpointing and self.compile_blocks)
         constraint = "not together with activation_checkpointing"

@@ -1,4 +1,4 @@
-"""What the captioner's training reads: captions of a split, and features or pixels by image."""
+"""Training data of the captioner: captions of a split, and features or pixels by image."""
 
 from collections.abc import Sequence
 

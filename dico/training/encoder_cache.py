@@ -1,4 +1,4 @@
-"""What the frozen reference model's encoder makes of each image, kept from epoch to epoch.
+"""Caches the frozen reference encoder's output per image across epochs.
 
 It never changes while a captioner is fine-tuned. Each image is encoded by itself, so that what is
 kept does not depend on the images beside it: a resumed run, which starts with nothing kept, goes

@@ -1,4 +1,4 @@
-"""What a tower that no longer learns makes of the training images, computed once.
+"""Cache of a frozen tower's image tokens, computed once per training image.
 
 Images are encoded in batches that follow from their list alone, so a resumed run, which encodes them
 again, goes on with the same bits.

@@ -1,4 +1,4 @@
-"""Memory that a step frees stays with the process for the next step, on a CPU.
+"""Makes glibc keep freed memory in the process, which speeds up CPU steps.
 
 glibc hands large blocks back to the system as soon as they are free; the next step asks for the
 same sizes again, and the system clears every page anew. That costs as much as a tenth of a training

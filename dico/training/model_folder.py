@@ -1,4 +1,4 @@
-"""What every trained model's folder also holds: how it was trained, and its history."""
+"""Training record in a model's folder: how it was trained, and its history."""
 
 import json
 from collections.abc import Mapping

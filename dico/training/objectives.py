@@ -1,4 +1,4 @@
-"""What fine-tuning minimises, by name: DiCO, SCST, or a loss of another package.
+"""Objectives of fine-tuning, by name: DiCO, SCST, or a loss of another package.
 
 B images, K candidates per image.
 """

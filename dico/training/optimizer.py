@@ -1,4 +1,4 @@
-"""Adam, its rate and the gradients' norm; without torch._dynamo, whose import takes longer than a small model's first hundred steps.
+"""Adam, its rate, and clipping; without torch._dynamo, which takes long to import.
 
 torch.optim wraps the methods of its optimisers so that torch.compile leaves them alone; the wrapper
 imports the compiler when it is first called. Here the methods below the wrappers are called.

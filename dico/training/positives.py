@@ -1,4 +1,4 @@
-"""What else an image and a caption of it are trained with: another view, and another caption.
+"""Positives of contrastive training: another view of an image, another caption of it.
 
 Positives of the dataset's own where it brings any, as PAC has them (Sarto et al. 2023, arXiv
 2303.12112, section 3); else a crop of the image and another of its human captions.

@@ -1,4 +1,4 @@
-"""How well a captioner does while it trains: captions of validation images, scored."""
+"""Validation during training: captions of validation images, scored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What only shows when rows are compared: repeated ids and images, leaks between splits."""
+"""Comparisons across rows: repeated ids and images, leaks between splits."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -63,7 +63,6 @@ class ValidationConfig(Ranged):
     """Examples of each finding shown in the report."""
 
     def __post_init__(self) -> None:
-        """Checks ranges, and what relates settings."""
         super().__post_init__()
         share = self.validation_share + self.test_share
         check(share < 1.0, "test_share", share, "validation_share + test_share must be below 1")

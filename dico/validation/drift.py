@@ -1,4 +1,4 @@
-"""How far a dataset has moved from the one that a model was trained on.
+"""Drift of a dataset from the one that a model was trained on.
 
 The population stability index of a number with shares p (baseline) and q (now) by decile of the
 baseline is sum((q - p) ln(q / p)): below .1 nothing moved, above .25 much did.

@@ -1,4 +1,4 @@
-"""How one row of a dataset was read: where its image and each caption come from, and what was found."""
+"""Explains how one row was read: the sources of its image and captions, and findings."""
 
 from collections.abc import Iterator
 

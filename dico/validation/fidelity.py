@@ -1,4 +1,4 @@
-"""What was read against what is kept: rows, images and captions, with each difference named.
+"""Compares what was read with what is kept: rows, images and captions, each difference named.
 
 Every row, image and caption of a dataset is either in the manifest or counted under the finding
 that keeps it out. `Fidelity.check` holds this to the last one.

@@ -1,4 +1,4 @@
-"""What can be said of weights before they are fetched: their kind, prompt and adapted modules."""
+"""Checks of weights before they are fetched: their kind, prompt and adapted modules."""
 
 import json
 import tempfile

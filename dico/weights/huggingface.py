@@ -163,7 +163,7 @@ def _require_tied(theirs: Tensors) -> None:
 
 
 def _require_fixed(part: str, told: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
-    """Refuses settings that the architecture has no choice of, where they are told."""
+    """Rejects config values that differ from those the architecture fixes."""
     for name, value in fixed.items():
         if told.get(name, value) != value:
             raise DataError(f"config.json: {part}.{name} is {told[name]!r}, and is {value!r} here")

@@ -1,4 +1,4 @@
-"""How an evaluator and a captioner came about, in a sentence each, for the report and the card."""
+"""Origin of an evaluator and a captioner, in a sentence each, for the report and the card."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a server of Kubeflow Pipelines answers, in plain words where it refuses.
+"""Answers of a Kubeflow Pipelines server, in plain words where it refuses.
 
 The server's health is asked for once, without following redirects: that tells an unreachable server
 from a login page, a missing token from a wrong address, and one version from another.

@@ -1,4 +1,4 @@
-"""Where Kubeflow Pipelines is and as whom it is asked: from options, environment and pod.
+"""Connection to Kubeflow Pipelines, from options, environment and pod.
 
 A token is never taken from the command line and never printed.
 """

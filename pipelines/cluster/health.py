@@ -1,4 +1,4 @@
-"""What ``dico doctor`` looks at in a cluster: Kubeflow Pipelines, and what this pod may do."""
+"""``dico doctor``'s checks of a cluster: Kubeflow Pipelines, and this pod's permissions."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""What a kubeconfig allows to look at in the namespace that runs go to: objects, pods, workflows.
+"""Looks at a namespace as far as a kubeconfig allows: objects, pods, workflows.
 
 Nothing here is needed to submit. Where there is no kubeconfig, no right or no answer, nothing is
 found out, and nobody is told that something is missing.

@@ -1,4 +1,4 @@
-"""What a local run shows: one line per step with its time, and a bar for the step at work."""
+"""Display of a local run: one line per step with its time, and a progress bar."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The little of Kubernetes that a step needs: TrainJobs, the pods of one, their logs.
+"""Minimal client for TrainJobs, their pods and logs.
 
 Named in manifests/components/trainer/role.yaml: nothing else is asked for, but what any account may ask of itself.
 """

@@ -1,4 +1,4 @@
-"""What a dataset is once its format is known: its files, their splits, where images are looked for."""
+"""A dataset whose format is known: its files, their splits, and where its images are."""
 
 from dataclasses import dataclass
 

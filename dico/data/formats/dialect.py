@@ -1,4 +1,4 @@
-"""How a text table is written, told by its first lines: delimiter, quoting, header, columns.
+"""Dialect of a text table, detected from its first lines: delimiter, quoting, header, columns.
 
 Names of columns decide where there is a header. Where there is none, the cells do: an image's name,
 a web address or base64 is the image, the longest text is the caption.

@@ -1,4 +1,4 @@
-"""What the readers of all formats share: where images are, which columns count, what was met."""
+"""State shared by all readers: places of images, chosen columns, findings."""
 
 from collections import Counter
 from collections.abc import Iterable

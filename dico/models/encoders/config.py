@@ -27,7 +27,6 @@ class EncoderConfig:
     """Longest text, tokens; 0 where it reads no text and can only be a captioner's tower."""
 
     def __post_init__(self) -> None:
-        """Checks ranges."""
         for name in ("image_size", "num_tokens", "token_width", "embed_dim"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         check(self.context_length >= 0, "context_length", self.context_length, "at least 0")

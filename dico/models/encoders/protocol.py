@@ -1,4 +1,4 @@
-"""What an evaluator asks of a dual encoder, and a captioner of a vision tower, whoever made it.
+"""Interface of dual encoders and vision towers, whichever library built them.
 
 Every embedding is float, of length 1. B images, P image tokens, F width of a token, K candidates
 per image, N texts, T text tokens, E embedding.

@@ -1,4 +1,4 @@
-"""What every captioner of transformers has here: encode images, score captions, search.
+"""Base class of transformers captioners: encode images, score captions, search.
 
 Captions are ids BOS..EOS, PAD after, in the model's own vocabulary. BOS is the token a caption
 begins with; where a prompt takes its place, BOS only marks it. PAD is an id beyond the vocabulary,
@@ -66,7 +66,7 @@ class HuggingFaceCaptioner(nn.Module):
 
     @property
     def excluded_ids(self) -> list[int]:
-        """Ids that no search may put into a caption; their probability is theirs all the same."""
+        """Ids masked from selection; they still count in the softmax."""
         return []
 
     @cached_property

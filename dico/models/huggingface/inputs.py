@@ -1,4 +1,4 @@
-"""What processors make of images, one by one, and batches of it without a padded prompt.
+"""A processor's outputs image by image, and batches of them without padded prompts.
 
 An image's prompt is as long as its size and its tiles ask for. Images whose prompts are equally
 long go through a model together; others do not: a padded prompt would need masks and positions that

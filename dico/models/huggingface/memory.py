@@ -1,4 +1,4 @@
-"""What a vision-language model keeps of images: their prompts and what its tower made of them."""
+"""A vision-language model's memory of images: their prompts and their image features."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What a language model made of a prompt: computed once, read by every caption, never changed.
+"""KV states of a prompt: computed once, read by every caption, never changed.
 
 A cache of transformers is overwritten as it grows. These caches are not, so that several captions,
 several passes and a backward pass may start from one prompt; and a layer that activation

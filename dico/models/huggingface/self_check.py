@@ -1,4 +1,4 @@
-"""Whether captions that share a prompt's states score as captions that go through the model alone.
+"""Self-check: captions with shared prompt states must score like captions on their own.
 
 Looked at when a model is opened, on images of noise, so that a type nobody tried here, or another
 version of transformers, cannot be silently wrong.

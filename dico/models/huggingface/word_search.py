@@ -1,6 +1,6 @@
 """A captioner of transformers at work word by word, for the searches of `dico.decoding`.
 
-N captions in the making, B images, V vocabulary.
+N partial captions, B images, V vocabulary.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is wrong with a run, judged from its history alone: pure functions, equal after a resume."""
+"""Divergence and reward-hacking checks as pure functions of the history."""
 
 import math
 from collections.abc import Sequence

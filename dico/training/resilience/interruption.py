@@ -12,7 +12,7 @@ from dico.process.signals import on_sigterm
 from dico.training.distributed import World
 
 Stopper = Callable[[Callable[[], None]], None]
-"""Called after each step with what saves the run's state."""
+"""Called after each step; the argument saves a checkpoint."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Where the checkpoints of a step are: the same inputs, settings and code find them again."""
+"""Location of a step's checkpoints: the same inputs, settings and code find them again."""
 
 import hashlib
 

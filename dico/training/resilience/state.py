@@ -1,4 +1,4 @@
-"""What changes while a model trains, and its two halves at rest: tensors and JSON values."""
+"""State of a training run, and its two halves at rest: tensors and JSON values."""
 
 import json
 from datetime import UTC, datetime

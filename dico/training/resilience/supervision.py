@@ -1,4 +1,4 @@
-"""What every training loop does besides training: checkpoints, interruption, guards.
+"""Supervision of a training loop: checkpoints, interruption, guards.
 
 A loop asks `Supervisor.should_rewind` before each update and calls `Supervisor.step_done` after it.
 """

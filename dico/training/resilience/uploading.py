@@ -34,7 +34,7 @@ class CheckpointUploader:
         self._thread: threading.Thread | None = None
 
     def push(self, folder: Path) -> None:
-        """Asks for a copy of ``folder``, a checkpoint, in the place of one that still waits.
+        """Queues a checkpoint for upload, replacing one that has not started.
 
         Raises:
             DicoError: no right to write, or no such bucket.
