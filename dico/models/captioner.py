@@ -43,6 +43,7 @@ class Captioner(nn.Module):
                 f"{tokenizer.vocab_size} in its tokenizer; they must be one vocabulary"
             )
         self.config, self.tokenizer = config, tokenizer
+        # The last three ids of every vocabulary, as of CLIP's with a PAD after it.
         self.bos_id, self.eos_id, self.pad_id = (config.vocab_size - n for n in (3, 2, 1))
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
@@ -82,12 +83,14 @@ class Captioner(nn.Module):
         return memory
 
     def encode_kv(self, features: Tensor) -> Tensor:
-        """Cross-attention keys and values, computed once per image; see `Captioner.encode`.
+        """Cross-attention keys and values of all layers, computed once per image.
 
         Every function that takes a memory takes this in its place, (B, L, 2, H, P, D / H), so that
         what searches captions and what scores them share it; it is 2 L times as large.
         """
         images = self.decoder.cross_kv(self.encode(features))
+        # L pairs of (B, H, P, D / H) -> (B, L, 2, H, P, D / H): images first, so that a search selects
+        # them like any other memory.
         return torch.stack([torch.stack(image, dim=1) for image in images], dim=1)
 
     def hidden(self, memory: Tensor, tokens: Tensor) -> Tensor:
@@ -103,6 +106,7 @@ class Captioner(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits (..., V) of states (..., D)."""
+        # Input and output embedding are one matrix, as in GPT-2.
         return F.linear(hidden, self.decoder.token_embedding.weight)
 
     def logits(self, memory: Tensor, tokens: Tensor) -> Tensor:
@@ -137,7 +141,7 @@ class Captioner(nn.Module):
         tokenizer = (
             Tokenizer.load(folder / "tokenizer") if (folder / "tokenizer").is_dir() else None
         )
-        with SkipInit():
+        with SkipInit():  # weights are overwritten at once
             captioner = cls(config, tokenizer)
         load_weights(captioner, folder / WEIGHTS_FILE)
         return captioner.to(device).eval()

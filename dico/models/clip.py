@@ -111,6 +111,7 @@ class ClipModel(nn.Module):
 
     def embed_text_hidden(self, hidden: Tensor) -> Tensor:
         """Embeddings (..., E) of length 1, of the last block's output (..., D) at EOS."""
+        # (..., D) @ (D, E): of length 1, so that a product of two is their cosine.
         return F.normalize(self.ln_final(hidden) @ self.text_projection, dim=-1)
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,7 +146,7 @@ class VisionTower(nn.Module):
     def pool(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, E), not normalised, from the class token."""
         normed: Tensor = self.ln_post(tokens[:, 0])
-        return normed @ self.proj
+        return normed @ self.proj  # (B, D) @ (D, E)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Embeddings (B, E), not normalised, as open_clip's tower."""

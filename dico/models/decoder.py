@@ -128,12 +128,13 @@ class DecoderLayer(nn.Module):
         """Cross-attention of queries (..., D); the rows of one image attend together."""
         num_images, width = len(image[0]), asked.shape[-1]
         # (B, M, D), or (B, K * T, D): the K captions of an image share its keys and values.
+        # (B, R, D): the rows of an image side by side, so that its keys are read once for all of them.
         rows = tree.by_image(asked) if tree else asked.reshape(num_images, -1, width)
         (query,) = split_heads(rows, 1, self.num_heads)
         mixed = attention(query, *image, dropout=self._rate())
         found = merge_heads(mixed)
         # (B, M, D) -> (R, D), or (B, K * T, D) -> (N, T, D)
-        return tree.by_node(found) if tree else found.reshape(asked.shape)
+        return tree.by_node(found) if tree else found.reshape(asked.shape)  # as it came
 
     def feed_forward(self, hidden: Tensor) -> Tensor:
         """What the feed-forward network adds to states (..., D)."""

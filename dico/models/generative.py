@@ -82,12 +82,13 @@ class GenerativeEvaluator(torch.nn.Module):
             features: (B, P, F) image tokens of the tower that this evaluator was trained on.
             tokens: (B, K, T) ids BOS..EOS, PAD after.
         """
-        memory = self.captioner.encode(features.to(self.blind_tokens))
+        memory = self.captioner.encode(features.to(self.blind_tokens))  # (B, P, D)
         return score_candidates(self.captioner, memory, tokens.to(memory.device))
 
     @torch.no_grad()
     def blind(self, tokens: Tensor) -> Tensor:
         """Log p(c | nothing), (B, K), float32 nats: all candidates as of one image."""
+        # The mean image, encoded once for all: (1, P, D) -> (B, P, D).
         memory = self.captioner.encode(self.blind_tokens[None]).expand(len(tokens), -1, -1)
         return score_candidates(self.captioner, memory, tokens.to(memory.device))
 
@@ -95,6 +96,7 @@ class GenerativeEvaluator(torch.nn.Module):
         """Log p(c | I) - alpha log p(c | nothing), (B, K), float32 nats."""
         share = self.alpha if alpha is None else alpha
         likelihood = self.likelihood(features, tokens)
+        # alpha = 1 is pointwise mutual information, alpha = 0 the likelihood alone.
         return likelihood - share * self.blind(tokens) if share else likelihood
 
     def save(self, folder: str | Path) -> None:

@@ -38,7 +38,7 @@ class PrefixTree:
 
     def by_node(self, values: Tensor) -> Tensor:
         """(B, M, D) to (R, D)."""
-        return values.flatten(0, 1).index_select(0, self.places)
+        return values.flatten(0, 1).index_select(0, self.places)  # (B * M, ...) -> (R, ...)
 
 
 def prefix_tree(tokens: Tensor, pad_id: int) -> PrefixTree:

@@ -65,6 +65,7 @@ class WeightedReward:
 
     def __call__(self, batch: RewardBatch) -> Tensor:
         """Scores (B, K), float32; see `Reward`."""
+        # (terms, B, K) -> (B, K)
         return torch.stack([weight * reward(batch) for weight, reward in self.terms]).sum(dim=0)
 
 
@@ -90,7 +91,7 @@ def build_reward(expression: str, context: RewardContext) -> Reward:
         ConfigError: an unknown name or not such a sum.
     """
     terms = [(weight, _factory(name)(context)) for weight, name in parse_reward(expression)]
-    if len(terms) == 1 and terms[0][0] == 1.0:
+    if len(terms) == 1 and terms[0][0] == 1.0:  # to the bit the reward itself
         return terms[0][1]
     return WeightedReward(terms)
 

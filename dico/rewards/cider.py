@@ -41,6 +41,7 @@ class CiderReward:
         if references is None or not all(references):
             raise DataError("reward: CIDEr-D compares with references, and an image has none")
         num_images, num_candidates, _ = batch.tokens.shape
+        # Rarity of n-grams is that of all training images; a batch alone would say little of it.
         prepared = PreparedReferences(
             references, document_frequencies=self._corpus, with_eos=self._with_eos
         )

@@ -79,11 +79,12 @@ class RefClipReward(ClipReward):
         with_image = self._with_image(batch.image_embeddings, texts).clamp(min=0)
         closest = torch.stack(
             [
-                (candidates @ self._embed(group).T).amax(dim=1)
+                (candidates @ self._embed(group).T).amax(dim=1)  # (K, S) -> (K,)
                 for candidates, group in zip(texts, _checked(batch.references), strict=True)
             ]
-        ).clamp(min=0)
-        both = with_image + closest
+        ).clamp(min=0)  # (B, K)
+        both = with_image + closest  # (B, K)
+        # Harmonic mean; 0 where both terms are 0.
         return 2 * with_image * closest / both.where(both > 0, torch.ones_like(both))
 
     def _embed(self, references: Sequence[str]) -> Tensor:
@@ -91,7 +92,7 @@ class RefClipReward(ClipReward):
         missing = [text for text in references if text not in self._kept]
         if missing:
             prompt = self.evaluator.config.prompt if self.form == "published" else ""
-            if len(self._kept) > MOST_KEPT_REFERENCES:
+            if len(self._kept) > MOST_KEPT_REFERENCES:  # bounded memory; embedded again when needed
                 self._kept.clear()
                 missing = list(references)
             made = self.evaluator.embed_texts(missing, prompt)

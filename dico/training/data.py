@@ -75,6 +75,7 @@ class CaptioningData:
         drawn: list[str] = []
         for captions in self.references(indices):
             repeat = len(captions) < num_captions
+            # Without repetition where enough are there, so that K captions are K lessons.
             chosen = rng.choice(len(captions), num_captions, replace=repeat)
             drawn.extend(captions[i] for i in chosen)
         return drawn

@@ -61,6 +61,7 @@ class World:
 
         Every rank has as many pieces, and their sizes differ by 1 at most.
         """
+        # As many pieces for every rank, so that none waits for another.
         rounds = -(-len(indices) // (micro_batch_size * self.size))
         pieces = np.array_split(indices, rounds * self.size)
         for number in range(self.rank, len(pieces), self.size):
@@ -93,6 +94,7 @@ class World:
         """What the first rank calls ``data``, on every rank."""
         if self.size == 1:
             return data
+        # All ranks must know the size before they can receive.
         length = int(self.sum(torch.tensor(len(data) if self.is_main else 0)))
         sent = torch.zeros(length, dtype=torch.uint8)
         if self.is_main and data:

@@ -33,7 +33,7 @@ class EncoderCache:
     def _one(self, index: int, image: Images) -> Memory:
         if index in self._kept:
             return self._kept[index].to(image.device)
-        made = self._encode(image)
+        made = self._encode(image)  # by itself: its bits do not depend on its batch
         size = memory_bytes(made)
         if size <= self._room:
             self._room -= size

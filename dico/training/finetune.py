@@ -217,7 +217,7 @@ class _Step:
         totals: dict[str, Tensor] = {}
         for number, part in self.world.micro_batches(images, self.config.micro_batch_size):
             seed_step(self.seed, step, number)
-            share = len(part) / len(images)
+            share = len(part) / len(images)  # a mean over the batch, however it is cut
             loss, metrics = self._loss(part.tolist(), step, number)
             torch.autograd.backward(share * loss)
             for name, value in metrics.items():
@@ -269,6 +269,7 @@ class _Step:
     def _candidates(self, memory: Memory, step: int, part: int) -> Tensor:
         if self.config.candidates == "beam":
             return self.policy.search(memory, self.search).tokens
+        # Of seed, step and micro-batch alone: a resumed run, on any number of ranks, draws the same.
         generator = torch.Generator(memory.device)
         generator.manual_seed(step_seed(self.seed, step, f"sample/{part}"))
         return self.policy.sample(memory, self.search, generator, self.config.temperature).tokens

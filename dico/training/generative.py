@@ -66,5 +66,5 @@ def train_generative(
     """
     state = pretrain(captioner, data, validator, config, seed, checkpoints, world)
     evaluator = GenerativeEvaluator(captioner, alpha).to(data.device)
-    evaluator.blind_tokens.data.copy_(data.mean)
+    evaluator.blind_tokens.data.copy_(data.mean)  # (P, F): what it saw where nothing was seen
     return evaluator.eval().requires_grad_(False), state

@@ -66,6 +66,7 @@ class HardNegatives:
         if not places:
             return None
         place = places[rng.integers(len(places))]
+        # What a person said of this image may be true of it.
         free = [w for w in self.classes[words[place]] if w not in self._given[image]]
         if not free:
             return None
@@ -113,11 +114,14 @@ def _classes(words: list[list[list[str]]], given: list[set[str]]) -> dict[str, l
     if not known:
         return {}
     alike = _likeness(words, known)
+    # (N, W): which words are said of which image; then how often each, and each pair, is said.
     seen = np.array([[word in group for word in known] for group in given], np.float64)
     share = seen.mean(axis=0)
     together = seen.T @ seen / len(seen)
+    # 1 where two words are independent; synonyms and a thing's own attributes are far above.
     lift = together / np.maximum(share[:, None] * share[None, :], 1e-12)
     fit = (alike > MIN_SIMILARITY) & (lift < MAX_LIFT)
+    # A word of nearly all images ("a") cannot make a caption false.
     fit &= np.maximum(share[:, None], share[None, :]) < MAX_SHARE
     np.fill_diagonal(fit, val=False)
     return {
@@ -139,6 +143,7 @@ def _likeness(words: list[list[list[str]]], known: list[str]) -> Floats:
     for i, word in enumerate(known):
         for neighbour, count in near[word].items():
             counts[i, places[neighbour]] = count
+    # (W, N) counts against those of chance; only more than chance says something.
     expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
     information = np.log(np.maximum(counts, 1e-9) / np.maximum(expected, 1e-12)).clip(min=0)
     information /= np.maximum(np.linalg.norm(information, axis=1, keepdims=True), 1e-12)

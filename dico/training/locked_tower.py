@@ -37,7 +37,7 @@ class LockedTower:
             batch = distinct[start : start + _BATCH_SIZE]
             tokens = self._encoded(batch).cpu()
             budget_bytes -= tokens.numel() * tokens.element_size()
-            if budget_bytes < 0:
+            if budget_bytes < 0:  # the rest is encoded when asked for
                 break
             self._kept.update(zip(batch, tokens, strict=True))
 

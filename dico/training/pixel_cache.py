@@ -35,6 +35,7 @@ class PixelCache:
         Images that are not kept are decoded side by side.
         """
         missing = [uri for uri in dict.fromkeys(uris) if uri not in self._kept]
+        # Pillow decodes without the interpreter's lock.
         with ThreadPoolExecutor(max_workers=num_threads()) as threads:
             made = dict(zip(missing, threads.map(self._decode, missing), strict=True))
         for uri, pixels in made.items():
@@ -62,6 +63,7 @@ def random_crops(pixels: Tensor, generator: torch.Generator, least_area: float =
     views = []
     for image in pixels:
         area, x, y = torch.rand(3, generator=generator).tolist()
+        # An area between least_area and 1, evenly; its side is the root.
         crop = max(1, round(side * (least_area + (1 - least_area) * area) ** 0.5))
         left, top = round(x * (side - crop)), round(y * (side - crop))
         view = image[None, :, top : top + crop, left : left + crop]

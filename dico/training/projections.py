@@ -88,7 +88,7 @@ def train_projections(
     torch.manual_seed(step_seed(seed, 0, "projections"))
     maps = Maps(model, seen, config.projection_dropout)
     history = _train(maps, seen, config, seed)
-    maps.write_into(model)
+    maps.write_into(model)  # standardisation included: afterwards they are plain linear layers
     if len(held_out):
         found = recall_at_1(model, held_out)
         history.log(config.num_clip_steps, validation_recall_at_1=found)

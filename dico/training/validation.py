@@ -54,7 +54,7 @@ class Validator:
         """Scores: cider, num_words, rep_2, bad_endings, and what evaluator and facts tell."""
         policy = policy_of(captioner)
         was_training = policy.module.training
-        policy.module.eval()
+        policy.module.eval()  # dropout off; put back below, since fine-tuning runs in eval mode
         texts = [caption.text for caption in self._captions(policy)]
         policy.module.train(was_training)
         captions_made(self.uris, texts, self.references)
@@ -66,7 +66,7 @@ class Validator:
         }
         if self.evaluator is not None:
             ours = self.evaluator.embed_texts(texts, self.evaluator.config.prompt).cpu().numpy()
-            images = self.features.read(self.keys, "pac_embedding")
+            images = self.features.read(self.keys, "pac_embedding")  # (N, E)
             w = self.evaluator.config.w
             scores["pac_score"] = pac_score(images, ours, w=w).total
             num_references = [len(captions) for captions in self.references]

@@ -40,7 +40,7 @@ class WordDetection(nn.Module):
         given = torch.zeros(len(records), tokenizer.vocab_size)
         for row, record in zip(given, records, strict=True):
             captions = [*record.captions, *record.positive_captions]
-            row[tokenizer.encode_batch(captions, max_tokens).flatten()] = 1
+            row[tokenizer.encode_batch(captions, max_tokens).flatten()] = 1  # (V,)
         share = given.mean(dim=0)
         share[-3:] = 0  # BOS, EOS and PAD are no words
         self.given = given[:, (share > _LEAST_SHARE) & (share < _MOST_SHARE)]  # (N, W)
@@ -59,6 +59,7 @@ class WordDetection(nn.Module):
         present = self.given[list(images)].to(tokens.device)  # (B, W)
         logits = self.words(overlapping_windows(tokens))  # (B, places, W)
         absent = -F.softplus(logits).sum(dim=1).clamp(min=_TINY)  # (B, W) log p(word nowhere)
+        # p(word somewhere) = 1 - prod over places of (1 - p): noisy-OR, in logarithms.
         losses = present * torch.log(-torch.expm1(absent)) + (1 - present) * absent
         return -_SCALE * losses.mean()
 
@@ -73,4 +74,4 @@ def overlapping_windows(tokens: Tensor) -> Tensor:
         return tokens
     grid = tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)  # (B, D, side, side)
     windows: Tensor = F.max_pool2d(grid, side // 2, side // 4)  # (B, D, 3, 3)
-    return windows.flatten(2).transpose(1, 2)
+    return windows.flatten(2).transpose(1, 2)  # (B, 9, D)

@@ -172,6 +172,7 @@ def save_tokenizer(settings: Mapping[str, Any], source: Path, folder: Path) -> N
 
 def as_tokens(features: Tensor) -> Tensor:
     """Tokens (B, P, F) of a tower's output: as they are, or a grid (B, F, H, W) row by row."""
+    # A grid (B, D, h, w) becomes tokens (B, h * w, D).
     return features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
 
 

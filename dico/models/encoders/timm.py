@@ -29,6 +29,7 @@ class TimmTower(nn.Module):
         if features.dim() == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             features = features.permute(0, 3, 1, 2)  # (B, h, w, F) -> (B, F, h, w)
         # (B, F, h, w) -> (B, P, F), where the backbone gives a grid
+        # A grid (B, D, h, w) becomes tokens (B, h * w, D).
         tokens = features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
         return tokens, pooled
 

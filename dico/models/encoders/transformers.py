@@ -42,6 +42,7 @@ class TransformersEncoder(nn.Module):
         found = self.model.get_image_features(**_seen(self.model, pixels))
         tokens = found.last_hidden_state
         # (B, F, h, w) -> (B, P, F), where the tower gives a grid
+        # A grid (B, D, h, w) becomes tokens (B, h * w, D).
         tokens = tokens.flatten(2).transpose(1, 2) if tokens.dim() == 4 else tokens
         return tokens, F.normalize(found.pooler_output.flatten(1), dim=-1)  # (B, E, 1, 1) -> (B, E)
 
@@ -81,6 +82,7 @@ class TransformersTower(nn.Module):
         found = self.model(pixel_values=pixels)
         tokens = found.last_hidden_state
         # (B, F, h, w) -> (B, P, F), where the tower gives a grid
+        # A grid (B, D, h, w) becomes tokens (B, h * w, D).
         tokens = tokens.flatten(2).transpose(1, 2) if tokens.dim() == 4 else tokens
         return tokens, F.normalize(tokens.mean(dim=1), dim=-1)
 

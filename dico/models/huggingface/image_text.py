@@ -306,7 +306,7 @@ class ImageTextToText(HuggingFaceCaptioner):
 
 def chosen(values: Tensor, real: Tensor) -> Tensor:
     """The real ones (M, ...) of ``values`` (n, T, ...); no copy where all are."""
-    return values.flatten(0, 1) if real.all() else values[real]
+    return values.flatten(0, 1) if real.all() else values[real]  # (n * T, ...) or (M, ...)
 
 
 def joined(parts: list[Tensor]) -> Tensor:

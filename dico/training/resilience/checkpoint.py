@@ -71,11 +71,12 @@ class Checkpoints:
             AccessError: the folder or the remote store may not be written.
         """
         name = f"step-{state.step:08d}"
+        # Renamed into place when whole: a process that is killed here leaves no half checkpoint.
         with atomic_folder(self.folder / name) as folder:
             save_file(state.tensors(), folder / "tensors.safetensors")
             (folder / "state.json").write_text(json.dumps(state.summary()), encoding="utf-8")
             write_digests(folder)
-        if self.uploader is not None:
+        if self.uploader is not None:  # in the background: training does not wait for the store
             self.uploader.push(self.folder / name)
         self._drop_others(name)
 
@@ -90,7 +91,7 @@ class Checkpoints:
         """
         found = None
         if world.is_main:
-            require_space(self.folder, state.num_bytes())
+            require_space(self.folder, state.num_bytes())  # before hours of work, not after
             found = self._newest()
         if world.size > 1:
             found = _unpacked(world.broadcast(_packed(found)))
@@ -117,6 +118,7 @@ class Checkpoints:
         local = self._names()
         remote = self.uploader.names() if self.uploader is not None else []
         places = [(name, True) for name in local] + [(name, False) for name in remote]
+        # Newest first, and of equal steps the local copy.
         for name, is_local in sorted(places, reverse=True):
             if not _NAME.fullmatch(name):
                 continue
@@ -124,7 +126,7 @@ class Checkpoints:
                 if not is_local and self.uploader is not None:
                     self.uploader.fetch(name, self.folder / name)
                 return read_checkpoint(self.folder / name)
-            except DataError as error:
+            except DataError as error:  # damaged: the one before it is as good a start
                 logger.warning("checkpoint passed over: %s", error)
         return None
 
@@ -134,7 +136,7 @@ class Checkpoints:
         kept = [other for other in names if _NAME.fullmatch(other) and other <= name]
         in_use = self.uploader.in_use() if self.uploader is not None else set()
         dropped = set(names) - set(kept[-self.num_kept :]) - in_use
-        if dropped:
+        if dropped:  # nothing older goes before the newest is known to be readable
             verify_digests(self.folder / name)
         for other in dropped:
             shutil.rmtree(self.folder / other, ignore_errors=True)

@@ -40,11 +40,13 @@ def spike_limit(losses: Sequence[float], config: GuardConfig) -> float:
     deviations (1.4826 median absolute deviations) or half the median, whichever is more. Infinite
     where there are fewer than 20.
     """
+    # Without the newest losses: a divergence must not raise its own limit.
     end = len(losses) - config.spike_steps + 1
     window = losses[max(0, end - _WINDOW) : max(0, end)]
     if not config.spike_steps or len(window) < _LEAST:
         return math.inf
     middle = median(window)
+    # Median and median deviation, which a few spikes do not move.
     sigma = _SIGMA * median(abs(value - middle) for value in window)
     return middle + max(config.spike_sigmas * sigma, abs(middle) / 2)
 
@@ -78,6 +80,7 @@ def reward_hacking(rows: Sequence[Row], config: RewardHackingConfig) -> str:
         return ""
     rewards = [row["reward"] for row in rows if "reward" in row]
     before, now = _mean(rewards[:_STEPS_COMPARED]), _mean(rewards[-_STEPS_COMPARED:])
+    # Worse captions at a higher reward were optimised for; at a lower one training just failed.
     kind = "reward hacking" if now > before else "collapse"
     return (
         f"{kind}: reward {before:.3g} -> {now:.3g}, but {faults[-1]} since the start; stopped with "

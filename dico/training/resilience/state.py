@@ -71,6 +71,7 @@ class TrainingState:
         for index, moments in self.optimizer.state_dict()["state"].items():
             named |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in moments.items()}
         named |= {f"rng/{k}": v for k, v in rng_tensors().items()}
+        # Copies: safetensors refuses tensors that share memory, as tied weights do.
         return {
             name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, value in named.items()
@@ -83,7 +84,7 @@ class TrainingState:
             "step": self.step,
             "num_skipped": self.num_skipped,
             "num_rewinds": self.num_rewinds,
-            "best_score": repr(self.best_score),
+            "best_score": repr(self.best_score),  # text: JSON has no infinity
             "best_step": self.best_step,
             "history": self.history.rows,
             "seconds": self.history.seconds(),
@@ -98,6 +99,7 @@ class TrainingState:
             DataError: of another format, or tensors of another model; nothing is changed. Or its
                 parts do not fit together, and this state is of no use.
         """
+        # Both checks come first, so that a checkpoint of another model changes nothing.
         _check(state)
         self._require_fit(tensors)
         try:
@@ -115,6 +117,7 @@ class TrainingState:
         for name, value in _below("optimizer/", tensors).items():
             index, key = name.split("/")
             moments.setdefault(int(index), {})[key] = value
+        # Rates and decays come from the settings of this run, the moments from the checkpoint.
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.step, self.best_step = state["step"], state["best_step"]

@@ -60,13 +60,15 @@ class Supervisor:
                 f"step {step}: {fault}; the weights were not updated, and the run went back "
                 f"{num_rewinds} times already. Lower the learning rate or set max_gradient_norm"
             )
+        # The checkpoint has older counts; those of this moment are put back, so that the number of
+        # rewinds is bounded and the batches up to the faulty one are not met again.
         self.checkpoints.resume(state, self.world)
         state.num_rewinds = num_rewinds + 1
         state.num_skipped = draw + 1 - state.step
         event = f"step {step}: {fault}; went back to step {state.step} and left batches out"
         state.history.note(state.step, event)
         logger.warning(event)
-        self.save()
+        self.save()  # else a killed run would meet the same batch again
         self._watchdog.step_ended()
         return True
 
@@ -81,6 +83,7 @@ class Supervisor:
         if self.world.is_main:
             rows_made(self.state.history.rows)
         self._watchdog.step_ended()
+        # After SIGTERM the step is finished and saved, then the process leaves with 75.
         self._stop_if_asked(self._save_for_another_machine)
 
     def note(self, event: str) -> None:
@@ -89,7 +92,7 @@ class Supervisor:
         logger.warning(event)
 
     def save(self) -> None:
-        if self.world.is_main:
+        if self.world.is_main:  # all ranks hold the same state
             self.checkpoints.save(self.state)
 
     def _save_for_another_machine(self) -> None:

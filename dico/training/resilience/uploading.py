@@ -41,7 +41,7 @@ class CheckpointUploader:
         """
         self._raise()
         with self._changed:
-            self._waiting = folder
+            self._waiting = folder  # in the place of one that still waits: only the newest counts
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, daemon=True)
                 self._thread.start()
@@ -93,6 +93,7 @@ class CheckpointUploader:
     def _copy(self, folder: Path) -> None:
         self.store.publish(folder, f"{self.prefix}/{folder.name}")
         names = self.names()
+        # Later names are of a run that was rewound or passed over: they go, too.
         kept = [name for name in names if name <= folder.name][-self.num_kept :]
         for name in set(names) - set(kept):
             self.store.delete(f"{self.prefix}/{name}")

@@ -40,6 +40,7 @@ class Watchdog:
         now, frame = time.monotonic(), sys._current_frames().get(self._main)
         step, data = self.config.max_step_seconds, self.config.max_data_seconds
         waiting = current_activity(self._main)
+        # Reading has a limit of its own: a store that hangs is noticed long before a slow step.
         if data and waiting and now - waiting.since > data:
             return f"{waiting.what} is stuck: more than {data:.0f} s in {_place(frame)}"
         if step and now - self._step_ended > step:
@@ -52,6 +53,7 @@ class Watchdog:
             if fault := self.fault():
                 faulthandler.dump_traceback(sys.__stderr__ or 2)
                 message = f"{fault}; the same command goes on from the last checkpoint"
+                # Past sys.stderr, whose lock the stuck thread may hold.
                 os.write(2, f"{ERROR_PREFIX}{message}\n".encode())
                 leave_stuck_process()
 
