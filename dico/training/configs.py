@@ -204,7 +204,10 @@ class FinetuneConfig(Ranged):
     micro_batch_size: PositiveInt = 16
     """Images in one pass of one rank; gradients of a step are accumulated over them."""
     learning_rate: PositiveFloat = 1e-6
-    """Rate of Adam, constant."""
+    """Rate of Adam."""
+    schedule: Schedule = "constant"
+    """``constant``, as the paper's, or ``cosine``: falls to 0, so that the last steps of a short run
+    settle instead of jumping about."""
     beta: PositiveFloat = 0.2
     """Strength of the tie to the pre-trained model."""
     tau: PositiveFloat = 300.0

@@ -36,6 +36,7 @@ from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.divergence import Row, captions_beyond_limits, reward_hacking
 from dico.training.resilience.state import TrainingState
 from dico.training.resilience.supervision import supervised
+from dico.training.schedule import learning_rate
 from dico.training.validation import Validator
 from dico.training.xe import trainable
 
@@ -109,6 +110,10 @@ def finetune(
             # No update by NaN or by a loss that ran away: back to a checkpoint, on to other batches.
             if supervisor.should_rewind(metrics["loss"], metrics["gradient_norm"]):
                 continue
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(
+                    config.learning_rate, state.step, config.num_steps, 0.0, config.schedule
+                )
             optimizer.step()
             state.step += 1
             state.history.log(state.step, **metrics)

@@ -315,6 +315,14 @@ def test_captions_that_are_less_true_are_told_where_facts_are_known():
     assert not less_true({}, {})
 
 
+@pytest.mark.parametrize(("schedule", "share"), [("constant", 1.0), ("cosine", 0.25)])
+def test_the_rate_follows_the_schedule(world, tmp_path, schedule, share):
+    """The third of 3 steps has (1 + cos(2 pi / 3)) / 2 of the peak."""
+    state = run(world, tmp_path, start(world), num_steps=3, schedule=schedule)
+    (group,) = state.optimizer.param_groups
+    assert group["lr"] == pytest.approx(share * CONFIG.learning_rate)
+
+
 def test_a_run_that_gets_no_better_ends_early(world, tmp_path):
     changes = {"validate_every_steps": 2, "best_by": "cider", "learning_rate": 1e-12}
     state = run(world, tmp_path / "a", start(world), patience=2, **changes)
