@@ -77,6 +77,8 @@ ENV PATH=/dico/bin:/java/bin:$PATH \
     TRITON_CACHE_DIR=/tmp/cache/triton MPLCONFIGDIR=/tmp/cache/matplotlib \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0
+# Beside a CPU build of torch the index's torchvision does not import by itself.
+RUN --mount=type=bind,target=/source /source/scripts/mend-torchvision /dico/bin/python
 USER 65532:65532
 WORKDIR /tmp
 CMD ["dico", "--help"]

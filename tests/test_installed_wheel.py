@@ -28,7 +28,7 @@ TINY = (
     "xe.num_steps=2 xe.batch_size=40 xe.micro_batch_size=40 xe.num_validation_images=6 "
     "finetune.num_steps=2 finetune.batch_size=4 finetune.micro_batch_size=4 "
     "finetune.num_validation_images=6 evaluation.meteor=false evaluation.num_resamples=50 "
-    "audit.num_resamples=50"
+    "audit.num_resamples=50 audit.allow_unfit=true"
 )
 
 

@@ -55,8 +55,8 @@ def list_weights(store: StoreUri = DEFAULT) -> None:
     from dico.storage import open_store
     from dico.weights.keeping import known_pins
 
-    for pin in known_pins(open_store(store)):
-        print(_line(pin))
+    lines = [_line(pin) for pin in known_pins(open_store(store))]
+    print("\n".join(lines) or f"{store}: keeps no weights yet")
 
 
 @app.command()

@@ -20,11 +20,11 @@ Gather = Callable[[State], Iterable[State]]
 class CaptionScores:
     """BLEU, ROUGE-L and CIDEr over captions that arrive in parts.
 
-    Example:
-        scores = CaptionScores()
-        scores.update(["17"], ["a dog"], [["a dog runs"]])
-        scores.synchronise(gather)  # e.g. by torch.distributed.all_gather_object
-        scores.compute()["cider"]
+    Examples:
+        >>> scores = CaptionScores()
+        >>> scores.update(["17"], ["a dog"], [["a dog runs"]])
+        >>> scores.synchronise(gather)  # e.g. by torch.distributed.all_gather_object
+        >>> scores.compute()["cider"]
     """
 
     def __init__(self) -> None:

@@ -26,8 +26,10 @@ class KubeServer:
         self.nodes = [node("a")]
         self.labels, self.forbidden, self.workflows = {}, set(), []
 
-    def handle(self, path):
-        """The answer to a reading of ``path``: status and JSON."""
+    def handle(self, path, method="GET"):
+        """The answer to a reading of ``path``: status and JSON; nothing may be changed."""
+        if method != "GET":
+            return 405, {"message": "read only"}
         parts = urlsplit(path).path.strip("/").split("/")
         if parts[-1] == "nodes":
             return self._answer("nodes", {"kind": "NodeList", "items": self.nodes})
@@ -64,6 +66,10 @@ def serving(server, folder):
     class Answering(Handler):
         def do_GET(self):
             self.answer(*server.handle(self.path))
+
+        def do_DELETE(self):
+            self.body()
+            self.answer(*server.handle(self.path, "DELETE"))
 
     with LocalServer(Answering) as http:
         named = {"name": "x"}
