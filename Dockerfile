@@ -78,7 +78,8 @@ ENV PATH=/dico/bin:/java/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0
 # Beside a CPU build of torch the index's torchvision does not import by itself.
-RUN --mount=type=bind,target=/source /source/scripts/mend-torchvision /dico/bin/python
+RUN --mount=type=bind,target=/source /source/scripts/mend-torchvision /dico/bin/python \
+    && rm -rf /tmp/*
 USER 65532:65532
 WORKDIR /tmp
 CMD ["dico", "--help"]

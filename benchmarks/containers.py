@@ -69,8 +69,8 @@ def main() -> None:
         folder.chmod(0o777)
         in_container(options.image, folder, (), "sh", "-c", DATA.format(evaluator=EVALUATOR))
         for turn in range(options.rounds):
-            for name, case in CASES.items():
-                speeds[name].append(train(options, folder, case, f"{turn}-{len(speeds[name])}"))
+            for number, (name, case) in enumerate(CASES.items()):
+                speeds[name].append(train(options, folder, case, f"run-{turn}-{number}"))
     medians = {name: statistics.median(own) for name, own in speeds.items()}
     rows = [
         [name, f"{medians[name]:.1f}", f"{min(own):.1f} to {max(own):.1f}"]

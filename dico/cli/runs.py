@@ -96,7 +96,8 @@ def compare(
     print("\n".join(_aligned(rows)))
 
 
-_HEADER = ("run", "status", "preset", "seed", "overrides", "started (UTC)", "took")
+_HEADER = ("run", "status", "preset", "seed", "started (UTC)", "took", "overrides")
+"""What may be long comes last."""
 
 
 def _row(run: "Run") -> tuple[str, ...]:
@@ -108,9 +109,9 @@ def _row(run: "Run") -> tuple[str, ...]:
         run.status,
         str(parameters.get("preset", "")),
         str(parameters.get("seed", "")),
-        str(parameters.get("overrides", "")),
         run.started[:16].replace("T", " "),
         format_seconds(run.seconds),
+        str(parameters.get("overrides", "")),
     )
 
 

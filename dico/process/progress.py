@@ -27,9 +27,11 @@ class _Sink(Protocol):
 class Progress:
     """Counts units of work and says how it goes; made by `progress`."""
 
-    def __init__(self, what: str, total: int | None, unit: str, sinks: list[_Sink]) -> None:
+    def __init__(
+        self, what: str, total: int | None, unit: str, sinks: list[_Sink], done: int = 0
+    ) -> None:
         self.what, self.total, self.unit = what, total, unit
-        self.done = 0
+        self.done = self._before = done
         self._sinks = sinks
         self._values: dict[str, float] = {}
         self._start = time.monotonic()
@@ -45,6 +47,7 @@ class Progress:
         state = {
             "what": self.what,
             "done": self.done,
+            "before": self._before,
             "total": self.total,
             "unit": self.unit,
             "seconds": time.monotonic() - self._start,
@@ -55,8 +58,17 @@ class Progress:
 
 
 @contextmanager
-def progress(what: str, total: int | None = None, unit: str = "step") -> Iterator[Progress]:
-    """Shows progress of ``what`` over ``total`` units while the block runs."""
+def progress(
+    what: str, total: int | None = None, unit: str = "step", done: int = 0
+) -> Iterator[Progress]:
+    """Shows progress of ``what`` over ``total`` units while the block runs.
+
+    Args:
+        what: name of the work.
+        total: units of it; None where nobody knows.
+        unit: name of one.
+        done: units done before, such as by the process that left a checkpoint.
+    """
     with ExitStack() as stack:
         sinks: list[_Sink] = []
         path = os.environ.get(PROGRESS_FILE_VARIABLE, "")
@@ -66,7 +78,7 @@ def progress(what: str, total: int | None = None, unit: str = "step") -> Iterato
             sinks.append(_bar(stack))
         else:
             sinks.append(_Lines())
-        yield Progress(what, total, unit, sinks)
+        yield Progress(what, total, unit, sinks, done)
 
 
 def describe(state: dict[str, Any]) -> str:
@@ -74,10 +86,11 @@ def describe(state: dict[str, Any]) -> str:
     done, total, unit, seconds = state["done"], state["total"], state["unit"], state["seconds"]
     count = f"{done}/{total}" if total else f"{done}"
     line = f"{state['what']}: {count} {unit}s"
-    if done and seconds > 0:
-        line += f", {done / seconds:.3g} {unit}s/s"
+    fresh = done - state["before"]
+    if fresh and seconds > 0:
+        line += f", {fresh / seconds:.3g} {unit}s/s"
         if total and done < total:
-            line += f", {format_seconds((total - done) * seconds / done)} left"
+            line += f", {format_seconds((total - done) * seconds / fresh)} left"
     return line + format_values(state["values"])
 
 

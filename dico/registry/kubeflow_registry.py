@@ -161,38 +161,33 @@ class KubeflowRegistry(Registry):
 
 
 def _connect(address: str, where: str) -> Any:
+    """A client that the server understands.
+
+    Servers to 0.3.x that know ``v1alpha3`` alone answer 404 to newer clients, which ask ``v1``: some
+    at once, some at the first question.
+    """
     try:
         from model_registry import ModelRegistry
+        from mr_openapi.exceptions import NotFoundException
     except ImportError:
         raise UsageError(
             "the Kubeflow Model Registry's client is absent: pip install 'dico-captioner[kubeflow]'"
         ) from None
-    with _errors(where), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="User access token is missing")
-        client = ModelRegistry(
-            address, author="dico", async_runner=asyncio.run, log_level=logging.ERROR
-        )
-    _require_interface(client, where)
-    return client
-
-
-def _require_interface(client: Any, where: str) -> None:
-    """Refuses a server that does not know the addresses that this release of the client asks.
-
-    Servers to 0.3.x that know ``v1alpha3`` alone answer 404 to newer clients.
-    """
-    from mr_openapi.exceptions import NotFoundException
-
     try:
-        with _errors(where, let=NotFoundException):
+        with _errors(where, let=NotFoundException), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="User access token is missing")
+            client = ModelRegistry(
+                address, author="dico", async_runner=asyncio.run, log_level=logging.ERROR
+            )
             next(iter(client.get_registered_models()), None)
     except NotFoundException:
         version = importlib.metadata.version("model-registry")
         raise UsageError(
             f"{where}: this server does not know the interface that the client asks for "
             f"(model-registry {version}); an older server needs an older client: "
-            "pip install 'model-registry==0.3.14'"
+            "pip install 'model-registry==0.3.8'"
         ) from None
+    return client
 
 
 def _lineage(metadata: Mapping[str, Any]) -> dict[str, str]:

@@ -98,9 +98,8 @@ def adapt(
     order = DataOrder(len(train), config.batch_size, seed)
     with (
         supervised(state, checkpoints, config.guards, World(device=evaluator.device)) as supervisor,
-        progress("evaluator", total=config.num_pac_steps, unit="step") as bar,
+        progress("evaluator", total=config.num_pac_steps, unit="step", done=state.step) as bar,
     ):
-        bar.advance(state.step)
         while state.step < config.num_pac_steps:
             records = [train[i] for i in order.batch(state.draw)]
             # The optimiser sees what is adapted alone; all else keeps its published weights.

@@ -227,9 +227,8 @@ class _Trainer:
             supervised(
                 state, self.checkpoints, config.guards, World(device=self.evaluator.device)
             ) as supervisor,
-            progress("evaluator", total=num_steps, unit="step") as bar,
+            progress("evaluator", total=num_steps, unit="step", done=state.step) as bar,
         ):
-            bar.advance(state.step)
             while state.step < num_steps:
                 self._set_modes(state.step)
                 loss = self._backward(state.step, state.draw)

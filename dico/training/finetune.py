@@ -100,9 +100,8 @@ def finetune(
     with (
         recomputing(policy.module, config.activation_checkpointing),
         supervised(state, checkpoints, config.guards, world) as supervisor,
-        progress("fine-tuning", total=config.num_steps, unit="step") as bar,
+        progress("fine-tuning", total=config.num_steps, unit="step", done=state.step) as bar,
     ):
-        bar.advance(state.step)
         while state.step < config.num_steps and not (hacking or no_better(state, config)):
             # Search, reward, re-score, backward: candidates are the policy's own of this very step.
             metrics = step_of(order.batch(state.draw), state.draw)

@@ -65,9 +65,8 @@ def pretrain(
     with (
         recomputing(policy.module, config.activation_checkpointing),
         supervised(state, checkpoints, config.guards, world) as supervisor,
-        progress("pre-training", total=config.num_steps, unit="step") as bar,
+        progress("pre-training", total=config.num_steps, unit="step", done=state.step) as bar,
     ):
-        bar.advance(state.step)
         while state.step < config.num_steps:
             # A draw is a batch of the epoch's order. It counts on over batches that were refused,
             # while the step does not, so that a run that was rewound meets other batches.

@@ -12,14 +12,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.local_server import Handler, LocalServer
 
-BASE = "/api/model_registry/v1"
+BASE = "/api/model_registry/"
 
 
 class ModelRegistryServer(LocalServer):
     """Use as a context manager; ``url`` is its address."""
 
-    def __init__(self) -> None:
+    def __init__(self, interface: str = "v1") -> None:
         super().__init__(_handler(self))
+        self.base = BASE + interface
         self.models: list[dict[str, Any]] = []
         self.versions: list[dict[str, Any]] = []
         self.artifacts: list[dict[str, Any]] = []
@@ -27,6 +28,10 @@ class ModelRegistryServer(LocalServer):
         self.lose: Callable[[str, str], bool] = lambda method, path: False
         self.status: int = 0
         self.lock = threading.Lock()
+
+    def knows(self, path: str) -> bool:
+        """Whether a path is of the interface that this release of the server has."""
+        return path.startswith(f"{self.base}/")
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> tuple[int, Any]:
         """Status and content; the caller holds the lock."""
@@ -98,7 +103,7 @@ def _handler(server: ModelRegistryServer) -> type[Handler]:
     class Answering(Handler):
         def serve(self) -> None:
             parts = urlsplit(self.path)
-            path = parts.path.removeprefix(BASE)
+            path = parts.path.removeprefix(server.base) if server.knows(parts.path) else "/"
             query = {key: values[0] for key, values in parse_qs(parts.query).items()}
             body = self.json_body()
             with server.lock:

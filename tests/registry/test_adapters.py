@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from dico.errors import AccessError, ConfigError, DataError, DigestError, TryAgainError
+from dico.errors import (
+    AccessError,
+    ConfigError,
+    DataError,
+    DigestError,
+    TryAgainError,
+    UsageError,
+)
 from dico.registry import open_registry, signing
 from tests.registry.model_registry_server import ModelRegistryServer
 
@@ -155,3 +162,13 @@ def test_kubeflows_refusals_are_named(server, tmp_path):
     server.__exit__()
     with pytest.raises(TryAgainError, match="did not answer"):
         open_registry(uri)
+
+
+def test_an_older_server_is_named_with_the_client_that_fits(tmp_path):
+    """Client 0.3.18 asks v1, which servers to 0.3.8 do not know."""
+    pytest.importorskip("model_registry", reason="pip install 'dico-captioner[kubeflow]'")
+    with ModelRegistryServer("v1alpha3") as server, pytest.raises(UsageError) as failure:
+        open_registry(f"kubeflow+{server.url}?store={tmp_path}/store")
+    line = str(failure.value)
+    assert "\n" not in line
+    assert "an older server needs an older client: pip install 'model-registry==0.3.8'" in line
