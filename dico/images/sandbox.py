@@ -57,13 +57,14 @@ class DecoderProcess:
 
         Args:
             job: what the child does.
-            max_seconds: deadline per image; a child that starts has `START_SECONDS` more.
+            max_seconds: deadline per image; a child's first one has `START_SECONDS` more.
             max_payload_bytes: most bytes that an answer may have beside its line of JSON.
             patience: how many deadlines to wait for a child that was given less than one of CPU time.
         """
         self._job, self._max_seconds, self._max_payload = job, max_seconds, max_payload_bytes
         self._patience = patience
         self._child: subprocess.Popen[bytes] | None = None
+        self._has_answered = False
 
     def ask(self, where: str, data: bytes | None = None) -> tuple[dict[str, Any], bytes]:
         """Facts and payload of the local file ``where``, or of ``data`` that came from there.
@@ -72,9 +73,9 @@ class DecoderProcess:
             ImageError: no usable image; or the child died of it, or was too slow, and is replaced.
         """
         request = json.dumps({"where": where, "num_bytes": -1 if data is None else len(data)})
-        started = self.start()
+        self.start()
         assert self._child is not None
-        more = START_SECONDS if started else 0.0
+        more = 0.0 if self._has_answered else START_SECONDS
         deadline = _Deadline(self._child.pid, self._max_seconds, more, self._patience)
         try:
             facts, payload = self._exchange(request.encode() + b"\n" + (data or b""), deadline)
@@ -85,6 +86,7 @@ class DecoderProcess:
         except (EOFError, OSError, ValueError, KeyError, TypeError):
             self.close()
             raise ImageError("image_damaged", f"{where}: the decoder died of it") from None
+        self._has_answered = True
         if facts["code"]:
             raise ImageError(str(facts["code"]), str(facts["detail"]))
         return facts, payload
@@ -94,11 +96,12 @@ class DecoderProcess:
         """Process id of the child; None before it starts."""
         return self._child.pid if self._child else None
 
-    def start(self) -> bool:
-        """Starts the child; False where it runs already."""
+    def start(self) -> None:
+        """Starts the child, unless it runs already; it may not be ready before its first answer."""
         if self._child is not None and self._child.poll() is None:
-            return False
+            return
         self.close()
+        self._has_answered = False
         self._child = subprocess.Popen(
             [sys.executable, "-m", "dico.images.decoder", self._job.to_json()],
             stdin=subprocess.PIPE,
@@ -111,7 +114,6 @@ class DecoderProcess:
         for pipe in (self._child.stdin, self._child.stdout):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
-        return True
 
     def kill(self) -> None:
         """Ends the child from another thread; who waits for its answer is told at once."""

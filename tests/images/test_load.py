@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dico.images.decoder import Job
 from dico.images.errors import ImageError
 from dico.images.load import load_image, load_image_bytes, to_rgb
-from dico.images.sandbox import Inspector, Limits
+from dico.images.sandbox import DecoderProcess, Inspector, Limits
 from tests.data.zoo import (
     ACCEPTED,
     JPEG,
@@ -131,3 +132,13 @@ def test_memory_is_limited(tmp_path: Path) -> None:
     finally:
         inspector.close()
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+
+
+def test_a_child_that_is_still_starting_is_waited_for_at_its_first_image():
+    """A server starts its children ahead: on a busy machine the first request came before they were ready."""
+    child = DecoderProcess(Job("inspect"), max_seconds=0.001, max_payload_bytes=1 << 20)
+    child.start()
+    try:
+        assert child.ask("first", JPEG)[0]["code"] == ""
+    finally:
+        child.close()
