@@ -73,6 +73,9 @@ class HuggingFaceConfig(Ranged):
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Weights that are not trained: ``bfloat16`` halves their memory, where adapters alone are
     trained, which stay float32."""
+    load_in_4bit: bool = False
+    """Whether weights that are not trained are kept in 4 bits, on a GPU of CUDA; needs the extra
+    ``4bit``. What is saved is in bfloat16, its adapters added to the checkpoint's own weights."""
     freeze_image_encoder: bool = False
     """Leaves the vision tower as it is when all weights are trained."""
     lora_rank: NonNegativeInt = 0
@@ -93,6 +96,8 @@ class HuggingFaceConfig(Ranged):
         adapted = self.dtype == "float32" or self.lora_rank > 0
         frozen = "needs captioner.lora_rank above 0: weights that are trained are float32"
         check(adapted, "dtype", self.dtype, frozen)
+        adapted = self.lora_rank > 0 or not self.load_in_4bit
+        check(adapted, "load_in_4bit", self.load_in_4bit, frozen)
 
 
 @dataclass(frozen=True)

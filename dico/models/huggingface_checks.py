@@ -94,10 +94,13 @@ def _check_packages(files: ModelFiles, config: HuggingFaceConfig) -> None:
                 f"captioner.checkpoint: {kind} needs the package {package}; install "
                 f"'dico-captioner[{extra}]'"
             )
-    if config.lora_rank and importlib.util.find_spec("peft") is None:
-        raise ConfigError(
-            "captioner.lora_rank: adapters need the package peft; install 'dico-captioner[lora]'"
-        )
+    needed = {"peft": ("lora_rank: adapters need", "lora", config.lora_rank > 0)}
+    needed["bitsandbytes"] = ("load_in_4bit: needs", "4bit", config.load_in_4bit)
+    for package, (what, extra, wanted) in needed.items():
+        if wanted and importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f"captioner.{what} the package {package}; install 'dico-captioner[{extra}]'"
+            )
 
 
 def _check_prompt(files: ModelFiles, config: HuggingFaceConfig) -> None:

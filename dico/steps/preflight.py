@@ -100,6 +100,8 @@ def preflight(
     check_plugins(config)
     _require_whole(seed=seed, gpus=gpus, num_nodes=num_nodes)
     resources = _resources(gpu_type, gpus, num_nodes, cpu, memory)
+    if config.captioner.load_in_4bit and not gpus:
+        raise ConfigError("captioner.load_in_4bit: needs a GPU of CUDA; give gpus=1")
     store, registry = default_place(store, "store"), default_place(registry, "registry")
     findings = [check_place("store", store), check_place("registry", registry)]
     if purpose != "caption":

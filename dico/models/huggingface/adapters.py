@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 
 from dico.errors import ConfigError
 from dico.models.captioner_config import HuggingFaceConfig
+from dico.models.huggingface.four_bit import linear_kinds
 
 
 def add_adapters(model: nn.Module, config: HuggingFaceConfig, language: nn.Module) -> None:
@@ -77,6 +79,15 @@ def merge_adapters(model: nn.Module) -> None:
     model.requires_grad_(True)
 
 
+def copy_adapters(source: nn.Module, target: nn.Module) -> None:
+    """Gives the adapters of ``target`` the weights of those of ``source``, which has the same ones."""
+    own = dict(target.named_parameters())
+    with torch.no_grad():
+        for name, weight in source.named_parameters():
+            if ".lora_" in name:
+                own[name].copy_(weight)
+
+
 def has_adapters(model: nn.Module) -> bool:
     """Whether `add_adapters` has put any into ``model``."""
     return any(name.endswith("lora_A") for name, _ in model.named_modules())
@@ -86,11 +97,12 @@ def _linears(model: nn.Module, language: nn.Module) -> list[str]:
     """Names of all linear layers of the language model but the head."""
     speaking = {id(part) for part in language.modules()}
     head = model.get_output_embeddings()  # type: ignore[operator]
+    kinds = _linear_kinds() | linear_kinds(model)
     names = [
         name
         for name, part in model.named_modules()
         # A subclass, as a router of experts, may not return what a linear layer returns.
-        if type(part) in _linear_kinds() and part is not head and id(part) in speaking
+        if type(part) in kinds and part is not head and id(part) in speaking
     ]
     if not names:
         raise ConfigError(

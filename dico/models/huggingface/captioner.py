@@ -10,6 +10,7 @@ V vocabulary.
 
 from abc import abstractmethod
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,6 +46,7 @@ class HuggingFaceCaptioner(nn.Module):
         self.settings = HuggingFaceConfig()
         self.files: dict[str, bytes] = {}
         self.checked: dict[str, str] = {}
+        self.place = Path()  # the folder that its weights are from
 
     @property
     def eos_id(self) -> int:

@@ -16,9 +16,15 @@ import torch
 from dico.configuration.schema import from_dict, to_dict
 from dico.errors import ConfigError, DataError, DicoError
 from dico.models.captioner_config import HuggingFaceConfig
-from dico.models.huggingface.adapters import merge_adapters
+from dico.models.huggingface.adapters import (
+    add_adapters,
+    copy_adapters,
+    has_adapters,
+    merge_adapters,
+)
 from dico.models.huggingface.captioner import HuggingFaceCaptioner
 from dico.models.huggingface.families import FAMILIES, wrap
+from dico.models.huggingface.four_bit import four_bit_settings, is_four_bit, require_four_bits
 from dico.models.huggingface.pixels import read_processor as read_image_processor
 from dico.models.huggingface.processor import (
     FILES,
@@ -47,15 +53,21 @@ def open_checkpoint(
         ConfigError: a type, an image processor or a prompt that is not supported.
         DataError: not such a folder, or one without safetensors.
     """
+    if config.load_in_4bit:
+        require_four_bits(device)
     return _assemble(Path(config.checkpoint), config, device)
 
 
 def save(captioner: HuggingFaceCaptioner, folder: str | Path) -> None:
-    """Writes the captioner with its digests; adapters are merged into its weights for good."""
+    """Writes the captioner with its digests; adapters are merged into its weights for good.
+
+    Those of a captioner in 4 bits are merged into the weights that it was read from, and stay.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    merge_adapters(captioner.model)
-    captioner.model.save_pretrained(folder, max_shard_size="1TB")
+    model = _unquantised(captioner) if is_four_bit(captioner.model) else captioner.model
+    merge_adapters(model)
+    model.save_pretrained(folder, max_shard_size="1TB")
     if captioner.tokenizer is not None:
         captioner.tokenizer.save(folder)
     for name, content in captioner.files.items():
@@ -94,8 +106,12 @@ def _assemble(
     device: str | torch.device,
     checked: dict[str, str] | None = None,
 ) -> HuggingFaceCaptioner:
-    captioner = wrap(_read_model(folder, _DTYPES[settings.dtype]).to(device))
-    captioner.settings, captioner.checked = settings, checked or {}
+    if settings.load_in_4bit and torch.device(device).type == "cuda":
+        model = _read_model(folder, torch.bfloat16, **four_bit_settings(device))
+    else:
+        model = _read_model(folder, _dtype_of(settings)).to(device)
+    captioner = wrap(model)
+    captioner.settings, captioner.checked, captioner.place = settings, checked or {}, folder
     captioner.files = {
         name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()
     }
@@ -109,6 +125,19 @@ def _assemble(
     else:
         _give_prompt(captioner, folder)
     return captioner
+
+
+def _dtype_of(settings: HuggingFaceConfig) -> torch.dtype:
+    return torch.bfloat16 if settings.load_in_4bit else _DTYPES[settings.dtype]
+
+
+def _unquantised(captioner: HuggingFaceCaptioner) -> Any:
+    """The model as its folder has it, in bfloat16 on the CPU, with the captioner's adapters."""
+    whole = wrap(_read_model(captioner.place, torch.bfloat16))
+    if has_adapters(captioner.model):
+        add_adapters(whole.model, captioner.settings, whole.language_model)
+        copy_adapters(captioner.model, whole.model)
+    return whole.model
 
 
 def _give_tokenizer(captioner: HuggingFaceCaptioner, raw: Any) -> None:
@@ -132,7 +161,7 @@ def _give_prompt(captioner: Any, folder: Path) -> None:
     check(captioner)
 
 
-def _read_model(folder: Path, dtype: torch.dtype) -> Any:
+def _read_model(folder: Path, dtype: torch.dtype, **more: Any) -> Any:
     """The model, from safetensors, which must hold every weight that is used."""
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder / 'config.json'}: missing; give a folder of a saved model")
@@ -150,6 +179,7 @@ def _read_model(folder: Path, dtype: torch.dtype) -> Any:
             use_safetensors=True,
             dtype=dtype,
             output_loading_info=True,
+            **more,
             **_LOCAL,
         )
     except DicoError:
