@@ -9,8 +9,12 @@ test split over the steps, as they are, also where SCST does not fail.
     python benchmarks/stability.py runs/SEED1 runs/SEED2 runs/SEED3
 
 reads finished runs of ``dico run`` that differ by their seed alone (with ``toy.seed=1``, so that the
-dataset is one) and writes benchmarks/results/stability.{json,md,png}: the mean over the runs, and
-from the lowest to the highest of them.
+dataset is one) and writes benchmarks/results/stability.{json,md,png}: the mean over the trainings,
+and from the lowest to the highest of them. Where only fine-tuning is to differ, one run does:
+
+    python benchmarks/stability.py runs/SEED1 --seeds 1 2 3 --steps 60 --images 200 --rates 2e-4
+
+trains each method from its captioner, on its dataset, with its evaluator, by three seeds.
 """
 
 import argparse
@@ -62,12 +66,16 @@ Row = dict[str, float]
 
 
 def train(
-    run: Path, stored: FeatureStore, options: dict[str, object], seed: int
+    run: Path,
+    stored: FeatureStore,
+    options: dict[str, object],
+    seed: int,
+    num_images: int | None = None,
 ) -> tuple[list[Row], str]:
     """Validation scores on the test split over the steps of one training, and a last caption."""
     captioner = Captioner.load(run / "models" / "xe")
     judge = Evaluator.load(run / "models" / "evaluator", "pac")
-    test = read_manifest(run / "manifest.parquet", "test")
+    test = read_manifest(run / "manifest.parquet", "test")[:num_images]
     decoding = DecodingConfig()
     config = FinetuneConfig(**options)  # type: ignore[arg-type]
     data = CaptioningData(
@@ -183,10 +191,17 @@ def main() -> None:
     parser.add_argument(
         "--rates", type=float, nargs="+", default=[5e-5, 2e-4, 5e-4], help="learning rates"
     )
+    parser.add_argument("--seeds", type=int, nargs="+", help="of fine-tuning, for each run")
+    parser.add_argument("--images", type=int, help="test images that are scored (all of them)")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
     stores = [open_features(str(run / "features")) for run in arguments.runs]
+    trainings = [
+        (run, stored, seed)
+        for number, (run, stored) in enumerate(zip(arguments.runs, stores, strict=True), 1)
+        for seed in arguments.seeds or [number]
+    ]
     results: list[dict[str, object]] = []
     for rate in arguments.rates:
         for name in arguments.methods:
@@ -199,8 +214,8 @@ def main() -> None:
                 "checkpoint_every_steps": arguments.steps,
             }
             made = [
-                train(run, stored, options, seed)
-                for seed, (run, stored) in enumerate(zip(arguments.runs, stores, strict=True), 1)
+                train(run, stored, options, seed, arguments.images)
+                for run, stored, seed in trainings
             ]
             seconds = round(time.monotonic() - started, 1)
             runs, example = [rows for rows, _ in made], made[0][1]
@@ -216,7 +231,7 @@ def main() -> None:
     facts = {"made": date, "torch": torch.__version__, "steps": arguments.steps, "results": results}
     (arguments.output / "stability.json").write_text(json.dumps(facts, indent=1) + "\n")
     text = (
-        f"{arguments.steps} steps of 16 images, 5 candidates each; {len(stores)} seeds, the mean "
+        f"{arguments.steps} steps of 16 images, 5 candidates each; {len(trainings)} seeds, the mean "
         f"[lowest, highest]; {date}.\n\n{table(results)}\n"
     )
     (arguments.output / "stability.md").write_text(text)

@@ -9,6 +9,8 @@ import typer
 from dico.cli.evaluate import embed_images, names_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dico.people.judgements import Judgement
     from dico.people.published import Rated, Ratings
 
@@ -90,10 +92,22 @@ def agree(
     ] = False,
     images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
     evaluator: Annotated[
-        Path | None,
-        typer.Option(envvar="DICO_EVALUATOR", help="Folder of the evaluator that scores --images."),
+        list[Path] | None,
+        typer.Option(
+            envvar="DICO_EVALUATOR",
+            help="Folder of an evaluator that scores --images; may be repeated.",
+        ),
+    ] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help="Judge that another package offers, by name; may be repeated."),
     ] = None,
     meteor: Annotated[bool, typer.Option(help="METEOR too; needs Java.")] = False,
+    spice: Annotated[bool, typer.Option(help="SPICE too; needs Java and its models.")] = False,
+    bert_model: Annotated[
+        Path | None, typer.Option(help="Folder of an encoder, for BERTScore.")
+    ] = None,
+    bert_layer: Annotated[int, typer.Option(min=0, help="Its layer; 0 for the last.")] = 0,
     output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
     """Measure how far raters, metrics and evaluators agree: alpha, tau, accuracy, win rates."""
@@ -101,26 +115,24 @@ def agree(
     from dico.metrics.scores import name_some
     from dico.people import agreement
     from dico.people.judgements import win_rates
-    from dico.people.scorers import evaluator_scores, reference_scores
+    from dico.people.scorers import bert_scores, reference_scores
+    from dico.plugins import JUDGES
 
+    for name in judge or []:
+        JUDGES.check(name)
     truth = _references(references, split)
     ratings, own = _read(judgements, captions, pairs, num_references, keep_own, truth)
     lacking = [rated.image_id for rated in ratings.rated if not rated.references]
     scores: dict[str, Any] = {}
     if not lacking:
-        scores |= reference_scores(ratings.rated, meteor)
+        scores |= reference_scores(ratings.rated, meteor, spice)
+        scores |= bert_scores(ratings.rated, bert_model, bert_layer) if bert_model else {}
     else:
         ratings.notes.append(f"metrics that compare with references left out: none for "
                              f"{name_some(lacking)}; give --references")  # fmt: skip
-    if (images is None) != (evaluator is None):
+    if (images is None) != (not evaluator):
         raise DataError("scores by an evaluator need both --images and --evaluator")
-    if images is not None and evaluator is not None:
-        from dico.evaluation.images import find_images
-
-        files = find_images(images, list(dict.fromkeys(r.image_id for r in ratings.rated)))
-        scorers, embeddings = embed_images(evaluator, files)
-        for kind, scorer in scorers.items():
-            scores |= evaluator_scores(ratings.rated, kind, scorer, embeddings[kind])
+    scores |= _scores_of_images(ratings.rated, images, evaluator or [], judge or [])
     result = {
         "format": 1,
         "num_captions": len(ratings.rated),
@@ -134,6 +146,27 @@ def agree(
     if output is not None:
         output.write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + "\n")
         print(f"written to {output}")
+
+
+def _scores_of_images(
+    rated: "Sequence[Rated]", images: Path | None, evaluators: list[Path], judges: list[str]
+) -> dict[str, Any]:
+    """By each evaluator, whose name is told where there are several, and by each judge."""
+    from dico.evaluation.images import find_images
+    from dico.people.scorers import evaluator_scores, judge_scores, likelihood_scores
+
+    ids = list(dict.fromkeys(own.image_id for own in rated))
+    files = find_images(images, ids) if images else {}
+    uris = {image_id: str(path) for image_id, path in files.items()}
+    scores = judge_scores(rated, judges, uris) if judges else {}
+    for name, folder in names_of(evaluators):
+        scorers, embeddings = embed_images(folder, files)
+        own = likelihood_scores(rated, folder, uris)
+        for kind, scorer in scorers.items():
+            own |= evaluator_scores(rated, kind, scorer, embeddings[kind])
+        several = f"{name}: " if len(evaluators) > 1 else ""
+        scores |= {f"{several}{key}": values for key, values in own.items()}
+    return scores
 
 
 def _references(path: Path | None, split: str) -> dict[str, list[str]]:
@@ -196,11 +229,14 @@ def _print(result: dict[str, Any]) -> None:
             f"[{own['low']:.3f}, {own['high']:.3f}], equal {own['equal']:.3f}, "
             f"all wrong {own['wrong']:.3f}; {own['num_judgements']} judgements"
         )
+    width = max((16, *map(len, result["metrics"])))
     if result["metrics"]:
-        print(f"{'':16} {'tau-b':>7} {'tau-c':>7} {'accuracy':>9}")
+        print(f"{'':{width}} {'tau-b':>7} {'tau-c':>7} {'accuracy':>9}")
     for name, own in result["metrics"].items():
         kinds = "".join(f"  {kind} {value:.3f}" for kind, value in own["by_category"].items())
-        print(f"{name:16} {own['tau_b']:7.3f} {own['tau_c']:7.3f} {own['accuracy']:9.3f}{kinds}")
+        print(
+            f"{name:{width}} {own['tau_b']:7.3f} {own['tau_c']:7.3f} {own['accuracy']:9.3f}{kinds}"
+        )
     print("", *result["notes"], sep="\n", end="\n" if result["notes"] else "")
 
 

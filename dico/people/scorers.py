@@ -1,13 +1,14 @@
 """Scores of rated captions, by metrics that compare with references and by evaluators."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dico.errors import DataError
-from dico.metrics import PreparedReferences, bleu, cider, rouge_l
+from dico.metrics import PreparedReferences, bert_score, bleu, cider, rouge_l, spice
 from dico.metrics.clip_score import clip_score, ref_clip_score
 from dico.metrics.meteor import meteor_from_sums, meteor_statistics
 from dico.metrics.scores import name_some
@@ -16,8 +17,10 @@ from dico.people.published import Rated
 Floats = NDArray[np.float64]
 
 
-def reference_scores(rated: Sequence[Rated], with_meteor: bool = False) -> dict[str, Floats]:
-    """BLEU-1, BLEU-4, ROUGE-L and CIDEr of each caption, METEOR where asked; and its length.
+def reference_scores(
+    rated: Sequence[Rated], with_meteor: bool = False, with_spice: bool = False
+) -> dict[str, Floats]:
+    """BLEU, ROUGE-L and CIDEr of each caption, METEOR and SPICE where asked; and its length.
 
     Raises:
         DataError: a caption without references.
@@ -32,16 +35,52 @@ def reference_scores(rated: Sequence[Rated], with_meteor: bool = False) -> dict[
     captions = references.prepare([own.caption for own in rated], image)
     by_order = bleu(captions, references).per_image
     scores = {
-        "bleu_1": by_order[0],
-        "bleu_4": by_order[3],
+        **{f"bleu_{n}": own for n, own in enumerate(by_order, 1)},
         "rouge_l": rouge_l(captions, references).per_image,
         "cider": cider(captions, references).per_image,
         "num_words": np.array([len(text.split()) for text in captions.texts], np.float64),
     }
-    if with_meteor:
+    if with_meteor or with_spice:
         texts = [[references.texts[k] for k in _rows(references, place)] for place in image]
-        scores["meteor"] = meteor_from_sums(meteor_statistics(captions.texts, texts, "none"))
+        if with_meteor:
+            scores["meteor"] = meteor_from_sums(meteor_statistics(captions.texts, texts, "none"))
+        if with_spice:
+            scores["spice"] = spice(captions.texts, texts, "none").per_image
     return scores
+
+
+def bert_scores(rated: Sequence[Rated], model: str | Path, layer: int) -> dict[str, Floats]:
+    """BERTScore of each caption; raises as `dico.metrics.bert_score`."""
+    captions, references = [own.caption for own in rated], [own.references for own in rated]
+    return {"bert_score": bert_score(captions, references, model, layer).per_image}
+
+
+def likelihood_scores(
+    rated: Sequence[Rated], folder: str | Path, uris: Mapping[str, str]
+) -> dict[str, Floats]:
+    """Nats that the image adds to each caption, where an evaluator's folder has a generative one."""
+    from dico.evaluation.independent import IndependentJudge
+    from dico.models.generative import has_generative
+    from dico.process.device import computing_device
+
+    if not has_generative(folder):
+        return {}
+    judge = IndependentJudge(folder, uris, computing_device())
+    found = judge([own.caption for own in rated], [own.image_id for own in rated])
+    return {"likelihood": found["judge_likelihood"]}
+
+
+def judge_scores(
+    rated: Sequence[Rated], names: Sequence[str], uris: Mapping[str, str]
+) -> dict[str, Floats]:
+    """Scores by judges of other packages."""
+    from dico.evaluation.judges import JudgeContext, build_judges
+    from dico.images.load import load_image
+
+    references = {own.image_id: own.references for own in rated}
+    judges = build_judges(names, JudgeContext(references, uris, load_image))
+    captions, image_ids = [own.caption for own in rated], [own.image_id for own in rated]
+    return {key: own for judge in judges for key, own in judge(captions, image_ids).items()}
 
 
 def evaluator_scores(

@@ -1,9 +1,13 @@
 """The independent evaluator's scores of captions, against each part by itself."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
+from dico.cli import main
 from dico.configuration.schema import to_json
 from dico.data.manifest import read_manifest
 from dico.evaluation.config import EvaluationConfig
@@ -93,3 +97,31 @@ def test_every_system_of_an_evaluation_is_judged_with_intervals(world):
             found.differences["dico - xe"][key]["low"]
             <= found.differences["dico - xe"][key]["high"]
         )
+
+
+def test_dico_agree_scores_by_each_evaluator_under_its_name(world, tmp_path, capsys):
+    """Of two evaluators both, the likelihood of the generative one among them."""
+    records, judge = judged(world)
+    for number, record in enumerate(records):
+        shutil.copy(record.uri, tmp_path / f"{number}.png")
+    lines = [
+        {"image_id": str(number), "winner": own.captions[0], "loser": own.captions[1] + " again"}
+        for number, own in enumerate(records)
+    ]
+    pairs, output = tmp_path / "pairs.jsonl", tmp_path / "agree.json"
+    pairs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shutil.copytree(world / "judge", tmp_path / "second")
+    options = ["--evaluator", world / "judge", "--evaluator", tmp_path / "second"]
+    arguments = ["agree", pairs, "--images", tmp_path, "--output", output, *options]
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert ended.value.code == 0, capsys.readouterr().err
+    found = json.loads(output.read_text())["metrics"]
+    kinds = {"clip_score", "pac_score", "likelihood"}
+    assert found.keys() == {f"{name}: {kind}" for name in ("judge", "second") for kind in kinds}
+    wins = [
+        judge([own.captions[0]], [own.image_id])["judge_likelihood"][0]
+        > judge([own.captions[1] + " again"], [own.image_id])["judge_likelihood"][0]
+        for own in records
+    ]
+    assert found["second: likelihood"]["accuracy"] == pytest.approx(np.mean(wins))
