@@ -25,7 +25,6 @@ class Stored(Protocol):
 
     def read(self, keys: Sequence[str], name: str) -> NDArray[Any]:
         """(N, ...) of images by their keys."""
-        ...
 
 
 def audit_items(manifest: str | Path, split: str) -> tuple[Vocabulary | None, list[Item]]:

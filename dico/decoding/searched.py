@@ -17,15 +17,12 @@ class WordByWord(Protocol):
     @property
     def head(self) -> LMHead:
         """Log-probabilities of the next token, of what `step` gives."""
-        ...
 
     def step(self, tokens: Tensor) -> Tensor:
         """States (N, D), for ``head``, once each row has taken its next token of (N,)."""
-        ...
 
     def select(self, rows: Tensor, images: Tensor | None = None) -> None:
         """Goes on with ``rows`` (A, R), and with ``images`` (A,) alone where some are done."""
-        ...
 
 
 class Searched(Protocol):
@@ -37,25 +34,20 @@ class Searched(Protocol):
     @property
     def eos_id(self) -> int:
         """The token that ends a caption at the limit."""
-        ...
 
     @property
     def max_tokens(self) -> int:
         """Longest caption that it has places for, BOS and EOS included."""
-        ...
 
     @property
     def excluded_ids(self) -> list[int]:
         """Ids that no search may put into a caption; they still count in the softmax."""
-        ...
 
     def ends(self, words: Tensor) -> Tensor:
         """Whether each of ``words`` ends a caption."""
-        ...
 
     def begin_search(self, memory: Any, num_rows: int, max_tokens: int) -> WordByWord:
         """Starts with one row per image; later there are ``num_rows``, as long as that."""
-        ...
 
 
 def only_choices(captioner: Searched, gains: Tensor, ends: bool) -> Tensor:

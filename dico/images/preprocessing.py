@@ -27,17 +27,14 @@ class Preprocessing(Protocol):
     @property
     def frame(self) -> Frame:
         """The part that is seen."""
-        ...
 
     @property
     def image_mean(self) -> tuple[float, ...]:
         """Mean of the three channels, on the 0..1 scale."""
-        ...
 
     @property
     def image_std(self) -> tuple[float, ...]:
         """Standard deviation of the three channels, on the 0..1 scale."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,9 @@ their masks where they share a prefix.
 B images, K candidates per image, T tokens, P image tokens, D width, V vocabulary.
 """
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dico.losses import token_logps
 from dico.models.captioner import Captioner
 from dico.models.fused_logps import fused_token_logps
 from dico.models.prefix_tree import prefix_tree
@@ -55,13 +53,3 @@ def caption_logits(captioner: Captioner, memory: Tensor, tokens: Tensor) -> tupl
     hidden = captioner.decoder(memory, words)  # (N, T - 1, D)
     # PAD is dropped before the head, the dearest product: (M, D) @ (D, V).
     return F.linear(hidden[real], head), targets[real]
-
-
-def score_captions(captioner: Captioner, memory: Tensor, tokens: Tensor) -> Tensor:
-    """Log-probabilities (B, K), float32, of candidates (B, K, T), each caption by itself."""
-    flat = tokens.flatten(0, 1)  # (B * K, T)
-    logits, targets = caption_logits(captioner, memory, flat)
-    real = flat[:, 1:] != captioner.pad_id
-    logps = torch.zeros(real.shape, device=real.device)
-    logps = logps.masked_scatter(real, token_logps(logits, targets))  # (M,) -> (B * K, T - 1)
-    return logps.sum(dim=-1).view(tokens.shape[:2])  # (B * K,) -> (B, K)

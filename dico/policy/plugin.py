@@ -41,11 +41,9 @@ class CaptionerClass(Protocol):
 
     def start(self, given: CaptionerStart) -> Policy:
         """A new captioner, on the CPU."""
-        ...
 
     def load(self, folder: Path) -> Policy:
         """What `Policy.save` wrote, on the CPU; nothing in it may be unpickled."""
-        ...
 
 
 def start_captioner(given: CaptionerStart) -> Policy:

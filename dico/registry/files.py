@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dico.errors import ConfigError, DataError, DigestError
-from dico.registry.folders import check_name, place_of, publish
-from dico.registry.port import Registry, Version, change_of
+from dico.registry.folders import Published, check_name, place_of
+from dico.registry.port import Registry, Version
 from dico.registry.signing import (
     PRIVATE_KEY_VARIABLE,
     PUBLIC_KEY_VARIABLE,
@@ -39,14 +39,9 @@ class FileRegistry(Registry):
         self._store = open_store(uri)
         self.uri = self._store.uri
 
-    def register(
-        self, name: str, folder: Path, metadata: Mapping[str, Any], identity: str
+    def _add(
+        self, name: str, published: Published, metadata: Mapping[str, Any], identity: str
     ) -> Version:
-        check_name(name)
-        known = next((v for v in self.versions(name) if v.identity == identity), None)
-        if known:
-            return known
-        published = publish(self._store, name, folder)
         while True:
             version = Version(
                 name=name,
@@ -74,13 +69,9 @@ class FileRegistry(Registry):
             raise DataError(f"{self.uri}: there is no version {number} of {name}")
         return self._read_version(key)
 
-    def set_alias(self, name: str, alias: str, number: int, reason: str) -> None:
-        check_name(alias)
-        self.get(name, number)
-        previous = self.resolve(name, alias)
-        content = change_of(number, previous, reason)
+    def _point(self, name: str, alias: str, change: Mapping[str, Any]) -> None:
         key = _alias_key(name, alias)
-        self._store.write_bytes(key, _seal(content, key))
+        self._store.write_bytes(key, _seal(dict(change), key))
 
     def last_change(self, name: str, alias: str) -> Mapping[str, Any]:
         check_name(name)

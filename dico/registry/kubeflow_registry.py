@@ -13,12 +13,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from dico.errors import AccessError, DataError, DicoError, TryAgainError, UsageError
-from dico.registry.folders import check_name, publish
-from dico.registry.port import Registry, Version, change_of
+from dico.registry.folders import Published, check_name
+from dico.registry.port import Registry, Version
 from dico.storage import open_store
 
 _FORMAT = {"model_format_name": "safetensors", "model_format_version": "1"}
@@ -33,15 +32,9 @@ class KubeflowRegistry(Registry):
         self.uri = f"kubeflow+{address}?store={self._store.uri}"
         self._client = _connect(address, self.uri)
 
-    def register(
-        self, name: str, folder: Path, metadata: Mapping[str, Any], identity: str
+    def _add(
+        self, name: str, published: Published, metadata: Mapping[str, Any], identity: str
     ) -> Version:
-        check_name(name)
-        known = next((v for v in self.versions(name) if v.identity == identity), None)
-        if known:
-            self._complete(known)
-            return known
-        published = publish(self._store, name, folder)
         properties = {
             "dico_uri": published.uri,
             "dico_digest": published.digest,
@@ -76,10 +69,7 @@ class KubeflowRegistry(Registry):
             raise DataError(f"{self.uri}: there is no version {number} of {name}")
         return version
 
-    def set_alias(self, name: str, alias: str, number: int, reason: str) -> None:
-        check_name(alias)
-        self.get(name, number)
-        change = change_of(number, self.resolve(name, alias), reason)
+    def _point(self, name: str, alias: str, change: Mapping[str, Any]) -> None:
         with _errors(self.uri):
             model = self._client.get_registered_model(name)
             properties = dict(model.custom_properties or {})

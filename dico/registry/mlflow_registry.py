@@ -11,14 +11,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from dico.errors import AccessError, DataError, DicoError, TryAgainError, UsageError
-from dico.registry.folders import check_name, publish
-from dico.registry.port import Registry, Version, change_of
+from dico.registry.folders import Published, check_name
+from dico.registry.port import Registry, Version
 from dico.storage import open_store
 
 _PAGE = 200
@@ -52,14 +51,9 @@ class MlflowRegistry(Registry):
         with _errors(self.uri):
             self._client = MlflowClient(tracking_uri=address, registry_uri=address)
 
-    def register(
-        self, name: str, folder: Path, metadata: Mapping[str, Any], identity: str
+    def _add(
+        self, name: str, published: Published, metadata: Mapping[str, Any], identity: str
     ) -> Version:
-        check_name(name)
-        known = next((v for v in self.versions(name) if v.identity == identity), None)
-        if known:
-            return known
-        published = publish(self._store, name, folder)
         tags = {
             "dico.digest": published.digest,
             "dico.identity": identity,
@@ -101,12 +95,9 @@ class MlflowRegistry(Registry):
             raise DataError(f"{self.uri}: there is no version {number} of {name}")
         return _version(found)
 
-    def set_alias(self, name: str, alias: str, number: int, reason: str) -> None:
-        check_name(alias)
-        self.get(name, number)
-        change = change_of(number, self.resolve(name, alias), reason)
+    def _point(self, name: str, alias: str, change: Mapping[str, Any]) -> None:
         with _errors(self.uri):
-            self._client.set_registered_model_alias(name, alias, str(number))
+            self._client.set_registered_model_alias(name, alias, str(change["number"]))
             self._client.set_registered_model_tag(name, f"dico.{alias}", json.dumps(change))
 
     def resolve(self, name: str, alias: str) -> Version | None:

@@ -72,4 +72,3 @@ class Reward(Protocol):
 
     def __call__(self, batch: RewardBatch) -> Tensor:
         """Scores (B, K), float32."""
-        ...

@@ -9,10 +9,11 @@ import pytest
 from dico.audit.audit import audit
 from dico.audit.config import AuditConfig
 from dico.audit.items import Item
-from dico.audit.judges import BlindJudge, CosineJudge, FactsJudge
+from dico.audit.judges import CosineJudge
 from dico.audit.measure import preference, rank_images, rate_of
 from dico.data.toy.facts import TOY_VOCABULARY
 from dico.errors import ConfigError, DataError
+from tests.audit.controls import BlindJudge, FactsJudge
 from tests.audit.worlds import corpus, items
 
 ITEMS, CORPUS = items("validation", 40), corpus()

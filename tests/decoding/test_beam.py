@@ -12,10 +12,11 @@ from torch.nn import functional as F
 from dico.decoding import Candidates, DecodingConfig, beam_search, greedy
 from dico.losses import xe_loss
 from dico.models.captioner import Captioner, CaptionerConfig
-from dico.models.scoring import caption_logits, score_captions
+from dico.models.scoring import caption_logits
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.weights.huggingface import captioner_to_huggingface, huggingface_config
 from tests.builders import SIZES, random_captioner
+from tests.oracles import score_captions
 
 
 def trained_captioner() -> Captioner:

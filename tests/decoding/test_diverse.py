@@ -9,9 +9,9 @@ import torch
 from dico.decoding import DecodingConfig, beam_search, diverse_beam_search
 from dico.errors import ConfigError
 from dico.models.captioner import Captioner
-from dico.models.scoring import score_captions
 from dico.policy import policy_of
 from tests.builders import random_captioner
+from tests.oracles import score_captions
 
 VOCAB_SIZE = 24
 

@@ -9,8 +9,8 @@ from dico.decoding import DecodingConfig, greedy, sample
 from dico.decoding.sampling import _cut, _exact_sums_before, _sums_before
 from dico.errors import ConfigError
 from dico.models.captioner import Captioner
-from dico.models.scoring import score_captions
 from tests.builders import random_captioner
+from tests.oracles import score_captions
 
 
 @pytest.fixture(scope="module")

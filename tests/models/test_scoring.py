@@ -9,8 +9,9 @@ from dico.decoding import DecodingConfig, beam_search
 from dico.losses import dico_loss
 from dico.models.captioner import Captioner
 from dico.models.prefix_tree import prefix_tree
-from dico.models.scoring import caption_logits, score_candidates, score_captions
+from dico.models.scoring import caption_logits, score_candidates
 from tests.builders import random_captioner
+from tests.oracles import score_captions
 
 BOS, EOS, PAD = 37, 38, 39
 

@@ -8,12 +8,12 @@ import torch
 from dico.decoding import DecodingConfig, beam_search, diverse_beam_search
 from dico.errors import ConfigError, NonFiniteError
 from dico.losses import dico_loss, scst_loss, winner_nll
-from dico.models.scoring import score_captions
 from dico.policy import policy_of
 from dico.training.configs import FinetuneConfig
 from dico.training.distributed import World
 from dico.training.finetune import _Step, finetune, less_true, merit
 from dico.training.order import DataOrder
+from tests.oracles import score_captions
 from tests.training import tiny
 
 CONFIG = FinetuneConfig(

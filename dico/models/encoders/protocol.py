@@ -16,15 +16,12 @@ class TextTokenizer(Protocol):
 
     def encode_batch(self, texts: Sequence[str], max_tokens: int) -> Tensor:
         """Ids (N, T) of captions, cut at ``max_tokens`` with their end kept."""
-        ...
 
     def decode_batch(self, tokens: Tensor) -> list[str]:
         """Captions of ids (N, T), with single spaces."""
-        ...
 
     def save(self, folder: str | Path) -> None:
         """Writes the tokenizer's files into ``folder``."""
-        ...
 
 
 class VisionTower(Protocol):
@@ -32,7 +29,6 @@ class VisionTower(Protocol):
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens (B, P, F) and embeddings (B, E) of pixels (B, 3, H, W), in one pass."""
-        ...
 
 
 class DualEncoder(VisionTower, Protocol):
@@ -43,20 +39,15 @@ class DualEncoder(VisionTower, Protocol):
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         """Embeddings (B, E) of pixels (B, 3, H, W)."""
-        ...
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Embeddings (N, E) of its tokenizer's ids (N, T)."""
-        ...
 
     def encode_candidates(self, tokens: Tensor) -> Tensor:
         """Embeddings (B, K, E) of K candidates (B, K, T) of each image."""
-        ...
 
     def projections(self) -> list[nn.Parameter]:
         """The last maps into the shared space, which PAC-S trains and nothing else."""
-        ...
 
     def drop_vision(self) -> None:
         """Frees the image side, where embeddings of images are stored."""
-        ...
