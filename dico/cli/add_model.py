@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from dico.cli.options import DEFAULT_REGISTRY, Registry
+from dico.cli.options import (
+    DEFAULT_REGISTRY,
+    Features,
+    Manifest,
+    Overrides,
+    Preset,
+    Registry,
+)
 
 
 def add(
@@ -15,12 +22,12 @@ def add(
     captioner: Annotated[Path, typer.Option(help="Folder of the fine-tuned captioner.")],
     baseline: Annotated[Path, typer.Option(help="Folder of the captioner that it started from.")],
     evaluator: Annotated[Path, typer.Option(help="Folder of the evaluator.")],
-    manifest: Annotated[Path, typer.Option(help="Manifest of the dataset, Parquet.")],
-    features: Annotated[Path, typer.Option(help="Folder written by `dico features`.")],
+    manifest: Manifest,
+    features: Features,
     split: Annotated[str, typer.Option(help="Split to caption and score.")] = "test",
     judge: Annotated[str, typer.Option(help="Folder of an independent evaluator.")] = "",
-    preset: Annotated[str, typer.Option(help="Preset of the search and the gate.")] = "toy",
-    overrides: Annotated[str, typer.Option(help='Such as "gate.min_images=50".')] = "",
+    preset: Preset = "toy",
+    overrides: Overrides = "",
     registry: Registry = DEFAULT_REGISTRY,
 ) -> None:
     """Score, judge and register a trained captioner.

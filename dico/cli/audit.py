@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from dico.cli.options import Manifest
+
 
 class Part(StrEnum):
     """Names of an evaluator's judges."""
@@ -25,7 +27,7 @@ class Split(StrEnum):
 
 def audit(
     evaluator: Annotated[Path, typer.Argument(help="Folder of the evaluator.")],
-    manifest: Annotated[Path, typer.Option(help="Manifest of the dataset, by `dico validate`.")],
+    manifest: Manifest,
     part: Annotated[
         Part, typer.Option(help="Which of its scores: PAC weights, base CLIP, likelihood.")
     ] = Part.pac,

@@ -5,17 +5,14 @@ from typing import Annotated
 
 import typer
 
+from dico.cli.options import CaptionColumn, ImageColumn, Images
+
 app = typer.Typer(no_args_is_help=True, help="Convert, shard, split and count datasets.")
 
 Dataset = Annotated[str, typer.Argument(help="Manifest, or dataset in any format.")]
-Images = Annotated[
-    str, typer.Option(help="Folder or prefix of the images; empty: beside the dataset.")
-]
 Format = Annotated[
     str, typer.Option("--format", help="The dataset's format; empty: detected from content.")
 ]
-ImageColumn = Annotated[str, typer.Option(help="Column or key of the image; empty: known names.")]
-CaptionColumn = Annotated[str, typer.Option(help="Those of the captions, several with commas.")]
 
 
 @app.command()

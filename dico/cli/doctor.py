@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from dico.cli.cluster import Endpoint, Namespace, TokenFile
 from dico.errors import DicoError
 from dico.preflight import (
     Finding,
@@ -40,15 +41,9 @@ def doctor(
     dataset: Annotated[str, typer.Option(help="Annotations to test; empty for none.")] = "",
     images: Annotated[str, typer.Option(help="Folder of the dataset's images.")] = "",
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that must work here.")] = 0,
-    endpoint: Annotated[
-        str, typer.Option(help="Address of Kubeflow Pipelines; KFP_ENDPOINT by default.")
-    ] = "",
-    namespace: Annotated[
-        str, typer.Option("--namespace", "-n", help="Profile; KFP_NAMESPACE by default.")
-    ] = "",
-    token_file: Annotated[
-        str, typer.Option(help="File with a token; KFP_TOKEN_FILE by default.")
-    ] = "",
+    endpoint: Endpoint = "",
+    namespace: Namespace = "",
+    token_file: TokenFile = "",
 ) -> None:
     """Check what this machine, or the pod it runs in, has and lacks.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dico.cli.options import CaptionColumn, ImageColumn
 from dico.images.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -64,12 +65,8 @@ def evaluate(
         Path | None, typer.Option(help="References file of the training split, for novelty.")
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a Karpathy JSON; test if it has one.")] = "",
-    image_column: Annotated[
-        str, typer.Option(help="Column or key of the image in these files; empty: known names.")
-    ] = "",
-    caption_column: Annotated[
-        str, typer.Option(help="Column or key of the captions, several with commas.")
-    ] = "",
+    image_column: ImageColumn = "",
+    caption_column: CaptionColumn = "",
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Maximum width x height of a scored image.")
     ] = MAX_PIXELS,

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
+from dico.cli.options import Manifest, Overrides, Preset
+
 
 def features(
-    manifest: Annotated[Path, typer.Option(help="Manifest of the dataset, Parquet.")],
+    manifest: Manifest,
     evaluator: Annotated[Path, typer.Option(help="Folder of the evaluator, with the tower.")],
     output: Annotated[Path, typer.Option(help="Folder that `dico train` takes as --features.")],
-    preset: Annotated[str, typer.Option(help="Preset of settings, or a file.")] = "toy",
-    overrides: Annotated[str, typer.Option(help='Such as "features.tower=clip".')] = "",
+    preset: Preset = "toy",
+    overrides: Overrides = "",
     store: Annotated[
         str, typer.Option(help="Folder or s3:// prefix that keeps the features.")
     ] = "runs/store",

@@ -9,6 +9,7 @@ from dico.cli.add_model import add
 from dico.cli.options import DEFAULT_REGISTRY, Registry
 from dico.cli.push_model import push
 from dico.metrics.catalogue import label_of
+from dico.process.text_table import aligned
 
 if TYPE_CHECKING:
     from dico.registry import Registry as Opened
@@ -18,7 +19,6 @@ app = typer.Typer(no_args_is_help=True)
 
 _SHOWN_SCORES = ("pac_score", "cider", "recall_at_1")
 _DIGEST_DIGITS = 12
-_GAP = "  "
 
 Name = Annotated[
     str,
@@ -44,7 +44,7 @@ def list_models(name: Name = "", registry: Registry = DEFAULT_REGISTRY) -> None:
         for version in opened.versions(model):
             is_champion = champion is not None and version.number == champion.number
             rows.append([model, str(version.number), "*" if is_champion else "", *_facts(version)])
-    print(_aligned(rows))
+    print("\n".join(aligned(rows)))
 
 
 @app.command()
@@ -69,10 +69,10 @@ def show(name: Name = "", registry: Registry = DEFAULT_REGISTRY) -> None:
         facts.append(
             ["champion because", str(opened.last_change(chosen.name, "champion")["reason"])]
         )
-    print(_aligned(facts))
+    print("\n".join(aligned(facts)))
     scores = [[key, _number(value), _bounds(intervals.get(key))] for key, value in metrics.items()]
     if scores:
-        print("\n" + _aligned([["metric", "score", "95 % interval"], *scores]))
+        print("", *aligned([["metric", "score", "95 % interval"], *scores]), sep="\n")
 
 
 @app.command()
@@ -192,12 +192,3 @@ def _number(value: Any) -> str:
 
 def _bounds(bounds: Any) -> str:
     return f"[{bounds[0]:.4f}, {bounds[1]:.4f}]" if bounds else ""
-
-
-def _aligned(rows: list[list[str]]) -> str:
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [
-        _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)

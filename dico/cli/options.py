@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,3 +13,20 @@ Registry = Annotated[
     ),
 ]
 DEFAULT_REGISTRY = "runs/registry"
+Manifest = Annotated[Path, typer.Option(help="Manifest of the dataset, by `dico validate`.")]
+Features = Annotated[Path, typer.Option(help="Folder written by `dico features`.")]
+Preset = Annotated[
+    str, typer.Option(help="Preset such as toy or photos, or a TOML file that extends one.")
+]
+Overrides = Annotated[
+    str, typer.Option(help='Settings to change, such as "xe.num_steps=200 finetune.beta=0.1".')
+]
+Images = Annotated[
+    str, typer.Option(help="Folder or prefix of the images; empty: beside the dataset.")
+]
+ImageColumn = Annotated[
+    str, typer.Option(help="Column or key of the image, as image.path; empty: known names.")
+]
+CaptionColumn = Annotated[
+    str, typer.Option(help="Column or key of the captions, several with commas.")
+]

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from dico.evaluation.runs import Run
 
 from dico.cli.cluster import Endpoint, Namespace, TokenFile
 from dico.cli.run import find_command
-
-_GAP = "  "
+from dico.process.text_table import aligned
 
 
 def runs(
@@ -45,7 +42,7 @@ def runs(
 
     asked = bool(endpoint or os.environ.get("KFP_ENDPOINT"))
     if found := read_runs(folder)[:num]:
-        print("\n".join(_aligned([_HEADER, *map(_row, found)])))
+        print("\n".join(aligned([_HEADER, *map(_row, found)])))
     elif not asked:
         print(f"no runs in {folder} yet; KFP_ENDPOINT names no cluster to ask")
     if asked:
@@ -93,7 +90,7 @@ def compare(
         if other:
             scores.append(difference_of(first, other, system, key))
         rows.append([key, *("" if score is None else str(score) for score in scores)])
-    print("\n".join(_aligned(rows)))
+    print("\n".join(aligned(rows)))
 
 
 _HEADER = ("run", "status", "preset", "seed", "started (UTC)", "took", "overrides")
@@ -113,11 +110,3 @@ def _row(run: "Run") -> tuple[str, ...]:
         format_seconds(run.seconds),
         str(parameters.get("overrides", "")),
     )
-
-
-def _aligned(rows: "Sequence[Sequence[str]]") -> list[str]:
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return [
-        _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dico.cli.options import Overrides
+from dico.process.text_table import aligned
+
 if TYPE_CHECKING:
     from dico.presets.settings import Setting
-
-_GAP = "  "
 
 
 class Form(StrEnum):
@@ -32,9 +33,7 @@ def settings(
             help="Only these, such as xe or finetune.beta, with their documentation.",
         ),
     ] = None,
-    overrides: Annotated[
-        str, typer.Option(help='Settings to change, such as "xe.num_steps=200".')
-    ] = "",
+    overrides: Overrides = "",
     changed: Annotated[
         bool, typer.Option("--changed", help="Only those that differ from their default.")
     ] = False,
@@ -86,14 +85,13 @@ def _table(found: "Sequence[Setting]", with_text: bool) -> Iterator[str]:
         default = "" if one.value == one.default else write_value(one.default)
         takes = f"{one.takes} ({one.unit})" if one.unit else one.takes
         rows.append((one.name, write_value(one.value), default, takes, one.source))
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     section = ""
-    for number, row in enumerate(rows):
-        own = row[0].partition(".")[0]
+    for number, line in enumerate(aligned(rows)):
+        own = rows[number][0].partition(".")[0]
         if number and own != section:
             section = own
             yield f"\n[{section}]  read by {', '.join(found[number - 1].read_by)}"
-        yield _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield line
         if number and with_text:
             yield f"    {found[number - 1].text}"
 

@@ -5,21 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dico.cli.options import Features, Manifest, Overrides, Preset
+
 if TYPE_CHECKING:
     from dico.steps.resolve_config import ResolvedConfig
 
 app = typer.Typer(no_args_is_help=True)
 
-Manifest = Annotated[Path, typer.Option(help="Manifest of the dataset, Parquet.")]
-Features = Annotated[Path, typer.Option(help="Folder written by `dico features`.")]
 Output = Annotated[Path, typer.Option(help="Folder to write the trained model into.")]
 Store = Annotated[str, typer.Option(help="Folder or s3:// prefix that holds checkpoints.")]
-Preset = Annotated[
-    str, typer.Option(help="Preset such as toy or photos, or a TOML file that extends one.")
-]
-Overrides = Annotated[
-    str, typer.Option(help='Settings to change, such as "xe.num_steps=200 finetune.beta=0.1".')
-]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initialisation and order.")]
 RunKey = Annotated[
     str, typer.Option(help="Names the checkpoints, so that the same key resumes; empty: derived.")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dico.cli.options import CaptionColumn, ImageColumn, Images
 from dico.images.limits import MAX_PIXELS
 
 
@@ -13,21 +14,15 @@ def validate(
         str,
         typer.Argument(help="File, folder or s3:// prefix; several with commas, as train=A,val=B."),
     ],
-    images: Annotated[
-        str, typer.Option(help="Folder or prefix of the images; empty: beside the dataset.")
-    ] = "",
+    images: Images = "",
     output: Annotated[
         Path, typer.Option(help="Folder for manifest.parquet, report.html, summary.json.")
     ] = Path("validation"),
     format: Annotated[  # noqa: A002 (the option's name)
         str, typer.Option(help="Name of the format, see docs/data.md; empty: detected.")
     ] = "",
-    image_column: Annotated[
-        str, typer.Option(help="Column or key of the image, as image.path; empty: known names.")
-    ] = "",
-    caption_column: Annotated[
-        str, typer.Option(help="Column or key of the captions, several with commas.")
-    ] = "",
+    image_column: ImageColumn = "",
+    caption_column: CaptionColumn = "",
     explain: Annotated[
         str,
         typer.Option(

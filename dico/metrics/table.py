@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dico.metrics.catalogue import verdict_of
-
-_GAP = "  "
+from dico.process.text_table import aligned
 
 
 def render_table(metrics: Mapping[str, Any]) -> str:
@@ -21,7 +20,7 @@ def render_table(metrics: Mapping[str, Any]) -> str:
         cells = [_cell(metrics, name, key) for name in names]
         rows.append([key, *cells])
     lines = [f"warning: {warning}" for warning in metrics["warnings"]]
-    lines += _align(rows)
+    lines += aligned(rows)
     lines += _differences(metrics)
     percent = f"{metrics['settings']['confidence']:.0%}"
     lines.append(f"{metrics['num_images']} images; [low, high]: {percent} bootstrap interval")
@@ -47,17 +46,9 @@ def _differences(metrics: Mapping[str, Any]) -> list[str]:
             bounds = f"[{_number(d['low'])}, {_number(d['high'])}]"
             p_value = f"{d['p_value']:.3f}"
             rows.append([key, f"{d['difference']:+.4f}", bounds, p_value, verdict])
-        lines += ["", *_align(rows)]
+        lines += ["", *aligned(rows)]
     return [*lines, ""]
 
 
 def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}"
-
-
-def _align(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    return [
-        _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

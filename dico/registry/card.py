@@ -43,10 +43,10 @@ def model_card(
     verdict = "passed the quality gate" if decision["promote"] else "refused by the quality gate"
     parts = [
         card_head(name, lineage, metrics),
-        f"# {_plain(name)}",
+        f"# {plain(name)}",
         "An image captioner: cross-entropy training, then Direct CLIP-based Optimization "
         "(Moratelli et al., BMVC 2024, arXiv 2408.14547).",
-        f"**{verdict.capitalize()}**: {_plain('; '.join(decision['reasons']))}.",
+        f"**{verdict.capitalize()}**: {plain('; '.join(decision['reasons']))}.",
         f"## Scores\n\n{metrics['num_images']} test images; in brackets "
         f"{metrics['settings']['confidence']:.0%} intervals by bootstrap over them.\n\n"
         + _scores(metrics),
@@ -79,10 +79,10 @@ def _score(metrics: Mapping[str, Any], system: str, key: str) -> str:
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     lines = [list(heads), ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(plain(cell) for cell in line) + " |" for line in lines)
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """Text that stays in its cell and opens no tag."""
     text = " ".join(str(value).split())
     return text.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -5,10 +5,10 @@ Captions of test images and the lines that fetch and serve it come last.
 
 import json
 from pathlib import Path
-from typing import Any
 
 from dico.evaluation.evaluate import read_per_image
 from dico.evaluation.systems import CANDIDATE
+from dico.registry.card import plain
 from dico.registry.card_head import card_head
 from dico.registry.version import DECISION, EVALUATION, LINEAGE, MODEL_CARD
 
@@ -44,7 +44,7 @@ def _preview(folder: Path) -> str:
     for row in rows[:NUM_PREVIEWED]:
         references = row.get("references") or [""]
         cells = (row["image_id"], row["caption"], references[0])
-        lines.append("| " + " | ".join(map(_plain, cells)) + " |")
+        lines.append("| " + " | ".join(map(plain, cells)) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -54,9 +54,3 @@ def _use(repository: str) -> str:
         f"## Use\n\n```\nhf download {repository} --local-dir {place}\n"
         f"dico serve {place}/version\n```\n"
     )
-
-
-def _plain(value: Any) -> str:
-    """Text that stays in its cell and opens no tag."""
-    text = " ".join(str(value).split())
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -1,12 +1,12 @@
 """Lists the latest runs, one aligned line each."""
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from dico.errors import UsageError
 from dico.process.progress import format_seconds
+from dico.process.text_table import aligned
 from dico_pipelines.cluster.client import kfp_client, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
 
@@ -41,15 +41,6 @@ def list_runs(
     rows = [_row(run, now or datetime.now(UTC)) for run in runs or []]
     print("\n".join(aligned([HEADER, *rows])) if rows else "no runs yet")
     return rows
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines in which each column starts at one place."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 def name_filter(name: str) -> str:
