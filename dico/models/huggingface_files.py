@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dico.errors import DataError
+from dico.storage.json_files import read_object
 
 CONFIGS = (
     "config.json",
@@ -73,24 +74,14 @@ def read_folder(folder: Path) -> ModelFiles:
     """
     files = {path.name: path for path in folder.iterdir() if path.is_file()}
     looked_at = (*CONFIGS, "tokenizer.json")
-    data = {name: read_json(files[name]) for name in looked_at if name in files}
+    data = {
+        name: read_object(files[name], "a model's settings") for name in looked_at if name in files
+    }
     weights: dict[str, tuple[int, ...]] = {}
     for name in sorted(files):
         if name.endswith(".safetensors"):
             weights |= _header(files[name])
     return ModelFiles(str(folder), frozenset(files), data, weights)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A file of settings.
-
-    Raises:
-        DataError: it is not one.
-    """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not a model's settings: {error}") from None
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 from dico.errors import DataError
 from dico.process.progress import format_seconds
 from dico.report.charts import Chart, Series
+from dico.storage.json_files import read_object
 
 # Key in history.jsonl, title, and how to read it. A key that was not recorded is left out.
 EVALUATOR_CHARTS = (
@@ -64,7 +65,7 @@ def read_stage(
 ) -> Stage:
     """Reads ``history.jsonl`` and ``training.json`` of a model's folder."""
     history = _read_lines(folder / "history.jsonl")
-    training = _read_json(folder / "training.json")
+    training = read_object(folder / "training.json", "what training wrote", optional=True)
     drawn = [_chart(history, key, name, how, style) for key, name, how in charts]
     facts = []
     if history:
@@ -92,13 +93,3 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
     except ValueError as error:
         raise DataError(f"{path}: not JSON lines: {error}") from None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON: {error}") from None
-    return content

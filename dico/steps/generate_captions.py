@@ -14,6 +14,7 @@ from dico.policy import Policy, load_policy
 from dico.policy.captioning import Caption, caption_images, caption_stored
 from dico.process.device import computing_device
 from dico.steps.pretrain_captioner import published_captioner
+from dico.storage.json_files import read_object
 from dico.training.determinism import use_deterministic_kernels
 from dico.training.malloc import keep_freed_memory
 from dico.training.model_folder import TRAINING_FILE
@@ -39,8 +40,7 @@ def generate_captions(
 
 def pretrained(captioner: str) -> Policy | None:
     """The published captioner that ``captioner`` was trained from by cross-entropy, if it was."""
-    path = Path(captioner) / TRAINING_FILE
-    facts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    facts = read_object(Path(captioner) / TRAINING_FILE, "what training wrote", optional=True)
     pins = pins_from_json(json.dumps(facts.get("published") or {}))
     if "checkpoint" not in pins or not facts["config"].get("num_steps"):
         return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from dico.process.provenance import code_digest, code_version
 from dico.storage import write_digests
+from dico.storage.json_files import read_object
 from dico.training.resilience.history import History
 
 TRAINING_FILE = "training.json"
@@ -39,5 +40,4 @@ def starts_as_published(captioner: str | Path) -> bool:
 
 
 def _facts(captioner: str | Path) -> dict[str, Any]:
-    path = Path(captioner) / TRAINING_FILE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return read_object(Path(captioner) / TRAINING_FILE, "what training wrote", optional=True)

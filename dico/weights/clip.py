@@ -5,7 +5,6 @@ QuickGELU), the vocabulary of settings, which is read off the shapes here, and L
 """
 
 import dataclasses
-import json
 import re
 import statistics
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from dico.models.clip import ClipModel
 from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
 from dico.models.fit import require_fit
 from dico.models.torchvision_compat import ensure_torchvision_imports
+from dico.storage.json_files import read_object
 from dico.weights.clip_names import (
     clip_from_transformers,
     is_transformers_clip,
@@ -164,12 +164,7 @@ def fitted(tensors: Tensors, config: ClipConfig, where: str) -> Tensors:
 def _transformers_config(path: Path) -> dict[str, Any]:
     """Transformers' config.json in the folder of the weights; empty where there is none."""
     file = (path if path.is_dir() else path.parent) / "config.json"
-    if not file.is_file():
-        return {}
-    try:
-        data: dict[str, Any] = dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{file}: not a config: {error}") from None
+    data = read_object(file, "a config", optional=True)
     return data if data.get("model_type") == "clip" else {}
 
 

@@ -3,7 +3,6 @@
 What our own CLIP implements becomes one, which is faster; everything else goes by its library.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from dico.models.encoders import EncoderConfig, build_encoder, measured
 from dico.models.fit import require_fit
 from dico.models.tokenizer import Tokenizer
 from dico.models.torchvision_compat import ensure_torchvision_imports
+from dico.storage.json_files import read_object
 from dico.weights.clip import fitted, import_clip, pixels_of_open_clip
 from dico.weights.files import Tensors, read_tensors
 from dico.weights.keeping import TEXT_CONFIG, open_clip_settings
@@ -60,9 +60,9 @@ def read_encoder(path: Path, architecture: str = "", quick_gelu: bool = True) ->
     if path.is_file():
         config, tensors = import_clip(path, quick_gelu)
         return ReadEncoder(config, tensors, ClipPixels(), Tokenizer.clip().save)
-    if joined := _json(path / TOWERS_FILE):
+    if joined := read_object(path / TOWERS_FILE, "a config", optional=True):
         return _of_towers(path, joined)
-    data = _json(path / "config.json")
+    data = read_object(path / "config.json", "a config", optional=True)
     if "architecture" in data:
         return _of_timm(path, data)
     if not data.get("model_type"):
@@ -75,9 +75,9 @@ def read_encoder(path: Path, architecture: str = "", quick_gelu: bool = True) ->
 
 
 def _of_open_clip(path: Path, settings: dict[str, Any], architecture: str) -> ReadEncoder:
-    told = _open_clip_tag(architecture) or _json(path / "open_clip_config.json").get(
-        "preprocess_cfg", {}
-    )
+    told = _open_clip_tag(architecture) or read_object(
+        path / "open_clip_config.json", "a config", optional=True
+    ).get("preprocess_cfg", {})
     if "quick_gelu" in told:
         settings = settings | {"quick_gelu": bool(told["quick_gelu"])}
     pixels = pixels_of_open_clip(told, str(path))
@@ -92,7 +92,9 @@ def _of_open_clip(path: Path, settings: dict[str, Any], architecture: str) -> Re
 def _by_open_clip(path: Path, settings: dict[str, Any], pixels: ClipPixels) -> ReadEncoder:
     from dico.models.encoders import open_clip as library
 
-    text_config = _json(path / TEXT_CONFIG) if (path / TEXT_CONFIG).is_file() else None
+    text_config = (
+        read_object(path / TEXT_CONFIG, "a config") if (path / TEXT_CONFIG).is_file() else None
+    )
     ours = {"model_cfg": settings, "text_config": text_config}
     encoder: Any = build_encoder("open_clip", ours)
     tensors = library.converted(encoder.model, read_tensors(path))
@@ -185,12 +187,3 @@ def _image_size(data: Mapping[str, Any]) -> int:
     vision = data.get("vision_config") or data
     size = vision.get("image_size", 224)
     return int(size[0] if isinstance(size, list) else size)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: not a config: {error}") from None

@@ -1,12 +1,11 @@
 """Origin of an evaluator and a captioner, in a sentence each, for the report and the card."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dico.errors import DataError
 from dico.models.sources import read_sources
+from dico.storage.json_files import read_object
 
 TRAINING_FILE = "training.json"
 _ADAPTED = {
@@ -79,10 +78,4 @@ def _named(pin: Mapping[str, Any]) -> str:
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    path = folder / TRAINING_FILE
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not what training wrote: {error}") from None
+    return read_object(folder / TRAINING_FILE, "what training wrote", optional=True)

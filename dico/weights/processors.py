@@ -1,14 +1,14 @@
 """Pixels of an encoder of transformers, from its image processor's settings."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from dico.errors import ConfigError, DataError
+from dico.errors import ConfigError
 from dico.images.preprocessing import CLIP_MEAN, CLIP_STD, ClipPixels
+from dico.storage.json_files import read_object
 
 FILES = ("preprocessor_config.json", "processor_config.json")
 _HALF = (0.5, 0.5, 0.5)
@@ -65,11 +65,8 @@ def _settings(folder: Path) -> dict[str, Any] | None:
     for name in FILES:
         path = folder / name
         if path.is_file():
-            try:
-                data = dict(json.loads(path.read_text(encoding="utf-8")))
-                return dict(data.get("image_processor", data))
-            except (ValueError, TypeError) as error:
-                raise DataError(f"{path}: not an image processor's config: {error}") from None
+            data = read_object(path, "an image processor's config")
+            return dict(data.get("image_processor", data))
     return None
 
 

@@ -5,7 +5,6 @@ resize, crop and normalise. Equal to transformers' own PIL processors.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dico.errors import ConfigError, DataError
+from dico.errors import ConfigError
 from dico.images.frame import Frame
 from dico.images.preprocessing import normalise, preprocess
+from dico.storage.json_files import read_object
 
 PREPROCESSOR_FILE, PROCESSOR_FILE = "preprocessor_config.json", "processor_config.json"
 _CLIP_STATISTICS = {
@@ -65,12 +65,8 @@ def read_processor(folder: Path) -> dict[str, Any] | None:
     for name in (PREPROCESSOR_FILE, PROCESSOR_FILE):
         path = folder / name
         if path.is_file():
-            try:
-                data = json.loads(path.read_text(encoding="utf-8"))
-                settings: dict[str, Any] = dict(data.get("image_processor", data))
-                return settings
-            except (ValueError, TypeError, AttributeError) as error:
-                raise DataError(f"{path}: not an image processor's config: {error}") from None
+            data = read_object(path, "an image processor's config")
+            return dict(data.get("image_processor", data))
     return None
 
 
