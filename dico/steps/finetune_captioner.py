@@ -54,24 +54,24 @@ def finetune_captioner(
     start = sha256_file(Path(captioner) / "model.safetensors")
     tower = read_pointer(features)["tower"]
     untold = read_audit(audit)["untold_words"] if audit and not settings.pay_untold else []
-    judged_by = [*_judged_by(evaluator, settings.reward, tower), *untold]
-    inputs = (dataset, features_digest(features), start, *judged_by, config, decoding, seed)
+    rewarded_by = [*_reward_digests(evaluator, settings.reward, tower), *untold]
+    inputs = (dataset, features_digest(features), start, *rewarded_by, config, decoding, seed)
     checkpoints = checkpoints_of("finetune-captioner", store, run_key, *inputs)
     stored = open_features(features)
     with join_world() as world, tracked("finetune_captioner", to_dict(settings), world.is_main):
         policy = load_policy(captioner, world.device)
-        judges = _judges(evaluator, world.device)
+        evaluators = _evaluators(evaluator, world.device)
         train = read_manifest(manifest, "train")
         data = CaptioningData(train, stored, world.device, pixel_cache_of(policy))
         validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
         facts_known = read_scenes(manifest, "validation")
-        validator = Validator(validation, stored, search, judges("pac"), *facts_known)
+        validator = Validator(validation, stored, search, evaluators("pac"), *facts_known)
         state = finetune(
             policy,
             data,
             _reward(
                 settings.reward,
-                judges,
+                evaluators,
                 functools.partial(GenerativeEvaluator.load, Path(evaluator) / FOLDER, world.device),
                 policy,
                 [record.captions for record in train],
@@ -89,7 +89,7 @@ def finetune_captioner(
             facts = {
                 "dataset_fingerprint": dataset,
                 "reference_model_sha256": start,
-                "evaluator_digest": judges("pac").digest,
+                "evaluator_digest": evaluators("pac").digest,
                 "seed": seed,
                 "tower": tower,
                 "config": json.loads(config),
@@ -101,7 +101,7 @@ def finetune_captioner(
             describe_training(Path(output_captioner), state.history, facts)
 
 
-def _judged_by(evaluator: str, reward: str, tower: str) -> list[str]:
+def _reward_digests(evaluator: str, reward: str, tower: str) -> list[str]:
     """Digests of what rewards may depend on.
 
     Raises:
@@ -121,25 +121,27 @@ def _judged_by(evaluator: str, reward: str, tower: str) -> list[str]:
     return [sha256_file(path) for path in paths if path.is_file()]
 
 
-def _judges(evaluator: str, device: torch.device) -> Callable[[Weights], Evaluator]:
+def _evaluators(evaluator: str, device: torch.device) -> Callable[[Weights], Evaluator]:
     """The evaluator by its weights, loaded when first asked for, without its vision tower: image embeddings are stored."""
     return functools.cache(lambda weights: Evaluator.load(evaluator, weights, device).drop_vision())
 
 
 def _reward(
     expression: str,
-    judges: Callable[[Weights], Evaluator],
+    evaluators: Callable[[Weights], Evaluator],
     generative: Callable[[], GenerativeEvaluator],
     policy: Policy,
     corpus: list[tuple[str, ...]],
     untold: list[str],
 ) -> Reward:
-    """The reward on the policy's ids, which go through their text where the judge has others."""
-    judge = judges("pac")
-    reward = build_reward(expression, RewardContext(judges, judge.tokenizer, corpus, generative))
-    limit = judge.config.clip.context_length
+    """The reward on the policy's ids, which go through their text where the evaluator has others."""
+    evaluator = evaluators("pac")
+    reward = build_reward(
+        expression, RewardContext(evaluators, evaluator.tokenizer, corpus, generative)
+    )
+    limit = evaluator.config.clip.context_length
     if untold:
-        reward = WithoutUntoldWords(reward, untold, judge.tokenizer, limit)
-    if policy.tokenizer == judge.tokenizer:
+        reward = WithoutUntoldWords(reward, untold, evaluator.tokenizer, limit)
+    if policy.tokenizer == evaluator.tokenizer:
         return reward
-    return RetokenisedReward(reward, judge.tokenizer, limit)
+    return RetokenisedReward(reward, evaluator.tokenizer, limit)

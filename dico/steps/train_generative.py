@@ -55,7 +55,7 @@ def train_generative(
         store: folder or s3:// prefix of the checkpoints.
         output_evaluator: folder to write.
     """
-    judging = from_json(EvaluatorTrainingConfig, evaluator_config, "evaluator")
+    evaluator_settings = from_json(EvaluatorTrainingConfig, evaluator_config, "evaluator")
     settings = from_json(XEConfig, config, "xe")
     use_deterministic_kernels()
     keep_freed_memory()
@@ -70,18 +70,18 @@ def train_generative(
         num_image_positions=num_tokens,
         vocab_size=tokenizer.vocab_size,
     )
-    records = evaluators_part(read_manifest(manifest, "train"), judging.judge_share)
+    records = evaluators_part(read_manifest(manifest, "train"), evaluator_settings.judge_share)
     validation = read_manifest(manifest, "validation")[: settings.num_validation_images]
     scenes = read_scenes(manifest, "validation")
     with join_world() as world, tracked("train_generative", to_dict(settings), world.is_main):
         torch.manual_seed(step_seed(seed, 0, "generative"))
         captioner = Captioner(sizes, tokenizer).to(world.device)
-        data = PartlyBlindData(records, stored, world.device, judging.blind_share)
+        data = PartlyBlindData(records, stored, world.device, evaluator_settings.blind_share)
         longest = min(DecodingConfig.max_tokens, sizes.num_text_positions)
         search = DecodingConfig(max_tokens=longest)
         validator = Validator(validation, stored, search, None, *scenes)
         made, state = train(
-            captioner, data, validator, settings, judging.alpha, seed, checkpoints, world
+            captioner, data, validator, settings, evaluator_settings.alpha, seed, checkpoints, world
         )
         if world.is_main:
             made.tower = pointer["tower"]

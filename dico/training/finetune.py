@@ -96,7 +96,7 @@ def finetune(
         _validate(state, policy, validator, config)
     hacking = reward_hacking(state.history.rows, config.reward_hacking)
     order = DataOrder(len(data), config.batch_size, seed)
-    step_of = _Step(policy, reference_model, data, reward, config, decoding, seed, world)
+    step_of = FinetuneStep(policy, reference_model, data, reward, config, decoding, seed, world)
     with (
         recomputing(policy.module, config.activation_checkpointing),
         supervised(state, checkpoints, config.guards, world) as supervisor,
@@ -188,7 +188,7 @@ def _facts(row: Row) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Step:
+class FinetuneStep:
     """Gradients and metrics of one step."""
 
     policy: Policy
@@ -235,12 +235,12 @@ class _Step:
 
         Candidates (B, K, T) are found without gradient; the re-scoring has the only one.
         """
-        config, seen = self.config, self.data.images(images)
+        config, inputs = self.config, self.data.images(images)
         with self.world.autocast(config.precision):
-            memory = self.policy.encode(seen)  # (B, ...), shared by search and scoring
+            memory = self.policy.encode(inputs)  # (B, ...), shared by search and scoring
             tokens = self._candidates(memory.detach(), step, part)  # (B, K, T), no gradient
             with torch.no_grad():
-                reference_memory = self._reference_memory(images, seen, memory)
+                reference_memory = self._reference_memory(images, inputs, memory)
                 reference_logps = self.reference_model.score(reference_memory, tokens)  # (B, K)
             logps = self.policy.score(memory, tokens)  # (B, K), the only pass with a gradient
         with torch.no_grad():  # outside of autocast: tau magnifies what rounding does to rewards
@@ -260,7 +260,7 @@ class _Step:
             metrics[name] = torch.tensor(score.total)
         return loss, {"loss": loss.detach(), **metrics}
 
-    def _reference_memory(self, images: list[int], seen: Images, memory: Memory) -> Memory:
+    def _reference_memory(self, images: list[int], inputs: Images, memory: Memory) -> Memory:
         """What the reference model makes of images: ``memory`` where no trained weight made it.
 
         Encoded in one batch, as the policy does, so that Delta is exactly 0 at the first step; or
@@ -268,7 +268,7 @@ class _Step:
         """
         if not memory.requires_grad:
             return memory
-        return self.reference_memory(images, seen)
+        return self.reference_memory(images, inputs)
 
     def _candidates(self, memory: Memory, step: int, part: int) -> Tensor:
         if self.config.candidates == "beam":

@@ -12,7 +12,7 @@ from dico.training import xe
 from dico.training.blocks import blocks, compile_blocks, recomputing
 from dico.training.configs import FinetuneConfig, XEConfig
 from dico.training.distributed import World
-from dico.training.finetune import _Step
+from dico.training.finetune import FinetuneStep
 from tests.training import tiny
 
 XE = XEConfig(batch_size=24, captions_per_image=3, micro_batch_size=12)
@@ -43,7 +43,9 @@ def dico_step(world, recompute=False, reward=None, **changes):
     reference = policy_of(tiny.captioner(world, sharp=4.0, seed=2).eval())
     config = dataclasses.replace(DICO, **changes)
     reward = reward or tiny.reward(world)
-    step = _Step(policy, reference, tiny.data(world), reward, config, tiny.SEARCH, 1, World())
+    step = FinetuneStep(
+        policy, reference, tiny.data(world), reward, config, tiny.SEARCH, 1, World()
+    )
     with recomputing(policy.module, recompute):
         metrics = step(IMAGES, 0)
     return metrics, torch.cat([p.grad.flatten() for p in policy.module.parameters()])
@@ -106,7 +108,9 @@ def test_the_start_model_has_no_drift_in_bfloat16(world):
     policy = policy_of(tiny.captioner(world, sharp=4.0).eval())
     config = dataclasses.replace(DICO, precision="bfloat16")
     reference, reward = policy.reference_model(), tiny.reward(world)
-    step = _Step(policy, reference, tiny.data(world), reward, config, tiny.SEARCH, 1, World())
+    step = FinetuneStep(
+        policy, reference, tiny.data(world), reward, config, tiny.SEARCH, 1, World()
+    )
     metrics = step(IMAGES, 0)
     assert (metrics["kl"], metrics["margin"]) == (0, 0)
 

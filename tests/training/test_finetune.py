@@ -11,7 +11,7 @@ from dico.losses import dico_loss, scst_loss, winner_nll
 from dico.policy import policy_of
 from dico.training.configs import FinetuneConfig
 from dico.training.distributed import World
-from dico.training.finetune import _Step, finetune, less_true, merit
+from dico.training.finetune import FinetuneStep, finetune, less_true, merit
 from dico.training.order import DataOrder
 from tests.oracles import score_captions
 from tests.training import tiny
@@ -54,7 +54,7 @@ def step_of(world, captioner, reference_model=None, **changes):
     reward = tiny.reward(world)
     data = tiny.data(world)
     policy, reference = policy_of(captioner), policy_of(reference_model)
-    return _Step(policy, reference, data, reward, config, tiny.SEARCH, 1, World())
+    return FinetuneStep(policy, reference, data, reward, config, tiny.SEARCH, 1, World())
 
 
 def start(world, seed=1):
@@ -139,7 +139,7 @@ def test_candidates_from_groups_of_beams_are_compared_as_others(world, monkeypat
         plain = beam_search(policy, memory, decoding).tokens
     assert tokens.tolist() != plain.tolist()
     assert all(len(set(map(tuple, captions))) == 3 for captions in tokens.tolist())
-    monkeypatch.setattr(_Step, "_candidates", lambda *_: tokens)
+    monkeypatch.setattr(FinetuneStep, "_candidates", lambda *_: tokens)
     assert metrics == step(images, 0)
     assert torch.equal(found, gradients(policy))
     assert found.abs().max() > 1e-4
