@@ -30,7 +30,7 @@ from dico.training.distributed import World
 from dico.training.encoder_cache import EncoderCache
 from dico.training.malloc import keep_freed_memory
 from dico.training.objectives import Objective, build_objective
-from dico.training.optimizer import adam, clip_gradients
+from dico.training.optimizer import adam, clip_gradients, set_rate
 from dico.training.order import DataOrder
 from dico.training.resilience.checkpoint import Checkpoints
 from dico.training.resilience.divergence import Row, captions_beyond_limits, reward_hacking
@@ -109,10 +109,12 @@ def finetune(
             # No update by NaN or by a loss that ran away: back to a checkpoint, on to other batches.
             if supervisor.should_rewind(metrics["loss"], metrics["gradient_norm"]):
                 continue
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(
+            set_rate(
+                optimizer,
+                learning_rate(
                     config.learning_rate, state.step, config.num_steps, 0.0, config.schedule
-                )
+                ),
+            )
             optimizer.step()
             state.step += 1
             state.history.log(state.step, **metrics)
