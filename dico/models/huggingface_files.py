@@ -24,6 +24,8 @@ CONFIGS = (
     "processor_config.json",
 )
 """Files of settings that are looked at, where they are there; a tokenizer's words are beside them."""
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+"""Where settings of the image processor are, the first that is there."""
 _MAPPINGS = ("MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES", "MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES")
 _MOST_HEADER_BYTES = 100_000_000
 
@@ -107,6 +109,19 @@ def known_types() -> tuple[frozenset[str], frozenset[str]]:
             )
     images, anything = (found.get(name, frozenset()) for name in _MAPPINGS)
     return images, anything
+
+
+def read_image_processor(folder: Path) -> dict[str, Any] | None:
+    """The settings of the image processor in a model's folder; None where it has none.
+
+    Raises:
+        DataError: not such a file.
+    """
+    for path in (folder / name for name in PROCESSOR_FILES):
+        if path.is_file():
+            data = read_object(path, "an image processor's config")
+            return dict(data.get("image_processor", data))
+    return None
 
 
 def _header(file: Path) -> dict[str, tuple[int, ...]]:

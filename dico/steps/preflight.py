@@ -31,39 +31,22 @@ class Outputs(NamedTuple):
     """Places, and resources of the pods, as later steps use them."""
 
     store: str
-    """Folder or s3:// prefix of the store."""
     registry: str
-    """Folder or s3:// prefix of the registry."""
     gpu_type: str
-    """Resource name of a training pod's GPUs; empty where it needs none."""
     gpus: str
-    """GPUs of a training pod."""
     one_gpu_type: str
-    """Resource name of the GPU of a step of one process; empty where the run has none."""
     one_gpu: str
-    """GPUs of a step of one process: 1 where the run has any, however many, else 0."""
     cpu: str
-    """CPU limit of a pod that computes."""
     memory: str
-    """Memory limit of a pod that computes."""
     pod: str
-    """Resources, tolerations and node selector of each node of a training, JSON."""
     dataset: str
-    """Where the annotations are; empty where the run has none."""
     images: str
-    """Where the images are; empty if the annotations hold their paths."""
     dataset_version: str
-    """Changes when the annotations or the images do."""
     model_name: str
-    """Name of the registered model."""
     champion: str
-    """Number of the champion's version; empty where there is none."""
     version: str
-    """Number of the version to work with; empty where there is none."""
     known: str
-    """Fingerprint of a dataset that teaches nothing new; empty where every one does."""
     baseline: str
-    """URI of the manifest that drift is measured from; empty for none."""
 
 
 def preflight(

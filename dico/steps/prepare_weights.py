@@ -25,11 +25,8 @@ class Outputs(NamedTuple):
     """Pins as JSON by role; ``{}`` where nothing is named. Caches and lineage go by them."""
 
     evaluator: str
-    """Of the evaluator: clip, pac, tower."""
     judge: str
-    """Of the independent evaluator."""
     captioner: str
-    """Of the captioner: checkpoint."""
 
 
 def prepare_weights(evaluator: str, judge: str, captioner: str, store: str) -> Outputs:

@@ -8,9 +8,8 @@ from PIL import Image
 
 from dico.errors import ConfigError
 from dico.images.preprocessing import CLIP_MEAN, CLIP_STD, ClipPixels
-from dico.storage.json_files import read_object
+from dico.models.huggingface_files import read_image_processor
 
-FILES = ("preprocessor_config.json", "processor_config.json")
 _HALF = (0.5, 0.5, 0.5)
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _BILINEAR, _BICUBIC = 2, 3
@@ -35,7 +34,7 @@ def processor_pixels(folder: Path, image_size: int) -> tuple[ClipPixels, int]:
         ConfigError: a processor that makes no square of a known size.
         DataError: not such a file.
     """
-    data = _settings(folder)
+    data = read_image_processor(folder)
     if data is None:
         return ClipPixels(), image_size
     kind = _kind(data, folder)
@@ -59,15 +58,6 @@ def processor_pixels(folder: Path, image_size: int) -> tuple[ClipPixels, int]:
     if not shortest and _side(size, folder) != side:
         raise ConfigError(f"weights: {folder}: resizes to {size} and cuts {side}: not built here")
     return pixels, side
-
-
-def _settings(folder: Path) -> dict[str, Any] | None:
-    for name in FILES:
-        path = folder / name
-        if path.is_file():
-            data = read_object(path, "an image processor's config")
-            return dict(data.get("image_processor", data))
-    return None
 
 
 def _kind(data: Mapping[str, Any], folder: Path) -> str:

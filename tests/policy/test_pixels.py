@@ -9,7 +9,8 @@ from PIL import Image
 
 from dico.errors import ConfigError, DataError
 from dico.images.frame import Frame
-from dico.models.huggingface.pixels import pixel_config, read_processor
+from dico.models.huggingface.pixels import pixel_config
+from dico.models.huggingface_files import read_image_processor
 from tests.policy import families  # noqa: F401  makes transformers importable
 
 
@@ -36,7 +37,7 @@ def test_pixels_are_those_of_transformers(tmp_path, name, options, size):
 
     theirs = getattr(transformers, f"{name}ImageProcessorPil")(**options)
     theirs.save_pretrained(tmp_path)
-    ours = pixel_config(read_processor(tmp_path))
+    ours = pixel_config(read_image_processor(tmp_path))
     expected = theirs(image(*size), return_tensors="pt").pixel_values[0]
     torch.testing.assert_close(ours(image(*size)), expected, atol=1e-5, rtol=1e-5)
 
@@ -53,14 +54,14 @@ def test_files_as_older_versions_wrote_them():
 def test_settings_inside_a_processors_file(tmp_path):
     inside = {"image_processor": {"image_processor_type": "BlipImageProcessor"}}
     (tmp_path / "processor_config.json").write_text(json.dumps(inside))
-    assert pixel_config(read_processor(tmp_path)).frame.size == (384, 384)
+    assert pixel_config(read_image_processor(tmp_path)).frame.size == (384, 384)
 
 
 def test_what_is_not_supported_is_named(tmp_path):
-    assert read_processor(tmp_path) is None
+    assert read_image_processor(tmp_path) is None
     (tmp_path / "preprocessor_config.json").write_text("[]")
     with pytest.raises(DataError, match=r"preprocessor_config\.json: not an image processor"):
-        read_processor(tmp_path)
+        read_image_processor(tmp_path)
     with pytest.raises(ConfigError, match="LlavaNextImageProcessor is not supported; known are"):
         pixel_config({"image_processor_type": "LlavaNextImageProcessor"})
     with pytest.raises(ConfigError, match="does not resize"):

@@ -25,7 +25,6 @@ from dico.models.huggingface.adapters import (
 from dico.models.huggingface.captioner import HuggingFaceCaptioner
 from dico.models.huggingface.families import FAMILIES, wrap
 from dico.models.huggingface.four_bit import four_bit_settings, is_four_bit, require_four_bits
-from dico.models.huggingface.pixels import read_processor as read_image_processor
 from dico.models.huggingface.processor import (
     FILES,
     PromptedImages,
@@ -35,6 +34,7 @@ from dico.models.huggingface.processor import (
     turn_end,
 )
 from dico.models.huggingface.tokenizer import HuggingFaceTokenizer
+from dico.models.huggingface_files import read_image_processor
 from dico.models.torchvision_compat import ensure_torchvision_imports
 from dico.storage import verify_digests, write_digests
 

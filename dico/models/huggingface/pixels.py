@@ -6,7 +6,6 @@ resize, crop and normalise. Equal to transformers' own PIL processors.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,7 @@ from torch import Tensor
 from dico.errors import ConfigError
 from dico.images.frame import Frame
 from dico.images.preprocessing import normalise, preprocess
-from dico.storage.json_files import read_object
 
-PREPROCESSOR_FILE, PROCESSOR_FILE = "preprocessor_config.json", "processor_config.json"
 _CLIP_STATISTICS = {
     "image_mean": (0.48145466, 0.4578275, 0.40821073),
     "image_std": (0.26862954, 0.26130258, 0.27577711),
@@ -54,20 +51,6 @@ class PixelConfig:
     def of_frames(self, frames: Sequence[Image.Image]) -> Tensor:
         """Pixels (B, 3, H, W), float32, of images that ``frame`` cut."""
         return normalise(torch.from_numpy(np.stack([np.array(one) for one in frames])), self)
-
-
-def read_processor(folder: Path) -> dict[str, Any] | None:
-    """The settings of the image processor in a model's folder; None where it has none.
-
-    Raises:
-        DataError: not such a file.
-    """
-    for name in (PREPROCESSOR_FILE, PROCESSOR_FILE):
-        path = folder / name
-        if path.is_file():
-            data = read_object(path, "an image processor's config")
-            return dict(data.get("image_processor", data))
-    return None
 
 
 def pixel_config(data: Mapping[str, Any]) -> PixelConfig:
