@@ -67,6 +67,11 @@ class AccessError(DicoError):
     exit_code = 77
 
 
+def one_line(error: BaseException, most_characters: int = 200) -> str:
+    """The text of another library's error on one line, cut where it is long."""
+    return " ".join(str(error).split())[:most_characters]
+
+
 def system_error(error: BaseException) -> OSError | None:
     """The operating system's error behind ``error``: itself, or what safetensors tells of it.
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dico.errors import DataError, DigestError
+from dico.errors import DataError, DigestError, one_line
 from dico.facts import Scene, Vocabulary
 from dico.storage import atomic_write
 
@@ -218,9 +218,8 @@ def _open(path: str | Path) -> pq.ParquetFile:
     except FileNotFoundError:
         raise DataError(f"{path}: no such manifest; run validation first") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:100]
         raise DataError(
-            f"{path}: not a manifest ({reason}); `dico validate` makes one of a dataset"
+            f"{path}: not a manifest ({one_line(error, 100)}); `dico validate` makes one of a dataset"
         ) from None
     if found != FORMAT or not set(SCHEMA.names) <= set(file.schema_arrow.names):
         raise DataError(f"{path}: not a manifest of format {FORMAT}; `dico validate` makes one")

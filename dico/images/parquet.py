@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dico.errors import DataError
+from dico.errors import DataError, one_line
 from dico.images.base64_text import from_base64
 from dico.images.errors import ImageError
 from dico.storage import open_store, split_uri
@@ -65,8 +65,9 @@ def read_cell(path: str, group: int, row: int, column: str) -> bytes:
     except FileNotFoundError:
         raise ImageError("image_missing", f"{path}: no such file") from None
     except (pa.ArrowException, OSError, IndexError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ImageError("image_missing", f"{path}, group {group}, row {row}: {reason}") from None
+        raise ImageError(
+            "image_missing", f"{path}, group {group}, row {row}: {one_line(error)}"
+        ) from None
     if data is None:
         raise ImageError("image_missing", f"{path}, group {group}, row {row}: no image")
     return data

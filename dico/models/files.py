@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dico.errors import DataError
+from dico.errors import DataError, one_line
 from dico.models.fit import require_fit
 
 
@@ -34,8 +34,7 @@ def parse_settings(text: str | bytes, where: str, what: str, format_number: int)
         settings = json.loads(text)
         found = settings.pop("format")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{where}: not the settings of {what}: {reason}") from None
+        raise DataError(f"{where}: not the settings of {what}: {one_line(error)}") from None
     if found != format_number:
         raise DataError(f"{where}: {what} of format {found!r}; this version reads {format_number}")
     return dict(settings)
@@ -77,7 +76,6 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     except Exception as error:
-        first = " ".join(str(error).split())[:300]
-        raise DataError(f"{path}: not a safetensors file: {first}") from None
+        raise DataError(f"{path}: not a safetensors file: {one_line(error, 300)}") from None
     require_fit(model.state_dict(), tensors, str(path))
     model.load_state_dict(tensors, strict=True)

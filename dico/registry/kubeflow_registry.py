@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from dico.errors import AccessError, DataError, DicoError, TryAgainError, UsageError
+from dico.errors import AccessError, DataError, DicoError, TryAgainError, UsageError, one_line
 from dico.registry.folders import Published, check_name
 from dico.registry.port import Registry, Version
 from dico.storage import open_store
@@ -218,5 +218,4 @@ def _errors(where: str, let: type[Exception] | tuple[()] = ()) -> Iterator[None]
         reason = getattr(error, "reason", None) or error
         raise TryAgainError(f"{where}: the registry did not answer: {reason}") from None
     except (http.ApiException, StoreError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DicoError(f"{where}: the registry failed: {reason}") from None
+        raise DicoError(f"{where}: the registry failed: {one_line(error)}") from None

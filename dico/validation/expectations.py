@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dico.errors import ConfigError
+from dico.errors import ConfigError, one_line
 from dico.validation.config import ValidationConfig
 from dico.validation.findings import KINDS
 from dico.validation.tables import IMAGE_COLUMNS
@@ -160,8 +160,7 @@ def _judge_table(
             )
             suite.add_expectation(configuration.to_domain_obj())
         except Exception as error:
-            text = " ".join(str(error).split())[:300]
-            raise ConfigError(f"expectation {one['type']}: {text}") from None
+            raise ConfigError(f"expectation {one['type']}: {one_line(error, 300)}") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
@@ -170,8 +169,7 @@ def _judge_table(
         try:
             result = batch.validate(suite, result_format="BASIC")
         except Exception as error:  # what an expectation of the user's can raise is not known
-            text = " ".join(str(error).split())[:200]
-            reason = f"{type(error).__name__}: {text}"
+            reason = f"{type(error).__name__}: {one_line(error)}"
             raise ConfigError(f"expectations over {name} cannot be run ({reason})") from None
     return [_judgement(name, one) for one in result.to_json_dict()["results"]]
 

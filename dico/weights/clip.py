@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dico.errors import ConfigError, DataError, StorageError
+from dico.errors import ConfigError, DataError, StorageError, one_line
 from dico.images.preprocessing import INTERPOLATIONS, RESIZES, ClipPixels
 from dico.models.clip import ClipModel
 from dico.models.clip_config import ClipConfig, TextConfig, VisionConfig
@@ -103,9 +103,8 @@ def load_open_clip(name: str, pretrained: str, sha256: str = "") -> tuple[ClipCo
             name, pretrained, force_quick_gelu=config.quick_gelu, weights_only=True
         )
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
         raise StorageError(
-            f"weights: open_clip cannot load {name}:{pretrained}: {reason}; give a file instead"
+            f"weights: open_clip cannot load {name}:{pretrained}: {one_line(error)}; give a file instead"
         ) from None
     return config, _float32(model.state_dict())
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dico.errors import AccessError, ConfigError, DataError, StorageError
+from dico.errors import AccessError, ConfigError, DataError, StorageError, one_line
 from dico.storage import sha256_file
 
 T = TypeVar("T")
@@ -258,4 +258,4 @@ def _asked(ask: Callable[[Any], T], repository: str, revision: str, setting: str
 
 
 def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160]
+    return one_line(error, 160)

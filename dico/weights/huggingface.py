@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dico.errors import ConfigError, DataError
+from dico.errors import ConfigError, DataError, one_line
 from dico.models.captioner import Captioner
 from dico.models.captioner_config import CaptionerConfig
 from dico.models.clip_config import ClipConfig
@@ -77,8 +77,7 @@ def import_dico(
     except KeyError as error:
         raise DataError(f"{folder}: {error} is missing; not a DiCO checkpoint") from None
     except (OSError, ValueError, TypeError, AttributeError, RuntimeError, IndexError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{folder}: not a DiCO checkpoint: {reason}") from None
+        raise DataError(f"{folder}: not a DiCO checkpoint: {one_line(error)}") from None
     return captioner.eval()
 
 

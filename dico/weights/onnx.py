@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dico.errors import DataError
+from dico.errors import DataError, one_line
 
 _INSIDE = "auto_model"
 """What sentence-transformers calls the BERT inside its own module."""
@@ -27,8 +27,7 @@ def read_bert(path: Path) -> dict[str, Tensor]:
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: not an ONNX file: {reason}") from None
+        raise DataError(f"{path}: not an ONNX file: {one_line(error)}") from None
     stored = {tensor.name: tensor for tensor in graph.initializer}
 
     def read(name: str) -> Tensor:

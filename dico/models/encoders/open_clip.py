@@ -14,14 +14,15 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dico.errors import ConfigError
+from dico.errors import ConfigError, one_line
+from dico.models.encoders.library import LibraryEncoder, as_tokens
 from dico.models.encoders.protocol import TextTokenizer
 from dico.models.encoders.text import LibraryTokenizer, raw_tokenizer
 from dico.models.tokenizer import Tokenizer
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
 
-class OpenClipEncoder(nn.Module):
+class OpenClipEncoder(LibraryEncoder):
     """An open_clip model; image tokens are what its vision tower hands to its pooling."""
 
     def __init__(self, model: nn.Module, settings: Mapping[str, Any]) -> None:
@@ -60,10 +61,6 @@ class OpenClipEncoder(nn.Module):
             tokens = F.pad(tokens, (0, missing), value=self._pad_id)
         embeddings: Tensor = self.model.encode_text(tokens, normalize=True)  # type: ignore[operator]
         return embeddings
-
-    def encode_candidates(self, tokens: Tensor) -> Tensor:
-        # (B, K, T) -> (B * K, T) -> (B, K, E)
-        return self.encode_text(tokens.flatten(0, 1)).view(*tokens.shape[:2], -1)
 
     def projections(self) -> list[nn.Parameter]:
         visual, text = self.model.visual, getattr(self.model, "text", self.model)
@@ -108,8 +105,7 @@ def build(settings: Mapping[str, Any]) -> OpenClipEncoder:
                     f"local-dir:{folder}", load_weights=False, pretrained_text=False
                 )
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ConfigError(f"encoder: open_clip cannot build it: {reason}") from None
+            raise ConfigError(f"encoder: open_clip cannot build it: {one_line(error)}") from None
     return OpenClipEncoder(model, settings)
 
 
@@ -168,12 +164,6 @@ def save_tokenizer(settings: Mapping[str, Any], source: Path, folder: Path) -> N
         raw_tokenizer(source).save_pretrained(folder)
     else:
         Tokenizer.clip().save(folder)
-
-
-def as_tokens(features: Tensor) -> Tensor:
-    """Tokens (B, P, F) of a tower's output: as they are, or a grid (B, F, H, W) row by row."""
-    # A grid (B, D, h, w) becomes tokens (B, h * w, D).
-    return features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
 
 
 def _fill(raw: Any) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dico.errors import DataError
+from dico.errors import DataError, one_line
 
 PAD = -1
 """Fills what the encoder must not look at. No vocabulary has it, so it is never taken for a word."""
@@ -52,5 +52,4 @@ def raw_tokenizer(folder: Path) -> Any:
             folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{folder}: no tokenizer can be read from it: {reason}") from None
+        raise DataError(f"{folder}: no tokenizer can be read from it: {one_line(error)}") from None

@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dico.errors import ConfigError
+from dico.errors import ConfigError, one_line
+from dico.models.encoders.library import as_tokens
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
 
@@ -28,10 +29,7 @@ class TimmTower(nn.Module):
         pooled: Tensor = self.model.forward_head(features, pre_logits=True)
         if features.dim() == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             features = features.permute(0, 3, 1, 2)  # (B, h, w, F) -> (B, F, h, w)
-        # (B, F, h, w) -> (B, P, F), where the backbone gives a grid
-        # A grid (B, D, h, w) becomes tokens (B, h * w, D).
-        tokens = features.flatten(2).transpose(1, 2) if features.dim() == 4 else features
-        return tokens, pooled
+        return as_tokens(features), pooled
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         tokens, pooled = self.features(pixels)
@@ -55,6 +53,5 @@ def build(settings: Mapping[str, Any]) -> TimmTower:
             **settings.get("model_args", {}),
         )
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"encoder: timm cannot build it: {reason}") from None
+        raise ConfigError(f"encoder: timm cannot build it: {one_line(error)}") from None
     return TimmTower(model)

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dico.errors import ConfigError
+from dico.errors import ConfigError, one_line
 from dico.models.encoders import timm, transformers
+from dico.models.encoders.library import LibraryEncoder
 from dico.models.encoders.protocol import TextTokenizer
 from dico.models.encoders.text import PAD
 from dico.models.torchvision_compat import ensure_torchvision_imports
@@ -26,7 +27,7 @@ INITIAL_SCALE = 1 / 0.07
 """CLIP's inverse temperature before training."""
 
 
-class JoinedTowers(nn.Module):
+class JoinedTowers(LibraryEncoder):
     """A dual encoder of two frozen towers; image tokens are the backbone's last feature map."""
 
     def __init__(self, vision: timm.TimmTower, text: Any, embed_dim: int) -> None:
@@ -48,19 +49,12 @@ class JoinedTowers(nn.Module):
         weights = mask[..., None].to(hidden)
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        return self.encode_pixels(pixels)[1]
-
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         tokens, pooled = self.vision.features(pixels)
         return tokens, F.normalize(self.visual_projection(pooled), dim=-1)
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         return F.normalize(self.text_projection(self.pooled_texts(tokens)), dim=-1)
-
-    def encode_candidates(self, tokens: Tensor) -> Tensor:
-        # (B, K, T) -> (B * K, T) -> (B, K, E)
-        return self.encode_text(tokens.flatten(0, 1)).view(*tokens.shape[:2], -1)
 
     def projections(self) -> list[nn.Parameter]:
         return [*self.visual_projection.parameters(), *self.text_projection.parameters()]
@@ -88,8 +82,7 @@ def build(settings: Mapping[str, Any]) -> JoinedTowers:
         config = library.AutoConfig.for_model(**settings["text"])
         text = library.AutoModel.from_config(config, dtype=torch.float32, add_pooling_layer=False)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"encoder: transformers cannot build it: {reason}") from None
+        raise ConfigError(f"encoder: transformers cannot build it: {one_line(error)}") from None
     return JoinedTowers(vision, text, settings["embed_dim"])
 
 

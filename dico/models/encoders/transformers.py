@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dico.errors import ConfigError, DataError
+from dico.errors import ConfigError, DataError, one_line
+from dico.models.encoders.library import LibraryEncoder, as_tokens
 from dico.models.encoders.protocol import TextTokenizer
 from dico.models.encoders.text import PAD, LibraryTokenizer, raw_tokenizer
 from dico.models.torchvision_compat import ensure_torchvision_imports
@@ -21,7 +22,7 @@ _READS_PADDING = ("siglip", "siglip2")
 """Models that were trained on texts filled up to the limit, without a mask."""
 
 
-class TransformersEncoder(nn.Module):
+class TransformersEncoder(LibraryEncoder):
     """A dual encoder; image tokens are its vision model's last hidden states."""
 
     def __init__(self, model: Any) -> None:
@@ -35,15 +36,10 @@ class TransformersEncoder(nn.Module):
         scale: nn.Parameter = self.model.logit_scale
         return scale
 
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        return self.encode_pixels(pixels)[1]
-
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         found = self.model.get_image_features(**_seen(self.model, pixels))
         tokens = found.last_hidden_state
-        # (B, F, h, w) -> (B, P, F), where the tower gives a grid
-        # A grid (B, D, h, w) becomes tokens (B, h * w, D).
-        tokens = tokens.flatten(2).transpose(1, 2) if tokens.dim() == 4 else tokens
+        tokens = as_tokens(tokens)
         return tokens, F.normalize(found.pooler_output.flatten(1), dim=-1)  # (B, E, 1, 1) -> (B, E)
 
     def encode_text(self, tokens: Tensor) -> Tensor:
@@ -53,10 +49,6 @@ class TransformersEncoder(nn.Module):
             asked["attention_mask"] = mask.long()
         found = self.model.get_text_features(**asked)
         return F.normalize(found.pooler_output, dim=-1)
-
-    def encode_candidates(self, tokens: Tensor) -> Tensor:
-        # (B, K, T) -> (B * K, T) -> (B, K, E)
-        return self.encode_text(tokens.flatten(0, 1)).view(*tokens.shape[:2], -1)
 
     def projections(self) -> list[nn.Parameter]:
         towers = [getattr(self.model, name, None) for name in ("vision_model", "text_model")]
@@ -81,9 +73,7 @@ class TransformersTower(nn.Module):
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         found = self.model(pixel_values=pixels)
         tokens = found.last_hidden_state
-        # (B, F, h, w) -> (B, P, F), where the tower gives a grid
-        # A grid (B, D, h, w) becomes tokens (B, h * w, D).
-        tokens = tokens.flatten(2).transpose(1, 2) if tokens.dim() == 4 else tokens
+        tokens = as_tokens(tokens)
         return tokens, F.normalize(tokens.mean(dim=1), dim=-1)
 
 
@@ -103,8 +93,7 @@ def build(settings: Mapping[str, Any]) -> TransformersEncoder | TransformersTowe
         config = transformers.AutoConfig.for_model(**data)
         model = transformers.AutoModel.from_config(config, dtype=torch.float32)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"encoder: transformers cannot build it: {reason}") from None
+        raise ConfigError(f"encoder: transformers cannot build it: {one_line(error)}") from None
     if not hasattr(model, "get_text_features"):
         return TransformersTower(model)
     return TransformersEncoder(model)
@@ -165,8 +154,7 @@ def read(settings: Mapping[str, Any], folder: Path) -> TransformersEncoder | Tra
             trust_remote_code=False,
         )
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{folder}: no encoder of transformers: {reason}") from None
+        raise DataError(f"{folder}: no encoder of transformers: {one_line(error)}") from None
     missing = sorted(n for n in found["missing_keys"] if ".pooler." not in f".{n}")
     if missing:
         raise DataError(f"{folder}: weight {missing[0]} is missing; it is of another model")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dico.errors import ConfigError
+from dico.errors import ConfigError, one_line
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface.four_bit import linear_kinds
 
@@ -45,8 +45,7 @@ def add_adapters(model: nn.Module, config: HuggingFaceConfig, language: nn.Modul
             warnings.filterwarnings("ignore", "fan_in_fan_out is set", UserWarning)
             peft.inject_adapter_in_model(lora, model)
     except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"captioner.lora_targets: {reason}") from None
+        raise ConfigError(f"captioner.lora_targets: {one_line(error)}") from None
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()  # beside frozen weights of bfloat16 too

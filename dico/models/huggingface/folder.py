@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from dico.configuration.schema import from_dict, to_dict
-from dico.errors import ConfigError, DataError, DicoError
+from dico.errors import ConfigError, DataError, DicoError, one_line
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface.adapters import (
     add_adapters,
@@ -185,8 +185,9 @@ def _read_model(folder: Path, dtype: torch.dtype, **more: Any) -> Any:
     except DicoError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise DataError(f"{folder}: not a captioner of transformers: {reason}") from None
+        raise DataError(
+            f"{folder}: not a captioner of transformers: {one_line(error, 300)}"
+        ) from None
     _require_whole(found["missing_keys"], folder)
     return model
 
@@ -224,5 +225,6 @@ def _read_tokenizer(folder: Path) -> Any:
     try:
         return transformers.AutoTokenizer.from_pretrained(folder, **_LOCAL)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise DataError(f"{folder}: not a tokenizer of transformers: {reason}") from None
+        raise DataError(
+            f"{folder}: not a tokenizer of transformers: {one_line(error, 300)}"
+        ) from None

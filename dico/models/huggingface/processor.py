@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dico.errors import ConfigError, DataError
+from dico.errors import ConfigError, DataError, one_line
 from dico.images.frame import Frame
 from dico.models.captioner_config import HuggingFaceConfig
 from dico.models.huggingface.inputs import InputBatch, Inputs
@@ -61,8 +61,7 @@ class PromptedImages:
         try:
             made = self._processor(images=cut, return_tensors="pt", **self._options)
         except (TypeError, ValueError, IndexError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ConfigError(f"captioner.prompt: {self.prompt!r}: {reason}") from None
+            raise ConfigError(f"captioner.prompt: {self.prompt!r}: {one_line(error)}") from None
         found = {
             name: x
             for name, x in made.items()
@@ -167,4 +166,4 @@ def _bound(processor: Any, image_px: int) -> None:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return one_line(error, 300)
