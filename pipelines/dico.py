@@ -70,7 +70,7 @@ def dico(
         tolerations: Pods. Taints that training tolerates, as Kubernetes writes them.
     """
     with begin_run("dico", "train", locals()) as run:
-        looked = check_training_pod(run)
+        pod_check = check_training_pod(run)
         weights = pin_weights(run)
         data = check_dataset(run)
         training = {
@@ -90,6 +90,6 @@ def dico(
         features = store_features(run, data["manifest"], evaluator)
         audited = audit(run, data["manifest"], features, evaluator, judge)
         captioners = train_captioner(
-            run, data["manifest"], features, evaluator, looked, audited, weights["captioner"]
+            run, data["manifest"], features, evaluator, pod_check, audited, weights["captioner"]
         )
         evaluate_and_register(run, data, features, evaluator, judge, audited, *captioners)

@@ -73,7 +73,7 @@ def retrain(
         start = fetch_start(run)
         data = check_dataset(run)
         with dsl.If(data["new"] == "true", name="something-new"):
-            looked = check_training_pod(run)
+            pod_check = check_training_pod(run)
             evaluator, judge = start["evaluator"], start["judge"]
             features = store_features(run, data["manifest"], evaluator)
             audited = audit(run, data["manifest"], features, evaluator, judge)
@@ -82,7 +82,7 @@ def retrain(
                 data["manifest"],
                 features,
                 evaluator,
-                looked,
+                pod_check,
                 audited,
                 "{}",
                 start["captioner"],

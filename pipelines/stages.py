@@ -119,8 +119,8 @@ def pin_weights(run: Run) -> Any:
 
 def check_training_pod(run: Run) -> dsl.PipelineTask:
     """Looks at what a training pod has, while the dataset is still being checked."""
-    looked = check_pod(gpus=run.given["gpus"], num_nodes=run.given["num_nodes"], store=run.store)
-    return run.pods.training(looked).set_caching_options(False)
+    pod_check = check_pod(gpus=run.given["gpus"], num_nodes=run.given["num_nodes"], store=run.store)
+    return run.pods.training(pod_check).set_caching_options(False)
 
 
 def store_features(run: Run, manifest: Any, evaluator: Any) -> Any:
@@ -165,7 +165,7 @@ def train_captioner(
     manifest: Any,
     features: Any,
     evaluator: Any,
-    looked: dsl.PipelineTask,
+    pod_check: dsl.PipelineTask,
     audited: dsl.PipelineTask,
     weights: Any,
     start_from: Any = None,
@@ -177,7 +177,7 @@ def train_captioner(
         manifest: the checked dataset.
         features: its features.
         evaluator: scores candidates.
-        looked: step that must have found the training pods sound.
+        pod_check: step that must have found the training pods sound.
         audited: step that must have found the evaluator fit to reward, and says what it tells.
         weights: pins of the captioner's published weights, JSON.
         start_from: captioner that cross-entropy goes on from; a new one where there is none.
@@ -204,7 +204,7 @@ def train_captioner(
         weights=weights,
         **start,
         **training,
-    ).after(looked)
+    ).after(pod_check)
     xe_captioner = run.pods.training(pretrained).outputs["captioner"]
     finetuned = finetune_captioner(
         captioner=xe_captioner,

@@ -114,7 +114,7 @@ class Registry(ABC):
     def _point(self, name: str, alias: str, change: Mapping[str, Any]) -> None:
         """Records what `last_change` gives."""
 
-    def _complete(self, known: Version) -> None:  # noqa: B027 (not every registry needs it)
+    def _complete(self, version: Version) -> None:  # noqa: B027 (not every registry needs it)
         """Does what an earlier registration of this version may have left undone."""
 
 

@@ -96,7 +96,7 @@ def finetune(
         _validate(state, policy, validator, config)
     hacking = reward_hacking(state.history.rows, config.reward_hacking)
     order = DataOrder(len(data), config.batch_size, seed)
-    step_of = FinetuneStep(policy, reference_model, data, reward, config, decoding, seed, world)
+    backward = FinetuneStep(policy, reference_model, data, reward, config, decoding, seed, world)
     with (
         recomputing(policy.module, config.activation_checkpointing),
         supervised(state, checkpoints, config.guards, world) as supervisor,
@@ -104,7 +104,7 @@ def finetune(
     ):
         while state.step < config.num_steps and not (hacking or no_better(state, config)):
             # Search, reward, re-score, backward: candidates are the policy's own of this very step.
-            metrics = step_of(order.batch(state.draw), state.draw)
+            metrics = backward(order.batch(state.draw), state.draw)
             metrics["gradient_norm"] = clip_gradients(parameters, config.max_gradient_norm)
             # No update by NaN or by a loss that ran away: back to a checkpoint, on to other batches.
             if supervisor.should_rewind(metrics["loss"], metrics["gradient_norm"]):
