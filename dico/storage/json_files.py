@@ -21,6 +21,9 @@ def read_object(path: Path, what: str, optional: bool = False) -> dict[str, Any]
     if optional and not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError(f"a {type(found).__name__}, not an object")
+        return found
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not {what}: {error}") from None
