@@ -167,7 +167,11 @@ def _connect(address: str, where: str) -> Any:
         with _errors(where, let=NotFoundException), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="User access token is missing")
             client = ModelRegistry(
-                address, author="dico", async_runner=asyncio.run, log_level=logging.ERROR
+                address,
+                author="dico",
+                is_secure=address.startswith("https:"),  # client 0.3.8 does not look
+                async_runner=asyncio.run,
+                log_level=logging.ERROR,
             )
             next(iter(client.get_registered_models()), None)
     except NotFoundException:
@@ -175,7 +179,7 @@ def _connect(address: str, where: str) -> Any:
         raise UsageError(
             f"{where}: this server does not know the interface that the client asks for "
             f"(model-registry {version}); an older server needs an older client: "
-            "pip install 'model-registry==0.3.8'"
+            "pip install 'model-registry==0.3.14'"
         ) from None
     return client
 

@@ -171,4 +171,4 @@ def test_an_older_server_is_named_with_the_client_that_fits(tmp_path):
         open_registry(f"kubeflow+{server.url}?store={tmp_path}/store")
     line = str(failure.value)
     assert "\n" not in line
-    assert "an older server needs an older client: pip install 'model-registry==0.3.8'" in line
+    assert "an older server needs an older client: pip install 'model-registry==0.3.14'" in line
