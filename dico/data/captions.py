@@ -14,6 +14,9 @@ _PLAIN = re.compile(
 )
 _TIDY = re.compile(r"[!-~]+(?: [!-~]+)*")
 _LINES = re.compile(r"\S[ \t]*[\r\n]+\s*\S")
+_JOINED = re.compile(
+    r"\|\||&&|#{3}|<sep>|\w\|\w|^\s*(?:[\[{].*[,;].*[\]}]|(?:c|list)\(.*\))\s*$", re.IGNORECASE
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
 _INVISIBLE = re.compile(r"[\u200b\u2060\ufeff\u00ad\U000e0000-\U000e007f]")
@@ -34,6 +37,14 @@ _BOILERPLATE = re.compile(
     r"|n/?a|null|none|nan|todo|tbd|test|undefined|caption|unknown|click (here|to enlarge).*"
     r"|(image|photo|picture) (not (found|available)|unavailable|may contain.*)"
     r"|(an? )?(image|photo|picture) of( (an?|the|it|this|that))?"
+    r"|\\n|\(null\)|pd\.na|#(n/a|ref|value|name)[!?]?"
+    r"|(i'?m |i am )?(very )?sorry,? (but )?(i|we) (can'?t|cannot|can not|am unable|am not able)\b.*"
+    r"|as an ai (language )?model\b.*"
+    r"|i (cannot|can'?t|am unable to|am not able to) (see|view|assist|help|describe|identify|access)\b.*"
+    r"|(unable|failed) to (load|generate|describe|caption|fetch)\b.*"
+    r"|(this|the) (image|photo|picture) (is not|is no longer|isn'?t|could not be|cannot be)"
+    r" (available|loaded|displayed|found|shown).*"
+    r"|there is no (image|photo|picture)( (attached|provided|available))?"
     r"|(royalty.free )?stock (photo|image|picture|illustration)s?"
     r"|stock (photo|image|picture) (of|[-:|#\d]).*|all rights reserved.*"
     r"|(\(c\)|\u00a9) .{0,40}|copyright( by| \(c\)| \u00a9)? ?((19|20)\d\d\b.{0,40}|(\W*\w+){0,2})"
@@ -42,6 +53,11 @@ _BOILERPLATE = re.compile(
     r"|quality issues are too severe to recogni[sz]e (the )?visual content)\W*$",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(  # from end to end, with no such mark between but apostrophes
+    r"""\s*(?:"[^"]+"|'(?:[^']|(?<=\w)'(?=\w))+'|\u201c[^\u201c\u201d]+\u201d"""
+    r"""|\u2018[^\u2018]+\u2019|\u00ab[^\u00ab\u00bb]+\u00bb)\s*"""
+)
+_QUOTES = frozenset("\"'\u201c\u2018\u00ab \t")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});", re.IGNORECASE)
 
 
@@ -53,7 +69,8 @@ def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, s
     """
     if not isinstance(caption, str):
         return [("caption_not_text", f"{type(caption).__name__} {caption!r}"[:120])]
-    if len(caption) <= max_chars and _PLAIN.fullmatch(caption) and "www." not in caption:
+    plain = len(caption) <= max_chars and _PLAIN.fullmatch(caption) and "www." not in caption
+    if plain and caption[0] not in _QUOTES:
         return [] if not _is_boilerplate(caption) else [("caption_boilerplate", caption[:120])]
     if not caption.strip():
         return [("caption_empty", "no text")]
@@ -101,6 +118,10 @@ def _closely(caption: str) -> list[str]:
         codes.append("caption_too_short")
     if _LINES.search(caption.strip()):
         codes.append("caption_lines")
+    if _JOINED.search(caption):
+        codes.append("caption_joined")
+    if caption[0] in _QUOTES and _QUOTED.fullmatch(caption):
+        codes.append("caption_quoted")
     if _foreign(caption):
         codes.append("caption_script")
     return codes

@@ -28,6 +28,7 @@ from dico.storage.uris import (
 
 Findings = list[tuple[str, str]]
 _SPLIT_FOLDER = re.compile(r"(?:images?[_-]?)?[a-z]+[_-]?\d*(?:[_-]?images?)?", re.IGNORECASE)
+_IMAGE_FOLDER = re.compile(r"image|img|photo|pic|jpe?g|png|dataset", re.IGNORECASE)
 _MAX_FOLDERS = 10_000
 
 
@@ -92,6 +93,8 @@ class ImageFinder:
             found = self._in_roots(name, "") or self._below(name)
             if found:
                 return self._only(found, first, split, findings)
+        if found := self._in_another_case(first):
+            return self._only(found, first, split, findings)
         image_id = image_id if is_image_name(first) else first
         found_id = self.find_id(image_id, findings, split) if image_id else ""
         return found_id or join(self.roots[0], first)
@@ -104,6 +107,7 @@ class ImageFinder:
         if not self.check_exists:
             return join(self.roots[0], image_id)
         folder, _, name = image_id.rpartition("/")
+        name = name.rpartition(".")[0] if is_image_name(name) else name
         for index in (self._stems, self._numbers):
             found = index.get(name if index is self._stems else name.lstrip("0"), [])
             found = [uri for uri in found if not folder or parent(uri).endswith(folder)]
@@ -161,6 +165,24 @@ class ImageFinder:
             return ""
         return found[0]
 
+    def _in_another_case(self, name: str) -> list[str]:
+        """Places of ``img.jpg`` where the file is called ``IMG.JPG``."""
+        folder, _, base = name.replace("\\", "/").lower().rpartition("/")
+        found = self._folded.get(base, [])
+        return [uri for uri in found if not folder or parent(uri).lower().endswith(f"/{folder}")]
+
+    @cached_property
+    def _folded(self) -> dict[str, list[str]]:
+        """Name in lower case to the images in the roots and below them."""
+        found: dict[str, list[str]] = {}
+        for folder in self.roots:
+            for name in self._images_of(folder):
+                found.setdefault(name.lower(), [join(folder, name)])
+        below: dict[str, list[str]] = defaultdict(list)
+        for name, uris in self._names.items():
+            below[name.lower()] += uris
+        return {**below, **found}
+
     def _exists(self, uri: str, root: str) -> bool:
         if not is_remote(uri):
             return os.path.lexists(uri)
@@ -181,7 +203,13 @@ class ImageFinder:
     @cached_property
     def _folders(self) -> list[str]:
         """Folders just below the roots, such as COCO's train2017, that hold images."""
-        found = (folder for root in self.roots for folder in self._folders_of(root))
+        above = parent(self.roots[0])
+        found = (
+            folder
+            for root in self.roots
+            for folder in self._folders_of(root)
+            if root != above or _is_of_images(folder)  # the others are other datasets
+        )
         return [folder for folder in dict.fromkeys(found) if folder not in self.roots]
 
     def _folders_of(self, root: str) -> Iterator[str]:
@@ -239,6 +267,12 @@ class ImageFinder:
             return []
         with os.scandir(folder) as listing:
             return sorted(item.name for item in listing if is_image_name(item.name))
+
+
+def _is_of_images(folder: str) -> bool:
+    """Whether a folder is called after images or a split: ``flickr30k-images``, ``train2017``."""
+    name = folder.rpartition("/")[2]
+    return bool(_IMAGE_FOLDER.search(name) or split_in_name(name))
 
 
 def _split_of_folder(uri: str) -> str:

@@ -26,6 +26,7 @@ from dico.validation.expectations import (
     dataset_expectations,
     image_expectations,
     judge,
+    met_by_all,
     read_thresholds,
 )
 from dico.validation.facts import Facts, find_facts
@@ -130,8 +131,9 @@ def _summarise(
     if config.baseline:
         numbers |= measure_drift(config.baseline, manifest)
         bounds = {**bounds, **BOUNDS}
+    default = image_expectations(config, thresholds)
     suites = {
-        "images": image_expectations(config, thresholds),
+        "images": [one for one in default if one["kwargs"]["column"] in outcome.counts],
         "dataset": dataset_expectations(config, thresholds, bounds),
     }
     for own in thresholds.expectations:
@@ -141,6 +143,8 @@ def _summarise(
         "dataset": frame_of_numbers(numbers),
     }
     judgements = judge(tables, suites)
+    never = [one for one in default if one["kwargs"]["column"] not in outcome.counts]
+    judgements += [met_by_all(one, outcome.num_rows) for one in never]
     reasons = [one.reason for one in judgements if not one.met]
     return {
         "format": 1,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dico.data.captions import normalise_caption
-from dico.data.formats.cells import looks_like_list, unpack
+from dico.data.formats.cells import looks_like_list, split_joined, unpack
 from dico.data.formats.columns import (
     CAPTION_KEYS,
     CAPTIONS_KEYS,
@@ -60,6 +60,8 @@ def captions_of(row: Mapping[str, Any], reading: Reading, findings: Findings) ->
         return _named(row, reading, findings)
     captions = Captions()
     several, one = first_key(row, CAPTIONS_KEYS), first_key(row, CAPTION_KEYS)
+    if isinstance(row.get(several), str) and not looks_like_list(row[several]):
+        row = {**row, several: _split(row[several], findings)}
     numbered = [key for key in numbered_captions(row) if row[key] is not None and row[key] != ""]
     if several:
         captions.add(row[several], findings)
@@ -79,6 +81,15 @@ def captions_of(row: Mapping[str, Any], reading: Reading, findings: Findings) ->
     captions.single = captions.single or not (several or one or numbered)
     reading.read.update((several, one, *numbered, turns))
     return captions
+
+
+def _split(text: str, findings: Findings) -> list[str]:
+    """The captions of one text under a name of several."""
+    parts = split_joined(text) or [text]
+    if len(parts) > 1:
+        detail = f"{len(parts)} captions that separators join: {text[:100]}"
+        findings.append(("row_repaired", detail))
+    return parts
 
 
 def _named(row: Mapping[str, Any], reading: Reading, findings: Findings) -> Captions:

@@ -1,8 +1,9 @@
 """Lists of captions that are written as text in one cell: JSON, Python's or NumPy's spelling.
 
 ``["a dog", "a cat"]``, ``['a dog', 'a cat']``, ``('a dog', 'a cat')``, NumPy's ``['a dog' 'a cat']`` and
-``array(['a dog'], dtype=object)``, also one in another, are lists; ``[laughing] a dog`` and ``[a dog]``
-are captions.
+``array(['a dog'], dtype=object)``, R's ``c("a dog")``, Postgres' ``{"a dog"}`` and JSON in JSON, also one
+in another, are lists; ``[laughing] a dog`` and ``[a dog]`` are captions. Texts joined by ``||``, ``&&``
+and the like are a list where the column's name is of several.
 """
 
 import ast
@@ -10,11 +11,12 @@ import json
 import re
 from typing import Any
 
-_LIST_OF_TEXTS = re.compile(r"""(?:(?:array\(|[\[({])\s*)+[bBuUrR]{0,2}["']""")
-_CLOSING = {"[": "]", "(": ")", "{": "}", "a": ")"}
+_LIST_OF_TEXTS = re.compile(r"""(?:(?:array\(|list\(|c\(|[\[({])\s*)+[bBuUrR]{0,2}["']""")
+_CLOSING = {"[": "]", "(": ")", "{": "}", "a": ")", "l": ")", "c": ")", '"': ']"'}
+_SEPARATOR = re.compile(r"\s*(?:\|{1,3}|&&|#{3,}|<sep>|\[sep\]|</s>)\s*", re.IGNORECASE)
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>[uU]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))|(?P<none>None|nan|NaN)"""
-    r"""|(?P<open>array\(|[\[({])|(?P<close>[\])}])|,\s*dtype=(?:'[^']*'|\w+)|,|$)""",
+    r"""|(?P<open>array\(|list\(|c\(|[\[({])|(?P<close>[\])}])|,\s*dtype=(?:'[^']*'|\w+)|,|$)""",
     re.DOTALL,
 )
 
@@ -23,11 +25,16 @@ def looks_like_list(text: str) -> bool:
     """Whether a cell's text is a list of texts, or an empty one."""
     text = text.strip()
     start = text[:1]
-    if start not in _CLOSING or (start == "a" and not text.startswith("array(")):
+    if start not in _CLOSING or not text.endswith(_CLOSING[start]):
         return False
-    if not text.endswith(_CLOSING[start]):
-        return False
-    return text == "[]" or _LIST_OF_TEXTS.match(text) is not None
+    return (
+        text == "[]" or text.startswith(('"[\\"', "\"['")) or _LIST_OF_TEXTS.match(text) is not None
+    )
+
+
+def split_joined(text: str) -> list[str]:
+    """The texts of a cell that separators join, as ``a dog || a cat``; one where none does."""
+    return [part for part in _SEPARATOR.split(text) if part]
 
 
 def unpack(text: str) -> list[Any]:
@@ -41,6 +48,8 @@ def unpack(text: str) -> list[Any]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = _python(text)
+    if isinstance(value, str) and value != text and looks_like_list(value):
+        return unpack(value)
     if isinstance(value, dict):
         return [value]
     if not isinstance(value, list):

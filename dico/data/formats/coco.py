@@ -20,11 +20,12 @@ _CAPTION_KEYS = ("caption", "captions")
 
 def read(path: str, reading: Reading) -> Iterator[Entry]:
     """The images of a COCO JSON file with their captions, joined in bounded memory."""
-    parser = Parser()
+    parser, has_images = Parser(), False
     with Grouping() as grouping:
         try:
             for key, item in iter_items(lambda: open_text(path), parser):
                 duplicates = [("json_duplicate_key", name) for name in parser.take_duplicate_keys()]
+                has_images = has_images or key == "images"
                 if key == "images":
                     yield from _add_image(grouping, item, duplicates, path, reading)
                 elif key == "annotations":
@@ -32,6 +33,8 @@ def read(path: str, reading: Reading) -> Iterator[Entry]:
         except JsonFinding as error:
             yield Entry("", "", [], "", path, [("file_malformed", str(error))])
         for joined in grouping.joined():
+            if not has_images and (uri := reading.images.find_id(joined.key, [], reading.split)):
+                joined.images = [{"file_name": uri, "split": None, "rejected": False}]
             yield from _entries(joined, path, reading)
 
 

@@ -39,13 +39,15 @@ CAPTION_KEYS = (
     "sentence",
     "raw",
     "comment",
-    "title",
     "caption_str",
     "description",
     "alt_text",
     "caption_text",
     "image_caption",
     "txt",
+    "report",
+    "utterance",
+    "title",
 )
 CAPTIONS_KEYS = (
     "captions",
@@ -68,14 +70,29 @@ _REJECTED = (
     "invalid",
     "excluded",
     "discarded",
+    "removed",
+    "skipped",
+    "flagged",
+    "bad",
     "spam",
 )
-REJECTED_KEYS = (*(f"is_{word}" for word in _REJECTED), *_REJECTED, "ignore", "was_cancelled")
-_VALID = ("valid", "accepted", "approved", "usable")
+_REJECT = ("ignore", "reject", "exclude", "skip", "discard", "was_cancelled")
+REJECTED_KEYS = (*(f"is_{word}" for word in _REJECTED), *_REJECTED, *_REJECT)
+_VALID = ("valid", "accepted", "approved", "usable", "keep", "include")
 VALID_KEYS = (*(f"is_{word}" for word in _VALID), *_VALID)
-STATUS_KEYS = ("status", "assignmentstatus", "assignment_status", "review_status")
-"""Columns whose word may say that a caption is not to be used, as Mechanical Turk's has them."""
-_REFUSED = ("rejected", "declined", "deleted", "discarded", "cancelled", "invalid")
+STATUS_KEYS = ("status", "assignmentstatus", "assignment_status", "review_status", "decision",
+               "verdict", "answer")  # fmt: skip
+"""Columns whose word may say that a caption is not to be used, as Mechanical Turk and Prodigy do."""
+_REFUSED = (
+    "rejected",
+    "declined",
+    "deleted",
+    "discarded",
+    "cancelled",
+    "invalid",
+    "reject",
+    "ignore",
+)
 MARKS = frozenset((*REJECTED_KEYS, *VALID_KEYS, *STATUS_KEYS))
 _NUMBERED = re.compile(r"(caption|text|sentence|raw|comment|description|reference)s?[ _-]?\d{1,3}")
 
@@ -141,6 +158,8 @@ def numbered_captions(keys: Iterable[str]) -> list[str]:
 
 def is_rejected(row: Mapping[str, Any]) -> str:
     """Which mark of a row says that its caption is not to be used; empty for none."""
+    if MARKS.isdisjoint(row):
+        return ""
     for key in REJECTED_KEYS:
         if _is_true(row.get(key)):
             return key
@@ -172,5 +191,5 @@ def _is_false(value: object) -> bool:
     return value is False or value == 0 or (isinstance(value, str) and value.lower() in _FALSE)
 
 
-_TRUE = ("true", "1", "yes", "1.0")
-_FALSE = ("false", "0", "no", "0.0")
+_TRUE = ("true", "1", "yes", "1.0", "t", "y", "x")
+_FALSE = ("false", "0", "no", "0.0", "f", "n")

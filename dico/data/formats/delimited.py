@@ -21,7 +21,7 @@ MAX_FIELD_CHARS = 32_000_000
 _MAX_LINES = 200
 _BROKEN_PIPE = re.compile(r"\s*\d+\s+(\S.*)", re.DOTALL)
 _IMAGE_LINE = re.compile(r"\n\S+\.(?:jpe?g|png|webp|gif|bmp|tiff?)[#,\t|;\"]", re.IGNORECASE)
-_NUMBER = re.compile(r"#\d+$")
+_NUMBER = re.compile(r"#(?:\w+#)?\d+$")
 
 
 def read(path: str, dialect: Dialect, reading: Reading) -> Iterator[Row]:
@@ -30,7 +30,9 @@ def read(path: str, dialect: Dialect, reading: Reading) -> Iterator[Row]:
     with open_text(path) as file:
         lines = _Lines(file, byte_order_mark(path))
         for _ in range(dialect.skipped_lines):
-            next(lines, "")
+            above = next(lines, "").strip()
+            if above and not above.startswith("sep="):
+                reading.unread["lines above the header"] += 1
         if dialect.has_header:
             header = _header(lines, dialect)
             if header:
@@ -63,6 +65,8 @@ def _row(
 ) -> tuple[Any, Findings]:
     findings: Findings = []
     fields = _fitted(fields, dialect, lines.raw, findings)
+    if dialect.quoted and dialect.all_quoted == "'" != dialect.quotes.mark:
+        fields = [*fields[:-1], _unquoted(fields[-1], dialect)]  # apostrophes inside, not doubled
     if len(fields) != len(dialect.columns):
         what = "header" if dialect.has_header else "first lines"
         findings.append(
@@ -79,8 +83,9 @@ def _row(
         return None, findings
     if "caption" in dialect.columns and "caption" not in row:
         row["caption"] = ""
-    if not dialect.has_header and isinstance(row.get("image"), str):
-        row["image"] = _NUMBER.sub("", row["image"].strip())
+    for key in () if dialect.has_header else ("image", "image_id"):
+        if key in row:
+            row[key] = _NUMBER.sub("", row[key].strip())
     if any(len(value) > 59 for key, value in row.items() if key not in ("caption", "text")):
         raw = lines.raw.encode("utf-8", "surrogateescape")
         embed(row, raw, -1 if packed else lines.start, reading.uri, reading.columns)
@@ -92,7 +97,9 @@ def _row(
 def _fitted(fields: list[str], dialect: Dialect, raw: str, findings: Findings) -> list[str]:
     """The cells of a row that has too many or too few, where there is one way to read it."""
     width = len(dialect.columns)
-    if len(fields) > width and dialect.caption_is_last and '"' not in raw:
+    if len(fields) > width and not any(fields[width:]):
+        return fields[:width]  # delimiters at the end of every line
+    if len(fields) > width and dialect.caption_is_last and dialect.quotes.mark not in raw:
         rest = dialect.delimiter.join(fields[width - 1 :])
         return [*fields[: width - 1], rest]
     if len(fields) == 2 and width == 3 and dialect.delimiter == "|":
@@ -105,7 +112,7 @@ def _fitted(fields: list[str], dialect: Dialect, raw: str, findings: Findings) -
 
 def _quoted(lines: "_Lines", dialect: Dialect) -> Iterator[tuple[int, list[str], Findings]]:
     """Records by CSV's rules: line number, cells, and what is wrong."""
-    reader = csv.reader(lines, delimiter=dialect.delimiter, strict=True)
+    reader = dialect.quotes.reader(lines, dialect.delimiter)
     while True:
         lines.begin()
         try:
@@ -132,7 +139,8 @@ def _plain(lines: "_Lines", dialect: Dialect) -> Iterator[tuple[int, list[str], 
         width = len(dialect.columns)
         number = lines.number
         fields = text.split(dialect.delimiter)
-        as_csv = _as_csv(text, lines, dialect) if len(fields) != width and '"' in text else []
+        is_csv = len(fields) != width and '"' in text and len(dialect.delimiter) == 1
+        as_csv = _as_csv(text, lines, dialect) if is_csv else []
         if not as_csv and len(fields) > width and dialect.caption_is_last:
             fields = text.split(dialect.delimiter, width - 1)
         yield number, as_csv or [_unquoted(field, dialect) for field in fields], []
@@ -158,10 +166,12 @@ def _as_csv(text: str, lines: "_Lines", dialect: Dialect) -> list[str]:
 
 def _unquoted(field: str, dialect: Dialect) -> str:
     """A cell without CSV's quotes, where they show to be such: doubled inside, or on every text."""
-    plain = field.strip()
-    if len(plain) < 2 or plain[0] != '"' or plain[-1] != '"':
+    plain, mark = field.strip(), dialect.all_quoted or '"'
+    if len(plain) < 2 or plain[0] != mark or plain[-1] != mark:
         return field.strip() if dialect.delimiter == "|" else field
     inner = plain[1:-1]
+    if mark == "'":
+        return inner.replace("''", "'")
     doubled = inner.replace('""', "")
     if '"' in doubled or (inner == doubled and not dialect.all_quoted):
         return plain

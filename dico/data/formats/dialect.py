@@ -6,7 +6,7 @@ a web address or base64 is the image, the longest text is the caption.
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dico.data.formats.columns import KNOWN_NAMES, Columns, known_columns, normal_key
@@ -15,8 +15,44 @@ from dico.storage.uris import IMAGE_SUFFIXES, is_address
 
 DELIMITERS = "\t|;,"
 HEAD_LINES = 60
-_NUMBERED_NAME = re.compile(r"#\d+$")
+_MAX_LINES_ABOVE = 5
+_AFTER_NAMES = (" => ", " -> ", " - ", ": ", ":", " ")
+_ID = re.compile(r"\S*\d\S*")
+_NUMBERED_NAME = re.compile(r"#(?:\w+#)?\d+$")
 _REPEATED = ("caption", "text", "sentence", "raw", "comment", "description", "reference")
+
+
+@dataclass(frozen=True, slots=True)
+class Quotes:
+    """How a table's cells are quoted, where CSV's rules hold."""
+
+    mark: str = '"'
+    """Around a cell; doubled inside, or after ``escape``."""
+    after_space: bool = False
+    """Whether a space may stand between a delimiter and the mark."""
+    escape: str = ""
+    """Before a mark inside; empty where marks are doubled."""
+
+    def reader(self, lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+        """The cells of each record; raises ``csv.Error`` where a line breaks the rules."""
+        return csv.reader(
+            lines,
+            delimiter=delimiter,
+            quotechar=self.mark,
+            skipinitialspace=self.after_space,
+            escapechar=self.escape or None,
+            doublequote=not self.escape,
+            strict=True,
+        )
+
+    def explain(self, lines: Sequence[str], delimiter: str, width: int) -> bool:
+        """Whether quotes occur, and these rules explain every one of them."""
+        if not any(self.mark in line for line in lines):
+            return False
+        try:
+            return all(len(row) == width for row in self.reader(lines, delimiter))
+        except csv.Error:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +67,12 @@ class Dialect:
     """Whether the first line names the columns."""
     quoted: bool
     """Whether a cell in quotes may hold delimiters and line breaks, by CSV's rules."""
-    all_quoted: bool = False
-    """Whether every text is in quotes, also where none is needed."""
+    quotes: Quotes = Quotes()
+    """How cells are quoted, where ``quoted``."""
+    all_quoted: str = ""
+    """The mark around every last cell, also where none is needed; empty for none."""
     skipped_lines: int = 0
-    """Lines before the header: Excel's ``sep=;``."""
+    """Lines before the header: Excel's ``sep=;``, a title, a comment."""
 
     @property
     def caption_is_last(self) -> bool:
@@ -47,27 +85,32 @@ def sniff(text: str, columns: Columns = KNOWN_NAMES) -> Dialect | None:
 
     A table whose header is unknown is told by its columns: see `Dialect.columns`.
     """
-    lines = [line for line in text.splitlines()[:HEAD_LINES] if line.strip()]
+    numbered = [(n, line) for n, line in enumerate(text.splitlines()[:HEAD_LINES]) if line.strip()]
+    lines = [line for _, line in numbered]
     if not lines:
         return None
-    skipped, chosen = 0, DELIMITERS
     match = re.fullmatch(r"sep=(.)", lines[0].strip().lower())
-    if match:
-        skipped, chosen, lines = 1, match[1], lines[1:]
-    if not lines:
-        return None
-    found = _with_header(lines, chosen, columns) or _without_header(lines, chosen)
+    chosen = match[1] if match else DELIMITERS
+    found, above = _with_header(lines, chosen, columns), 0
+    while found is None and above < min(_MAX_LINES_ABOVE, len(lines) - 1):
+        above += 1
+        found = _with_header(lines[above:], chosen, columns)
+    if found is None or any(_is_image(c) for line in lines[:above] for c in _cells(line, found[0])):
+        above = 1 if match else 0
+        found = _without_header(lines[above:], chosen)
     if found is None:
         return None
     delimiter, names, has_header = found
-    body = lines[has_header:]
+    body = lines[above + has_header :]
+    quotes = _quotes(body, delimiter, len(names))
     return Dialect(
         delimiter,
         names,
         has_header,
-        quoted=delimiter in ",;" and (has_header or _follows_csv(body, delimiter, len(names))),
-        all_quoted=_all_quoted(body, delimiter),
-        skipped_lines=skipped,
+        quoted=delimiter in ",;" and (has_header or quotes is not None),
+        quotes=quotes or Quotes(),
+        all_quoted=_all_quoted(body, delimiter, len(names)),
+        skipped_lines=numbered[above][0] if above else 0,
     )
 
 
@@ -101,7 +144,7 @@ def _cells(line: str, delimiter: str) -> tuple[str, ...]:
         cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
     except csv.Error:
         cells = line.split(delimiter)
-    return tuple(cell.strip() for cell in cells)
+    return tuple(cell.strip().strip("'") for cell in cells)
 
 
 def _once_each(cells: tuple[str, ...], columns: Columns) -> tuple[str, ...]:
@@ -139,6 +182,13 @@ def _without_header(
         names = _headless(columns[:width], image)
         if names:
             return delimiter, names, False
+    ids = [line.split("\t") for line in lines]
+    if all(len(row) == 2 and _ID.fullmatch(row[0]) and " " in row[1].strip() for row in ids):
+        return "\t", ("image_id", "caption"), False
+    for delimiter in _AFTER_NAMES:
+        cells = [line.partition(delimiter) for line in lines]
+        if all(_is_image(name) and text.strip() for name, _, text in cells):
+            return delimiter, ("image", "caption"), False
     return None
 
 
@@ -179,18 +229,26 @@ def _usual(widths: Iterable[int]) -> int:
     return max(set(found), key=lambda width: (found.count(width), width)) if found else 0
 
 
-def _follows_csv(lines: Sequence[str], delimiter: str, width: int) -> bool:
-    """Whether quotes occur, and CSV's rules explain every one of them."""
-    try:
-        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
-    except csv.Error:
-        return False
-    return any('"' in line for line in lines) and all(len(row) == width for row in rows)
+def _quotes(lines: Sequence[str], delimiter: str, width: int) -> Quotes | None:
+    """The rules that explain the quotes of all lines; None where there are none, or no rules do.
+
+    Single quotes are such only where every last cell is in them: else they are apostrophes.
+    """
+    marks = ['"', "'"] if _all_quoted(lines, delimiter, width) == "'" else ['"']
+    spaced = [any(f"{delimiter} {mark}" in line for line in lines) for mark in marks]
+    ways = [Quotes(m, after_space=s) for m, s in zip(marks, spaced, strict=True)][::-1]
+    ways.append(Quotes(escape="\\", after_space=spaced[0]))
+    return next((way for way in ways if way.explain(lines, delimiter, width)), None)
 
 
-def _all_quoted(lines: Sequence[str], delimiter: str) -> bool:
-    last = [line.rstrip("\r\n").split(delimiter)[-1].strip() for line in lines]
-    return bool(last) and all(len(c) > 1 and c[0] == c[-1] == '"' for c in last)
+def _all_quoted(lines: Sequence[str], delimiter: str, width: int) -> str:
+    """The quotation mark in which every last cell is; empty for none."""
+    last = [line.split(delimiter, width - 1)[-1].strip() for line in lines]
+    marks = {cell[-1:] for cell in last}
+    if len(marks) > 1 or marks.isdisjoint("\"'"):
+        return ""
+    mark = marks.pop()
+    return mark if all(len(cell) > 1 and cell[0] == mark for cell in last) else ""
 
 
 def plain_dialect(text: str) -> Dialect:

@@ -8,8 +8,8 @@ from dico.data.entries import split_in_name
 from dico.data.formats.columns import Columns
 from dico.data.formats.dataset import FORMATS, Part
 from dico.data.formats.recognise import DATA_SUFFIXES, format_of
-from dico.data.formats.samples import is_about, is_left_behind
-from dico.data.formats.sidecar import is_sidecar
+from dico.data.formats.samples import is_about, is_left_behind, stem_of
+from dico.data.formats.sidecar import is_sidecar, without_folder
 from dico.data.formats.split_lists import is_split_list
 from dico.errors import DataError, UsageError
 from dico.facts import FACTS_FILE
@@ -69,8 +69,8 @@ def _candidates(files: Sequence[str]) -> list[str]:
 
 def _only_sidecars(files: Sequence[str]) -> bool:
     """Whether texts lie beside images and nothing else in the folder could be the dataset."""
-    images = {uri.rpartition(".")[0] for uri in files if is_image_name(uri)}
-    others = [uri for uri in _candidates(files) if uri.rpartition(".")[0] not in images]
+    images = {stem_of(without_folder(uri)) for uri in files if is_image_name(uri)}
+    others = [uri for uri in _candidates(files) if stem_of(without_folder(uri)) not in images]
     return is_sidecar(files) and not any(not uri.endswith((".txt", ".parquet")) for uri in others)
 
 

@@ -4,6 +4,7 @@ The list may also be under a key such as TextCaps' ``data``, or there is one und
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from dico.data.entries import SPLIT_NAMES
 from dico.data.formats.inline import embed
@@ -38,17 +39,36 @@ def read_lines(path: str, reading: Reading) -> Iterator[Row]:
                 continue
             if isinstance(row, dict) and len(line) > LEAST_CHARS:
                 _embed(row, line, -1 if packed else start, reading)
+            if (by_column := _rows_of_columns(row)) is not None:
+                yield from ((f"{where}, row {key}", one, []) for key, one in by_column)
+                continue
             yield where, row, _duplicates(parser)
+
+
+def _rows_of_columns(row: Any) -> list[tuple[str, dict[str, Any]]] | None:
+    """The rows of an object of columns, as pandas' ``to_json`` writes a table; None for any other."""
+    if not isinstance(row, dict) or not all(isinstance(cells, dict) for cells in row.values()):
+        return None
+    keys = [tuple(cells) for cells in row.values()]
+    if len(row) < 2 or len(set(keys)) > 1 or not all(key.isdigit() for key in keys[0]):
+        return None
+    return [(key, {name: cells[key] for name, cells in row.items()}) for key in keys[0]]
 
 
 def read_list(path: str, reading: Reading) -> Iterator[Row]:
     """Rows of a JSON file whose top level is a list, or an object around one."""
     parser, index = Parser(), 0
+    names: list[str] = []
     try:
         for key, item in iter_items(lambda: open_text(path), parser):
             split = SPLIT_NAMES.get(key.lower(), "") if key else ""
+            if key == "columns" and isinstance(item, str):
+                names.append(item)  # as pandas' to_json(orient="split") writes them
+            if isinstance(item, list) and len(item) == len(names):
+                item = dict(zip(names, item, strict=True))
             if key and not split and key not in LIST_KEYS:
-                reading.unread[f"list {key}"] += isinstance(item, dict)
+                if isinstance(item, dict):
+                    reading.unread[f"list {key}"] += 1
                 continue
             if isinstance(item, dict):
                 _embed(item, "", -1, reading)

@@ -36,6 +36,15 @@ _SPLIT_LISTS = re.compile(
     r'\{\s*"(?:train|training|val|valid|validation|dev|test)"\s*:\s*\[\s*[{\]]', re.IGNORECASE
 )
 _KEYS = re.compile(r'"((?:[^"\\]|\\.){1,60})"\s*:')
+_OTHER_FILES = {
+    "PK\x03\x04": "a zip archive or an Excel workbook: unpack it, or save its table as CSV",
+    "\udc80": "a pickle, which is never read, since it can run code: write JSON lines or Parquet",
+    "SQLite format 3": "a SQLite database: export its table as CSV",
+    "\udc93NUMPY": "a NumPy array: write JSON lines or Parquet",
+    "\udc89HDF": "an HDF5 file: write JSON lines or Parquet",
+    "<": "XML or HTML: write JSON lines or CSV",
+    "- ": "YAML: write JSON lines",
+}
 _HEAD_CHARS = 262_144
 _NUM_ROWS = 20
 
@@ -83,7 +92,9 @@ def _text_format(uri: str, name: str, text: str, columns: Columns) -> str:
         if cells:
             _refuse_columns(uri, "a table", cells)
         return "csv"
-    raise DataError(f"{uri}: of no known format; known are {', '.join(FORMATS)}")
+    what = next((what for mark, what in _OTHER_FILES.items() if start.startswith(mark)), "")
+    told = f"{what}; known formats" if what else "of no known format; known"
+    raise DataError(f"{uri}: {told} are {', '.join(FORMATS)}")
 
 
 def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:

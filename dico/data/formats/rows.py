@@ -29,7 +29,9 @@ from dico.data.formats.tasks import unwrap
 from dico.data.grouping import Grouping, Joined
 from dico.storage.uris import is_address
 
-_ALWAYS_READ = frozenset((*ID_KEYS, *SPLIT_KEYS, *MARKS, "positive_images", "positive_captions"))
+_ALWAYS_READ = frozenset(
+    (*ID_KEYS, *SPLIT_KEYS, *(MARKS - {"answer"}), "positive_images", "positive_captions")
+)
 
 
 def read(rows: Iterator[Row], reading: Reading) -> Iterator[Entry]:
@@ -63,13 +65,16 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
     if not isinstance(row, dict):
         return _broken(where, [("row_malformed", f"not an object: {row!r}"[:200])]), False
     if not all(map(_is_normal, row)):
-        row = normal_keys(row) | {key: row[key] for key in row if key in _named(reading)}
+        normal = normal_keys(row)
+        if len(normal) < len(row):
+            reading.unread["columns whose name another has"] += len(row) - len(normal)
+        row = normal | {key: row[key] for key in row if key in _named(reading)}
     row = unwrap(row)
     reading.saw(row)
     captions = captions_of(row, reading, findings)
     id_key = first_key(row, ID_KEYS)
     split = _split(row, findings)
-    names = {key: str(row[key]) for key in ID_KEYS if row.get(key) is not None}
+    names = {key: _id_text(row[key]) for key in ID_KEYS if row.get(key) is not None}
     image = _image(row, reading)
     entry = Entry(
         image_id=names.get(id_key, ""),
@@ -82,6 +87,12 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
         left_out=captions.left_out,
     )
     _place(entry, image, row, reading)
+    if row.get("answer") in (
+        "accept",
+        "reject",
+        "ignore",
+    ):  # Prodigy's, and no answer to a question
+        reading.read.add("answer")
     if not MARKS.isdisjoint(row) and is_rejected(row):
         entry.left_out += [("caption_rejected", caption) for caption in entry.captions]
         entry.captions = []
@@ -92,12 +103,18 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
     return entry, captions.single
 
 
+def _id_text(value: Any) -> str:
+    """An id as text; whole numbers that a table has made 391895.0 are 391895 again."""
+    text = str(value)
+    return text[:-2] if text.endswith(".0") and text[:-2].isdigit() else text
+
+
 def _place(entry: Entry, image: Any, row: Mapping[str, Any], reading: Reading) -> None:
     """Puts the image's URI, its name and its id into an entry."""
     split = entry.split or reading.split
     if isinstance(image, Embedded):
         entry.uri, entry.image_bytes = image.uri, image.data
-        entry.image_id = entry.image_id or image.name
+        entry.image_id = entry.image_id or image.name or _name_by_place(entry.where, reading)
         if image.problem:
             entry.uri = ""
             entry.findings.append(("image_embedded", image.problem))
@@ -115,6 +132,12 @@ def _place(entry: Entry, image: Any, row: Mapping[str, Any], reading: Reading) -
     told = image is not None and entry.findings
     if not entry.uri and not reading.captions_only and not told:
         entry.findings.append(("row_malformed", _no_image(entry, row)))
+
+
+def _name_by_place(where: str, reading: Reading) -> str:
+    """A name for an image in a line of text that has none: ``photos-17``."""
+    stem = reading.uri.rpartition("/")[2].partition(".")[0]
+    return f"{stem}-{where.rpartition(':')[2]}"
 
 
 def _no_image(entry: Entry, row: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ a caption per line; JSON is a list of captions, or an object with ``captions`` (
 (``clip.frame0.jpg``) are told apart where each image has texts of its own.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ TEXT_SUFFIXES = (".txt", ".caption", ".text")
 CAPTION_SUFFIXES = (*TEXT_SUFFIXES, ".json")
 MAX_TEXT_BYTES = 4_000_000
 _ALWAYS_READ = frozenset((*ID_KEYS, *MARKS, "split"))
+_INNER_SUFFIX = re.compile(rf"(.+)(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})\.", re.IGNORECASE)
 _BY_THE_WAY = ("readme", "license", "licence", "dataset_info", "index", "checksums", "_stats")
 
 
@@ -68,16 +70,19 @@ def is_about(name: str) -> bool:
 
 def key_of(name: str) -> str:
     """The path up to the first point of the name."""
-    folder, slash, base = name.rpartition("/")
+    folder, slash, base = name.removeprefix("./").rpartition("/")
     return folder + slash + base.partition(".")[0]
 
 
 def stem_of(name: str) -> str:
-    """The path up to the last point of the name."""
-    return name.rpartition(".")[0]
+    """The path up to the last point of the name; ``0001`` for ``0001.jpg.txt`` too."""
+    inner = _INNER_SUFFIX.match(name)
+    return inner[1] if inner else name.rpartition(".")[0]
 
 
-def add(groups: dict[str, Group], item: Item, reading: Reading) -> None:
+def add(
+    groups: dict[str, Group], item: Item, reading: Reading, key_of: Callable[[str], str] = key_of
+) -> None:
     """Puts a file into its group; what is neither image nor text is counted as unread."""
     suffix = suffix_of(item.name)
     if is_left_behind(item.name) or suffix not in (*IMAGE_SUFFIXES, *CAPTION_SUFFIXES):
@@ -86,7 +91,8 @@ def add(groups: dict[str, Group], item: Item, reading: Reading) -> None:
     if suffix in CAPTION_SUFFIXES and is_about(item.name):
         reading.unread[item.name.rpartition("/")[2]] += 1
         return
-    group = groups.setdefault(key_of(item.name), Group(key_of(item.name)))
+    key = key_of(item.name)
+    group = groups.setdefault(key, Group(key))
     (group.images if suffix in IMAGE_SUFFIXES else group.texts).append(item)
 
 

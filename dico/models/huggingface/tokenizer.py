@@ -28,7 +28,9 @@ class HuggingFaceTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of ``text`` without BOS, EOS or PAD; what it spells never encodes to a control id."""
-        ids: list[int] = self._raw(" ".join(text.split()), add_special_tokens=False).input_ids
+        ids: list[int] = self._raw(
+            " ".join(text.split()), add_special_tokens=False, verbose=False
+        ).input_ids
         return [token for token in ids if token not in self._control]
 
     def encode_batch(self, texts: Sequence[str], max_tokens: int) -> Tensor:
