@@ -169,7 +169,8 @@ class ImageFinder:
         """Places of ``img.jpg`` where the file is called ``IMG.JPG``."""
         folder, _, base = name.replace("\\", "/").lower().rpartition("/")
         found = self._folded.get(base, [])
-        return [uri for uri in found if not folder or parent(uri).lower().endswith(f"/{folder}")]
+        found = [uri for uri in found if not folder or parent(uri).lower().endswith(f"/{folder}")]
+        return found if len(found) < 2 else self._of_the_dataset(found)
 
     @cached_property
     def _folded(self) -> dict[str, list[str]]:
@@ -272,7 +273,8 @@ class ImageFinder:
 def _is_of_images(folder: str) -> bool:
     """Whether a folder is called after images or a split: ``flickr30k-images``, ``train2017``."""
     name = folder.rpartition("/")[2]
-    return bool(_IMAGE_FOLDER.search(name) or split_in_name(name))
+    is_named = len(re.split("[_-]", name)) <= 3 and _IMAGE_FOLDER.search(name)
+    return bool(is_named or _split_of_folder(join(folder, "image")))
 
 
 def _split_of_folder(uri: str) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dico.data.formats import texts
-from dico.data.formats.columns import KNOWN_NAMES, Columns, known_columns
+from dico.data.formats.captions_of import image_in_turns
+from dico.data.formats.columns import KNOWN_NAMES, TURN_KEYS, Columns, first, known_columns
 from dico.data.formats.dataset import FORMATS
 from dico.data.formats.dialect import sniff, unknown_header
 from dico.data.formats.lines import LIST_KEYS
@@ -185,7 +186,8 @@ def _first_lines(start: str) -> list[dict[str, Any]] | None:
 def _check_rows(uri: str, rows: list[dict[str, Any]], columns: Columns) -> None:
     """Refuses rows none of which has an image or a caption under a known name."""
     seen = [known_columns(row, columns) for row in rows]
-    if not any(image or (has_id and caption) for image, caption, has_id in seen):
+    in_turns = any(image_in_turns(first(row, sorted(TURN_KEYS))) for row in rows)
+    if not in_turns and not any(image or (has_id and caption) for image, caption, has_id in seen):
         _refuse_columns(uri, "JSON lines", tuple(str(key) for key in rows[0]))
 
 
