@@ -122,7 +122,7 @@ def agree(
         JUDGES.check(name)
     truth = _references(references, split)
     ratings, own = _read(judgements, captions, pairs, num_references, keep_own, truth)
-    lacking = [rated.image_id for rated in ratings.rated if not rated.references]
+    lacking = list(dict.fromkeys(own.image_id for own in ratings.rated if not own.references))
     scores: dict[str, Any] = {}
     if not lacking:
         scores |= reference_scores(ratings.rated, meteor, spice)

@@ -52,7 +52,7 @@ def test_own_judgements(judgements, tmp_path, capsys):
 
 def test_without_references_it_says_what_is_left_out(judgements, capsys):
     assert run("agree", judgements) == 0
-    assert "left out: none for a" in capsys.readouterr().out
+    assert "left out: none for a, b; give" in capsys.readouterr().out
 
 
 def test_published_files(tmp_path, capsys):
