@@ -27,7 +27,11 @@ VERBS = "runs sits stands jumps waits sleeps walks plays".split()  # noqa: SIM90
 PLACES = "beach street field house river tree bridge table park hill".split()  # noqa: SIM905
 SETTINGS = EvaluationConfig(meteor=False, human=False, num_resamples=300, retrieval="pac")
 NO_LIMITS = GateConfig(
-    max_cider_drop=1, max_rep_2_share_rise=1, max_bad_endings_rise=1, max_length_ratio=100
+    max_cider_drop=1,
+    max_rep_2_share_rise=1,
+    max_bad_endings_rise=1,
+    max_probe_rise=1,
+    max_length_ratio=100,
 )
 Captions = dict[str, str]
 Scene = tuple[str, str, str, str]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dico.errors import DicoError
 from dico.registry import open_registry
-from dico.storage import open_store, s3
+from dico.storage import open_store, s3_objects
 from dico.storage.local import LocalStore
 from dico.storage.retry import RetryPolicy
 from tests.reliability.result import CONTROL, Result, count
@@ -46,8 +46,8 @@ def _races(uri: object, folder: Path, writers: int, rounds: int, where: str) -> 
 
 
 def _lossy_races(endpoint: str, folder: Path, writers: int, rounds: int) -> Result:
-    before = s3.RetryPolicy
-    s3.RetryPolicy = lambda: RetryPolicy(base_seconds=0.01)  # type: ignore[assignment,misc]
+    before = s3_objects.RetryPolicy
+    s3_objects.RetryPolicy = lambda: RetryPolicy(base_seconds=0.01)  # type: ignore[assignment,misc]
     with FaultyProxy(endpoint, ("lost answer",), LOST_SHARE, seed=writers) as proxy:
         os.environ["AWS_ENDPOINT_URL_S3"] = proxy.url
         try:
@@ -55,7 +55,7 @@ def _lossy_races(endpoint: str, folder: Path, writers: int, rounds: int) -> Resu
             row = _races(uri, folder, writers, rounds, "S3 that loses answers")
         finally:
             os.environ["AWS_ENDPOINT_URL_S3"] = endpoint
-            s3.RetryPolicy = before  # type: ignore[misc]
+            s3_objects.RetryPolicy = before  # type: ignore[misc]
         note = f"{proxy.counts['lost answer']} of {proxy.counts['requests']} answers lost"
     return Result(row.id, row.name, row.passed, row.total, row.seconds, note)
 

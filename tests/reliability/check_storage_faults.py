@@ -16,7 +16,7 @@ from dico.models.captioner_config import CaptionerSettings
 from dico.steps.extract_features import extract_features
 from dico.steps.pretrain_captioner import pretrain_captioner
 from dico.steps.validate_dataset import validate_dataset
-from dico.storage import open_store, s3, sha256_file
+from dico.storage import open_store, s3_objects, sha256_file
 from dico.storage.retry import RetryPolicy
 from dico.training.configs import XEConfig
 from dico.validation.config import ValidationConfig
@@ -53,10 +53,10 @@ def check(full: bool) -> list[Result]:
             rows.append(_faulty(endpoint, share, expected, lambda s=share: run(f"faults-{s}")))
         begun = time.monotonic()
         try:
-            s3.RetryPolicy = lambda: RetryPolicy(max_attempts=1)  # type: ignore[assignment,misc]
+            s3_objects.RetryPolicy = lambda: RetryPolicy(max_attempts=1)  # type: ignore[assignment,misc]
             died = _faulty(endpoint, 0.3, expected, lambda: run("once")).passed < len(expected)
         finally:
-            s3.RetryPolicy = RetryPolicy  # type: ignore[misc]
+            s3_objects.RetryPolicy = RetryPolicy  # type: ignore[misc]
         name = f"{CONTROL}without retries the same run does not end well"
         rows.append(Result("B1", name, int(died), 1, time.monotonic() - begun))
     return rows
