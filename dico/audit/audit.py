@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dico.audit.config import AuditConfig
+from dico.audit.config import CHANCE, AuditConfig
 from dico.audit.fact_edits import fact_pairs
 from dico.audit.items import Item, Pair
 from dico.audit.judges import Judge
@@ -30,7 +30,7 @@ from dico.audit.measure import (
 )
 from dico.audit.probes import hack_pairs
 from dico.audit.text_edits import text_pairs
-from dico.audit.verdict import CHANCE, WORDS, Kind, Verdict, judge_numbers
+from dico.audit.verdict import WORDS, Kind, Verdict, judge_numbers
 from dico.configuration.schema import to_dict
 from dico.errors import DataError
 from dico.facts import Vocabulary

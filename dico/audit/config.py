@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from dico.configuration.ranges import Fraction, NonNegativeInt, PositiveInt, Range, Ranged
 
 Interval = Annotated[float, Range(low=0, high=1, above=True, below=True)]
-BetterThanChance = Annotated[float, Range(low=0.5, high=1, above=True)]
+CHANCE = 0.5
+"""Share of pairs that a judge who sees nothing puts in order."""
+BetterThanChance = Annotated[float, Range(low=CHANCE, high=1, above=True)]
 
 
 @dataclass(frozen=True)

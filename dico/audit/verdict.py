@@ -9,11 +9,10 @@ to pay for a hack or for wording. The rest is *weak*.
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from dico.audit.config import AuditConfig
+from dico.audit.config import CHANCE, AuditConfig
 from dico.audit.measure import Ranking, Rate
 
 GENERIC = "generic caption"
-CHANCE = 0.5
 Word = Literal["fit", "weak", "unfit"]
 WORDS: tuple[Word, ...] = ("fit", "weak", "unfit")
 

@@ -8,9 +8,8 @@ few captions in a hundred may be accident.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from dico.audit.config import CHANCE
 from dico.evaluation.differences import difference_of
-
-CHANCE = 0.5
 
 
 class Probe(NamedTuple):

@@ -262,7 +262,7 @@ def rules(only_ascii: bool = False) -> tuple[Rule, ...]:
     """All rules, compiled at the first call; a token spelt as no text is white space.
 
     Args:
-        only_ascii: for texts of ASCII alone, where they match the same in a tenth of the time to compile.
+        only_ascii: for texts of ASCII alone, where they match the same and compile in a seventh of the time.
     """
     shorter = [(as_class(ranges), own) for ranges, own in _ASCII] if only_ascii else []
     made = []

@@ -7,8 +7,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from dico.audit.audit import Audit
+from dico.audit.config import CHANCE
 from dico.audit.measure import Rate
-from dico.audit.verdict import CHANCE
 from dico.images.load import load_image
 from dico.pages.rendering import render
 from dico.pages.thumbnails import is_tiny, thumbnail
