@@ -1,9 +1,9 @@
 """Exact log-probabilities of given captions, with gradient, sharing what captions share.
 
-Captions of one image begin alike, those of one beam search more than people's. Each distinct prefix is a node of
-the image's prefix tree and goes through the decoder once, looking at its ancestors alone. Without
-dropout this equals scoring each caption by itself; with dropout the candidates of an image share
-their masks where they share a prefix.
+Captions of one image begin alike, those of one beam search more than people's. Each distinct prefix
+is a node of the image's prefix tree and goes through the decoder once, looking at its ancestors
+alone. Without dropout this equals scoring each caption by itself; with dropout the captions of an
+image share their masks where they share a prefix.
 
 B images, K candidates per image, T tokens, P image tokens, D width, V vocabulary.
 """

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dico.decoding import DecodingConfig, beam_search
-from dico.losses import dico_loss
+from dico.losses import dico_loss, xe_loss
 from dico.models.captioner import Captioner
 from dico.models.prefix_tree import prefix_tree
 from dico.models.scoring import caption_logits, score_candidates
@@ -102,11 +102,31 @@ def test_teacher_forcing_reads_what_precedes_and_predicts_what_follows(captioner
     tokens = torch.tensor([[BOS, 3, 4, EOS], [BOS, 7, EOS, PAD]])
     logits, targets = caption_logits(captioner, memory, tokens)
     assert targets.tolist() == [3, 4, EOS, 7, EOS]
+    plain = captioner.logits(memory, tokens[:, :-1])[tokens[:, 1:] != PAD]
+    torch.testing.assert_close(logits, plain, atol=1e-5, rtol=1e-5)
     changed = tokens.clone()
     changed[0, 2] = 9
     other, _ = caption_logits(captioner, memory, changed)
     assert torch.equal(logits[:2], other[:2])
     assert not torch.equal(logits[2], other[2])
+
+
+def test_cross_entropy_of_captions_that_share_prefixes_has_the_gradients_of_a_plain_forward(
+    captioner,
+):
+    torch.manual_seed(6)
+    features, tokens = torch.randn(2, 5, 12), LITERAL.flatten(0, 1)  # (2 * 3, T)
+    real = tokens[:, 1:] != PAD
+    parameters, gradients = list(captioner.parameters()), []
+    for shared in (True, False):
+        memory = captioner.encode(features)
+        logits = captioner.logits(memory, tokens[:, :-1])[real]
+        if shared:
+            logits, _ = caption_logits(captioner, memory, tokens)
+        loss = xe_loss(logits, tokens[:, 1:][real], PAD, 0.1)
+        gradients.append(torch.autograd.grad(loss, parameters))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one.to_dense(), other.to_dense(), atol=1e-5, rtol=1e-4)
 
 
 def test_each_image_has_its_own_captions(captioner):
