@@ -10,6 +10,7 @@ import typer
 from typer.main import get_command
 
 from dico import __version__
+from dico.cli.pipeline_help import PipelineCommand
 from dico.errors import UsageError
 from dico.process.exits import INTERRUPTED, exit_codes
 from dico.process.limits import apply_to_threads
@@ -47,6 +48,7 @@ VERBS = {
     "keys": ("dico.cli.keys", "Make keys, and sign or verify a registered version's folder."),
     "doctor": ("dico.cli.doctor", "Check what this machine has and lacks."),
 }
+TAKES_A_PIPELINE = ("run", "submit", "schedule")
 
 
 COMPLETION_VARIABLE = "_DICO_COMPLETE"
@@ -93,7 +95,8 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         if hasattr(module, "app"):
             app.add_typer(module.app, name=verb, help=line)
         else:
-            app.command(verb)(getattr(module, verb))
+            kind = PipelineCommand if verb in TAKES_A_PIPELINE else None
+            app.command(verb, cls=kind)(getattr(module, verb))
     return app
 
 

@@ -15,6 +15,7 @@ from dico.data.toy.world import toy_key
 from dico.errors import DataError, UsageError
 from dico.registry import open_registry
 from dico.registry.find import find_version
+from dico_pipelines.local.specification import read_specification
 
 
 def call(capsys, *arguments):
@@ -163,6 +164,34 @@ def test_doctor_names_what_it_looked_at(tmp_path):
 def test_brackets_in_help_are_there(capsys):
     _, out, _ = call(capsys, "evaluate", "--help")
     assert "{id: [captions]}, COCO or Karpathy JSON" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("verb", ["run", "submit", "schedule"])
+def test_help_beside_a_pipeline_lists_its_parameters(verb, capsys):
+    code, out, _ = call(capsys, verb, "pipelines/dico.yaml", "seed=2", "--help")
+    said = " ".join(out.split())
+    assert code == 0
+    assert "Settings (key=value):" in said
+    assert "seed <int> Seed of everything random. [default: 1]" in said
+    assert "preset <str> Name of a preset, such as toy or photos. [default: toy]" in said
+    assert "tolerations <json> Taints" in said
+    for name in read_specification(Path("pipelines/dico.yaml")).parameters:
+        assert f"\n  {name} " in out, name
+
+
+def test_help_of_a_pipelines_verb_alone_says_how_to_list_parameters(capsys):
+    _, out, _ = call(capsys, "run", "--help")
+    assert "dico run pipelines/dico.yaml --help lists the parameters" in " ".join(out.split())
+    code, _, err = call(capsys, "run", "none.yaml", "--help")
+    assert (code, err.partition(";")[0]) == (2, "error: none.yaml: no such pipeline")
+
+
+def test_help_beside_a_pipeline_imports_no_kfp():
+    listing = "import sys; from dico.cli import main\ntry: main()\nfinally: assert 'kfp' not in sys.modules"
+    words = [sys.executable, "-c", listing, "run", "pipelines/caption.yaml", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "inputs <str>" in " ".join(done.stdout.split())
 
 
 def test_a_verb_of_verbs_alone_lists_them(capsys):
