@@ -7,6 +7,7 @@ from a login page, a missing token from a wrong address, and one version from an
 import importlib.metadata
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from dico.errors import AccessError, TryAgainError, UsageError
 from dico_pipelines.cluster.connection import Connection
@@ -40,6 +41,23 @@ class Health:
         )  # fmt: skip
 
 
+def get(connection: Connection, path: str, timeout: Any = SECONDS_TO_ANSWER, **options: Any) -> Any:
+    """The server's answer to ``path``, by the library requests and with its ``options``.
+
+    Raises:
+        OSError: the server cannot be reached.
+    """
+    import requests
+
+    return requests.get(
+        f"{connection.endpoint}{path}",
+        headers={"Authorization": f"Bearer {connection.token}"} if connection.token else {},
+        verify=connection.ca_certificate or True,
+        timeout=timeout,
+        **options,
+    )
+
+
 def read_health(connection: Connection) -> Health:
     """Asks the server how it is, once.
 
@@ -52,13 +70,7 @@ def read_health(connection: Connection) -> Health:
 
     where = connection.endpoint
     try:
-        answer = requests.get(
-            f"{where}/apis/v2beta1/healthz",
-            headers={"Authorization": f"Bearer {connection.token}"} if connection.token else {},
-            timeout=SECONDS_TO_ANSWER,
-            allow_redirects=False,
-            verify=connection.ca_certificate or True,
-        )
+        answer = get(connection, "/apis/v2beta1/healthz", allow_redirects=False)
     except requests.exceptions.SSLError:
         raise AccessError(
             f"{where}: its certificate is not trusted here; set KFP_CA_CERT to the file of the "

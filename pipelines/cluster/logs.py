@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from dico.errors import UsageError
 from dico.process.exits import ERROR_PREFIX
-from dico_pipelines.cluster.answers import SECONDS_TO_ANSWER, cause, refuse
+from dico_pipelines.cluster.answers import SECONDS_TO_ANSWER, cause, get, refuse
 from dico_pipelines.cluster.client import kfp_client
 from dico_pipelines.cluster.connection import Connection, connection_from_environment
 from dico_pipelines.cluster.steps import StepState, steps_of
@@ -69,16 +69,13 @@ def reason_and_end(lines: list[str]) -> tuple[str, list[str]]:
 
 def _lines(connection: Connection, run_id: str, node_id: str, follow: bool) -> Iterator[str]:
     """Lines of one pod's log; none where the server has none."""
-    import requests
-
     try:
-        answer = requests.get(
-            f"{connection.endpoint}/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log",
+        answer = get(
+            connection,
+            f"/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log",
             params={"follow": str(follow).lower()},
-            headers={"Authorization": f"Bearer {connection.token}"} if connection.token else {},
             timeout=(SECONDS_TO_ANSWER, None if follow else 6 * SECONDS_TO_ANSWER),
             stream=True,
-            verify=connection.ca_certificate or True,
         )
         if answer.status_code in (401, 403):
             refuse(answer.status_code, answer.text, connection)

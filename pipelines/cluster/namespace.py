@@ -4,24 +4,16 @@ Nothing here is needed to submit. Where there is no kubeconfig, no right or no a
 found out, and nobody is told that something is missing.
 """
 
-import base64
-import gzip
-import json
 import os
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from dico_pipelines.cluster.connection import Connection
-from dico_pipelines.cures import with_cure
 
 SECONDS_TO_ANSWER = 10
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-_STEP = re.compile(r"([^.()]+?)(?:-driver)?(?:\(\d+\))?(?:\.executor(?:\(\d+\))?)?$")
-"""The step that a node's path ends in: by its driver, its group or its container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +57,8 @@ class Namespace:
         labels = (found or {}).get("metadata", {}).get("labels", {})
         return None if not found else labels.get("app.kubernetes.io/part-of") == "kubeflow-profile"
 
-    def reasons(self, run_id: str) -> dict[str, str]:
-        """What Argo says of each step that fails or waits; empty where it cannot be read."""
+    def workflow(self, run_id: str) -> dict[str, Any]:
+        """What Argo makes of a run; empty where it cannot be read."""
         from kubernetes import client
 
         found = self._ask(
@@ -74,8 +66,7 @@ class Namespace:
             *("argoproj.io", "v1alpha1", self.name, "workflows"),
             label_selector=f"pipeline/runid={run_id}",
         )
-        workflows = (found or {}).get("items", [])
-        return messages_of(workflows[0]) if workflows else {}
+        return dict(next(iter((found or {}).get("items", [])), {}))
 
     def _ask(self, call: Any, *arguments: Any, **options: Any) -> dict[str, Any] | None:
         from kubernetes.client import ApiException
@@ -114,19 +105,3 @@ def open_namespace(connection: Connection, name: str) -> Namespace | None:
         return None
     configuration.retries = 0
     return Namespace(client.ApiClient(configuration), name)
-
-
-def messages_of(workflow: Mapping[str, Any]) -> dict[str, str]:
-    """Step to what Argo says of it and what to do, of the nodes that failed or wait."""
-    status = workflow.get("status", {})
-    nodes = dict(status.get("nodes") or {})
-    if status.get("compressedNodes"):
-        packed = base64.b64decode(status["compressedNodes"])
-        nodes |= json.loads(gzip.decompress(packed))
-    messages: dict[str, str] = {}
-    for node in sorted(nodes.values(), key=lambda node: (node.get("type") != "Pod", node["name"])):
-        troubled = node.get("phase") in ("Failed", "Error", "Pending")
-        match = _STEP.search(node["name"])
-        if troubled and node.get("message") and match:
-            messages.setdefault(match[1], " ".join(str(node["message"]).split())[:600])
-    return {step: with_cure(message) for step, message in messages.items()}

@@ -12,7 +12,7 @@ from dico_pipelines.cluster.answers import Health, read_health
 from dico_pipelines.cluster.connection import Connection
 from dico_pipelines.cluster.namespace import Namespace, open_namespace
 from dico_pipelines.cluster.parameters import needs_claim
-from dico_pipelines.cluster.watching import HOME
+from dico_pipelines.cluster.reasons import HOME
 
 ACCOUNTS = {False: "pipeline-runner", True: "default-editor"}
 """The server's default account of a run's pods: alone, and with profiles."""

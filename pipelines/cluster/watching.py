@@ -10,7 +10,7 @@ from dico.process.progress import format_seconds
 from dico_pipelines.cluster.client import kfp_client
 from dico_pipelines.cluster.connection import Connection, connection_from_environment
 from dico_pipelines.cluster.logs import log_of, reason_and_end
-from dico_pipelines.cluster.namespace import open_namespace
+from dico_pipelines.cluster.reasons import HOME, reasons_of
 from dico_pipelines.cluster.steps import StepState, steps_of
 
 POLL_SECONDS = 10.0
@@ -18,8 +18,6 @@ SECONDS_PENDING = 60.0
 """How long a step may wait for its pod before that is said."""
 FAILURES_IN_A_ROW = 30
 """Looks that may fail, one after the other, while a run is followed."""
-HOME = "kubeflow"
-"""Namespace of a server that keeps no users apart, unless one is named."""
 
 SUCCEEDED, ENDED = "SUCCEEDED", ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 _MARKS = {"done": "✓", "cached": "·", "failed": "✗", "stopped": "✗", "running": ">", "pending": "…"}
@@ -133,11 +131,9 @@ def _waits(step: StepState) -> bool:
 
 
 def _reasons(connection: Connection, run_id: str, steps: Sequence[StepState]) -> dict[str, str]:
-    """What Kubernetes says of steps in trouble, where a kubeconfig allows to ask."""
-    if not any(step.state == "failed" or _waits(step) for step in steps) and steps:
-        return {}
-    namespace = open_namespace(connection, connection.namespace or HOME)
-    return namespace.reasons(run_id) if namespace else {}
+    """What Kubernetes says of steps in trouble."""
+    troubled = any(step.state == "failed" or _waits(step) for step in steps)
+    return reasons_of(connection, run_id) if troubled or not steps else {}
 
 
 def _line(step: StepState, reason: str) -> str:

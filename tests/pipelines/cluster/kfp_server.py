@@ -5,9 +5,9 @@ query parameters, model of the body. A body is checked against the model classes
 as kfp-server-api: no unknown field, each of its type. Values are checked against the pipeline's
 parameters by the rules of KFP's own API server, as seen on a real one (2.17.0): a text where a number
 is declared is refused, a fraction for a whole number is taken, numbers become protobuf's doubles.
-Alone, it puts every run into its own namespace whatever is asked for. No error is in what it says of
-a run: reasons are in the Workflow; logs are found by a node's id, under v1alpha1 only, and come line by
-line where they are followed.
+Alone, it puts every run into its own namespace whatever is asked for. No error is in what v2beta1 says
+of a run: reasons are in the Workflow, which v1beta1 holds as a text (as read in the source of 2.17.0);
+logs are found by a node's id, under v1alpha1 only, and come line by line where they are followed.
 """
 
 import json
@@ -22,6 +22,7 @@ from tests.local_server import Handler, LocalServer
 from tests.pipelines.cluster.argo import Workflow
 from tests.published_models import mistakes
 
+RUN_V1 = re.compile(r"/apis/v1beta1/runs/([^/]+)")
 LOG = re.compile(r"/apis/v1alpha1/runs/[^/]+/nodes/([^/]+)/log")
 PAGES = {"page_token", "page_size", "sort_by", "filter", "namespace"}
 OPERATIONS = {
@@ -47,7 +48,7 @@ class KfpServer:
     def __init__(self):
         self.requests, self.refused = [], []
         self.experiments, self.runs, self.recurring = [], [], []
-        self.tag, self.multi_user = "2.17.0", False
+        self.tag, self.multi_user, self.answers_v1beta1 = "2.17.0", False, True
         self.token = ""
         self.answer = None
         self.states = ["SUCCEEDED"]
@@ -63,6 +64,9 @@ class KfpServer:
             if "follow=true" in parts.query and callable(text):
                 return 200, text()
             return (200, text) if text is not None else (500, {"message": "pod not found"})
+        if run := RUN_V1.fullmatch(parts.path):
+            self.requests.append((method, parts.path, {}, None))
+            return self._run_with_workflow(run[1])
         path = parts.path.removeprefix("/apis/v2beta1/")
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         self.requests.append((method, path, query, body))
@@ -85,6 +89,13 @@ class KfpServer:
         if wrong:
             return self._refuse(400, "; ".join(wrong))
         return 200, getattr(self, f"_{method.lower()}_{collection}")(name, query, body)
+
+    def _run_with_workflow(self, run_id):
+        if not self.answers_v1beta1:
+            return 404, {"code": 5, "message": "Not Found", "details": []}
+        manifest = json.dumps(self.workflow.to_kubernetes())
+        runtime = {"workflow_manifest": manifest} if self.workflow.nodes else {}
+        return 200, {"run": {"id": run_id}, "pipeline_runtime": runtime}
 
     def _refuse(self, status, message):
         self.refused.append(message)

@@ -1,11 +1,12 @@
-"""What a user of a cluster can lack: each ends in one line with the cause and what to do."""
+"""What a user of a cluster can lack: each ends in one line with the cause and what to do.
+
+No kubeconfig is needed for it.
+"""
 
 import pytest
 
 from dico_pipelines.cluster.submitting import submit
 from dico_pipelines.cluster.watching import RunFailedError
-from tests.pipelines.cluster import kube_server
-from tests.pipelines.cluster.kube_server import KubeServer
 from tests.pipelines.cluster.test_watching import GIVEN, PIPELINE, server
 
 __all__ = ["server"]
@@ -38,22 +39,12 @@ FAILED = {
 }
 
 
-@pytest.fixture
-def cluster(server, monkeypatch, tmp_path):
-    """The Workflow of the run, as a kubeconfig sees it."""
-    cluster = KubeServer()
-    with kube_server.serving(cluster, tmp_path) as config:
-        monkeypatch.setenv("KUBECONFIG", str(config))
-        monkeypatch.setattr("dico_pipelines.cluster.watching.SECONDS_PENDING", 0.0)
-        yield cluster
-
-
 @pytest.mark.parametrize("fault", WAITING)
-def test_a_pod_that_cannot_begin(fault, server, cluster, capsys):
+def test_a_pod_that_cannot_begin(fault, server, monkeypatch, capsys):
+    monkeypatch.setattr("dico_pipelines.cluster.watching.SECONDS_PENDING", 0.0)
     cause, cure = WAITING[fault]
     server.states = ["RUNNING", "SUCCEEDED"]
     server.workflow.begin().step("preflight", "Pending", message=cause)
-    cluster.workflows = [server.workflow.to_kubernetes()]
     submit(PIPELINE, GIVEN, wait=True, poll_seconds=0.01)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "… preflight" in line]
     assert cause.rstrip(".") in line
@@ -61,11 +52,10 @@ def test_a_pod_that_cannot_begin(fault, server, cluster, capsys):
 
 
 @pytest.mark.parametrize("fault", FAILED)
-def test_a_pod_that_failed_without_a_word(fault, server, cluster):
+def test_a_pod_that_failed_without_a_word(fault, server):
     cause, cure = FAILED[fault]
     server.states = ["FAILED"]
     server.workflow.begin().step("preflight", "", driver="Error", message=cause)
-    cluster.workflows = [server.workflow.to_kubernetes()]
     with pytest.raises(RunFailedError) as failure:
         submit(PIPELINE, GIVEN, wait=True, poll_seconds=0.01)
     line = str(failure.value)

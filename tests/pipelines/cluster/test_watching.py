@@ -132,6 +132,7 @@ def test_a_followed_log_that_breaks_off_is_not_taken_for_whole(server, monkeypat
 def test_a_step_that_waits_is_never_called_running(server, monkeypatch, capsys):
     monkeypatch.setattr(watching, "SECONDS_PENDING", 0.0)
     server.states = ["RUNNING", "SUCCEEDED"]
+    server.answers_v1beta1 = False
     server.workflow.begin().step("preflight", "Pending", message=UNSCHEDULABLE)
     wait(server)
     said = capsys.readouterr().out
@@ -142,6 +143,7 @@ def test_a_step_that_waits_is_never_called_running(server, monkeypatch, capsys):
 
 def test_a_kubeconfig_adds_what_the_scheduler_says(server, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(watching, "SECONDS_PENDING", 0.0)
+    server.answers_v1beta1 = False
     server.states = ["RUNNING", "SUCCEEDED"]
     server.workflow.begin().step("preflight", "Pending", message=UNSCHEDULABLE)
     cluster = KubeServer()
@@ -155,7 +157,7 @@ def test_a_kubeconfig_adds_what_the_scheduler_says(server, monkeypatch, tmp_path
 def test_a_pod_that_could_not_be_made_has_its_reason_from_the_workflow(
     server, monkeypatch, tmp_path
 ):
-    server.states = ["FAILED"]
+    server.states, server.answers_v1beta1 = ["FAILED"], False
     message = 'pods "x" is forbidden: error looking up service account kubeflow/dico'
     server.workflow = Workflow("dico-1-2").begin()
     server.workflow.step("preflight", "", driver="Error", message=message)
