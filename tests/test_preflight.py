@@ -5,7 +5,7 @@ import os
 import pytest
 
 from dico.data.formats import Columns
-from dico.errors import AccessError
+from dico.errors import AccessError, DataError
 from dico.preflight import (
     Finding,
     PreflightError,
@@ -17,6 +17,9 @@ from dico.preflight import (
 )
 from dico.storage.places import default_place
 from tests.registry.model_registry_server import ModelRegistryServer
+from tests.storage.conftest import endpoint, moto_server
+
+__all__ = ["endpoint", "moto_server"]
 
 
 def test_a_place_that_can_be_used_is_left_as_it_was(tmp_path):
@@ -53,6 +56,16 @@ def test_missing_credentials_are_named(monkeypatch):
     assert finding.missing
     assert "AWS_ACCESS_KEY_ID" in finding.advice
     assert finding.exit_code == AccessError.exit_code
+
+
+def test_a_bucket_that_is_not_there_is_named_with_what_to_check(endpoint):
+    finding = check_place("store", "s3://no-such-bucket/store")
+    assert finding.missing
+    assert finding.exit_code == DataError.exit_code
+    with pytest.raises(PreflightError) as error:
+        require([finding])
+    assert "there is no bucket no-such-bucket; check the name and the endpoint" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_all_that_is_missing_is_said_at_once_with_the_first_code():

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 from dico.cli.cluster import Endpoint, Namespace, TokenFile
 from dico.cli.run import find_command
+from dico.errors import UsageError
 from dico.process.text_table import aligned
 
 
 def runs(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="Id of a cluster run, to show its steps.")
+        str,
+        typer.Argument(metavar="[RUN]", help="Run of this machine or of the cluster: its steps."),
     ] = "",
     folder: Annotated[
         Path, typer.Option("--runs", help="Folder of the runs of this machine.")
@@ -31,20 +33,25 @@ def runs(
 ) -> None:
     """List the latest runs of this machine and of a Kubeflow cluster, newest first.
 
-    The cluster is asked where --endpoint or KFP_ENDPOINT names one. With the id of one of its runs,
-    show that run's steps, and why one failed.
+    The cluster is asked where --endpoint or KFP_ENDPOINT names one. With the name of a run of this
+    machine, or the id of one of the cluster, show that run's steps, and why one failed.
     """
+    from dico.evaluation.runs import RUN_FILE, read_run, read_runs
+
+    if run and (folder / run / RUN_FILE).is_file():
+        print("\n".join(_steps_of(read_run(folder / run), folder / run)))
+        return
+    asked = bool(endpoint or os.environ.get("KFP_ENDPOINT"))
+    if run and not asked:
+        raise UsageError(f"{folder / run}: no such run; one of a cluster needs KFP_ENDPOINT")
     if run:
         place = {"endpoint": endpoint, "namespace": namespace, "token_file": token_file}
         find_command("show-run")(run, **place)
         return
-    from dico.evaluation.runs import read_runs
-
-    asked = bool(endpoint or os.environ.get("KFP_ENDPOINT"))
     if found := read_runs(folder)[:num]:
         print("\n".join(aligned([_HEADER, *map(_row, found)])))
     elif not asked:
-        print(f"no runs in {folder} yet; KFP_ENDPOINT names no cluster to ask")
+        print(f"no runs in {folder} yet, and no cluster to ask: KFP_ENDPOINT is not set")
     if asked:
         find_command("runs")(
             num_runs=num,
@@ -71,7 +78,6 @@ def compare(
     Runs that differ in nothing but their seed are one method. Of two methods the last column is the
     difference, paired by seed.
     """
-    from dico.errors import UsageError
     from dico.evaluation.runs import difference_of, methods_of, metrics_of, read_run, score_of
 
     found = [read_run(folder) for folder in folders]
@@ -95,6 +101,25 @@ def compare(
 
 _HEADER = ("run", "status", "preset", "seed", "started (UTC)", "took", "overrides")
 """What may be long comes last."""
+
+
+def _steps_of(run: "Run", folder: Path) -> list[str]:
+    """Lines of a run of this machine: how it ended, its steps, and where to read on."""
+    from dico.process.progress import format_seconds
+
+    rows = [
+        (f"  {step['step']}", str(step["status"]), format_seconds(step["seconds"]))
+        for step in run.steps
+    ]
+    places = [folder / "report.html"]
+    places += [
+        folder / "logs" / f"{step['step'].replace('_', '-')}.log"
+        for step in run.steps
+        if step["status"] == "failed"
+    ]
+    took = format_seconds(run.seconds)
+    found = [f"  {place}" for place in places if place.is_file()]
+    return [f"{run.name}: {run.status}, {took}", *aligned(rows), *found]
 
 
 def _row(run: "Run") -> tuple[str, ...]:

@@ -43,6 +43,8 @@ class Run:
     """Of the pipeline."""
     metrics: Mapping[str, Any]
     """The content of its evaluation's metrics.json; empty where it has none."""
+    steps: Sequence[Mapping[str, Any]] = ()
+    """``step``, ``status`` and ``seconds`` of each."""
 
     @property
     def seed(self) -> int:
@@ -82,7 +84,10 @@ def read_run(folder: Path) -> Run:
         metrics = folder / "evaluation" / "metrics.json"
         scores = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else {}
         named = {key: content[key] for key in ("pipeline", "status", "started", "seconds")}
-        return Run(folder.name, parameters=content["parameters"], metrics=scores, **named)
+        steps = content.get("steps", [])
+        return Run(
+            folder.name, parameters=content["parameters"], metrics=scores, steps=steps, **named
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder}: not the folder of a run: {error}") from None
 

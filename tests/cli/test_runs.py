@@ -51,6 +51,35 @@ def test_runs_of_this_machine_need_no_cluster(runs, capsys, monkeypatch):
     assert (code, out.startswith("no runs in")) == (0, True)
 
 
+def test_a_run_of_this_machine_shows_its_steps_and_where_to_read_on(runs, capsys, monkeypatch):
+    monkeypatch.setenv("KFP_ENDPOINT", "http://127.0.0.1:9")  # not asked
+    folder = runs / "run-0"
+    content = json.loads((folder / "run.json").read_text())
+    content["status"] = "failed"
+    content["steps"] = [
+        {"step": "preflight", "status": "done", "seconds": 0.5},
+        {"step": "train_evaluator", "status": "failed", "seconds": 60.0},
+    ]
+    (folder / "run.json").write_text(json.dumps(content))
+    (folder / "logs").mkdir()
+    (folder / "logs" / "train-evaluator.log").touch()
+    code, out, _ = dico(capsys, "runs", "run-0", "--runs", runs)
+    first, *steps, place = out.splitlines()
+    assert (code, first) == (0, "run-0: failed, 1 min 01 s")
+    assert [line.split()[:2] for line in steps] == [
+        ["preflight", "done"],
+        ["train_evaluator", "failed"],
+    ]
+    assert place.strip() == str(folder / "logs" / "train-evaluator.log")
+
+
+def test_a_run_that_is_nowhere(runs, capsys, monkeypatch):
+    monkeypatch.delenv("KFP_ENDPOINT", raising=False)
+    code, out, err = dico(capsys, "runs", "run-9", "--runs", runs)
+    assert (code, out) == (2, "")
+    assert err == f"error: {runs / 'run-9'}: no such run; one of a cluster needs KFP_ENDPOINT\n"
+
+
 def test_methods_over_seeds_with_students_interval(runs, capsys):
     code, out, _ = dico(capsys, "compare", *sorted(runs.iterdir()))
     assert code == 0

@@ -74,6 +74,7 @@ PLAN = (
     Rule(r"dico serve /mnt", Way.SERVE, (("/mnt/models", "version"),)),
     Rule(r"dico serve", Way.SERVE, (("s3://models/registry", "runs/registry"), ("@3", "@1"))),
     Rule(r"dico rate ", Way.SERVE),
+    Rule(r"dico runs dico-a ", Way.RUN),
     Rule(r"(dico (submit|schedule|logs|runs|doctor)|kfp )", Way.CLUSTER, _SERVER, trained=False),
     Rule(r"dico run ", Way.RUN, _SMALL, (f"overrides={TINY}",), trained=False),
     Rule(r"dico (keys new|validate|data) ", Way.RUN, trained=False),
