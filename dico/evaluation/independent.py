@@ -20,7 +20,9 @@ from dico.metrics.retrieval import retrieval
 from dico.models.evaluator import Evaluator, Weights
 from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative
 
-_BATCH = 128
+_IMAGES_AT_ONCE = 32
+"""A published tower takes some 30 MB for each: what its first layers make of a whole image."""
+_CAPTIONS_AT_ONCE = 128
 Floats = NDArray[np.float64]
 
 
@@ -45,7 +47,8 @@ class IndependentJudge:
             self._tower = Evaluator.load(folder, cast(Weights, self._generative.tower), device)
         self._rows = {image_id: row for row, image_id in enumerate(uris)}
         files = list(uris.values())
-        encoded = [self._encode(files[i : i + _BATCH]) for i in range(0, len(files), _BATCH)]
+        starts = range(0, len(files), _IMAGES_AT_ONCE)
+        encoded = [self._encode(files[start : start + _IMAGES_AT_ONCE]) for start in starts]
         self._tokens = torch.cat([tokens for tokens, _ in encoded])  # (B, P, F)
         self._embeddings = (
             torch.cat([embedding for _, embedding in encoded]).cpu().numpy()
@@ -55,7 +58,9 @@ class IndependentJudge:
         """Scores: judge_score, judge_recall_at_1, and judge_likelihood in nats."""
         rows = [self._rows[image_id] for image_id in image_ids]
         images, config = self._embeddings[rows], self._evaluator.config
-        batches = (captions[i : i + _BATCH] for i in range(0, len(captions), _BATCH))
+        batches = (
+            captions[i : i + _CAPTIONS_AT_ONCE] for i in range(0, len(captions), _CAPTIONS_AT_ONCE)
+        )
         texts = np.concatenate(
             [self._evaluator.embed_texts(batch, config.prompt).cpu().numpy() for batch in batches]
         )
@@ -82,9 +87,9 @@ class IndependentJudge:
     ) -> Floats:
         """Nats (B,) that each caption's own image adds: what it says, not how short it is."""
         scores = []
-        for i in range(0, len(captions), _BATCH):
-            batch = captions[i : i + _BATCH]
+        for i in range(0, len(captions), _CAPTIONS_AT_ONCE):
+            batch = captions[i : i + _CAPTIONS_AT_ONCE]
             tokens = generative.tokenizer.encode_batch(batch, generative.max_tokens)
-            own = self._tokens[rows[i : i + _BATCH]]
+            own = self._tokens[rows[i : i + _CAPTIONS_AT_ONCE]]
             scores.append(generative.score(own, tokens[:, None], 1.0)[:, 0].cpu())
         return torch.cat(scores).double().numpy()
