@@ -28,6 +28,8 @@ from dico.models.tokenizer import Tokenizer
 from dico.storage import verify_digests, write_digests
 
 FORMAT = 1
+_RENAMED = {"decoder.words.weight": "decoder.token_embedding.weight"}
+"""Weights of captioners that release 0.1.0 registered, by the names they had there."""
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
@@ -143,7 +145,7 @@ class Captioner(nn.Module):
         )
         with SkipInit():  # weights are overwritten at once
             captioner = cls(config, tokenizer)
-        load_weights(captioner, folder / WEIGHTS_FILE)
+        load_weights(captioner, folder / WEIGHTS_FILE, _RENAMED)
         return captioner.to(device).eval()
 
 

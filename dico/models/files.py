@@ -65,8 +65,15 @@ def save_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     save_file(kept, path, {"format": "pt"})
 
 
-def load_weights(model: torch.nn.Module, path: Path) -> None:
+def load_weights(
+    model: torch.nn.Module, path: Path, renamed: Mapping[str, str] | None = None
+) -> None:
     """Loads a safetensors file into ``model``, all names and shapes equal, all values finite.
+
+    Args:
+        model: of the shapes that the file has.
+        path: the file.
+        renamed: {name in an earlier release: today's}.
 
     Raises:
         DataError: missing, unreadable, or not this model's weights; the first of them is named.
@@ -77,5 +84,6 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
         raise DataError(f"{path}: cannot be read: {error}") from None
     except Exception as error:
         raise DataError(f"{path}: not a safetensors file: {one_line(error, 300)}") from None
+    tensors = {(renamed or {}).get(name, name): value for name, value in tensors.items()}
     require_fit(model.state_dict(), tensors, str(path))
     model.load_state_dict(tensors, strict=True)

@@ -112,7 +112,9 @@ def _reward_digests(evaluator: str, reward: str, tower: str) -> list[str]:
         if not has_generative(evaluator):
             raise ConfigError(
                 "finetune.reward: 'generative' needs an evaluator that has a generative one beside "
-                "it; train it with evaluator.caption_weight above 0"
+                "it, and release 0.1.0 trained none: train a new evaluator with "
+                "evaluator.caption_weight above 0 (not by a retraining, which keeps the "
+                "champion's), or set finetune.reward=pac"
             )
         own = tower_of(evaluator)
         check(tower == own, "features.tower", tower, f"must be {own}, as the generative reward's")
