@@ -45,11 +45,11 @@ MODULES = (
     "check_registry",
     "check_gate",
 )  # fmt: skip
-HEADER = """# Reliability: the promises, and what was tried
+HEADER = """# Reliability: promises and test results
 
-Made by `make reliability` on {date}: {machine}, one thread, {minutes:.0f} minutes{scope}.
-A row that starts with *control* has the protection switched off and passes when things break.
-What the promises mean, and what to do after each failure, is in [operations.md](operations.md).
+Written by `make reliability` on {date}: {machine}, one thread, {minutes:.0f} minutes{scope}.
+In a row that starts with *control* the protection is switched off; it passes if the failure then happens.
+What the promises mean and what to do after each failure is described in [operations.md](operations.md).
 
 | | check | passed | of | seconds | |
 |---|---|--:|--:|--:|---|
@@ -96,6 +96,15 @@ def page(rows: list[Result], full: bool, seconds: float) -> str:
     return header + "".join(_table_row(row) for row in rows)
 
 
+def updated(old: str, rows: list[Result]) -> str:
+    """A page with the rows of these promises in place of its own; it keeps its date."""
+    heads = tuple({f"| {row.id} | " for row in rows})
+    lines = old.splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(heads)]
+    place = next((n for n, line in enumerate(lines) if line.startswith(heads)), len(kept))
+    return "".join([*kept[:place], *(_table_row(row) for row in rows), *kept[place:]])
+
+
 def _table_row(row: Result) -> str:
     name = row.name.replace(CONTROL, "*control*: ").replace("|", "\\|")
     verdict = "" if row.good else "**missed**. "
@@ -108,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the small counts")
     parser.add_argument("--only", default="", help="promises to check, such as A1,B4")
-    parser.add_argument("--write", type=Path, help="file for the table, as Markdown")
+    parser.add_argument("--write", type=Path, help="file for the table; with --only, its rows")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.getLogger("dico").setLevel(logging.CRITICAL)  # faults are provoked by the hundred
@@ -121,7 +130,9 @@ def main() -> None:
         rows.append(row)
     missed = [row for row in rows if not row.good]
     print(f"{len(rows) - len(missed)} of {len(rows)} bars reached")
-    if arguments.write:
+    if arguments.write and only:
+        arguments.write.write_text(updated(arguments.write.read_text(), rows), encoding="utf-8")
+    elif arguments.write:
         arguments.write.write_text(page(rows, full, time.monotonic() - begun), encoding="utf-8")
     sys.exit(bool(missed))
 

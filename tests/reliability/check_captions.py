@@ -18,16 +18,16 @@ def check(full: bool) -> list[Result]:
     wrong = [(code, text) for zoo in (WRONG, LONG) for code, texts in zoo.items() for text in texts]
     naive = count("C3", "", (bool(_naive(text)) for _, text in wrong))
     return [
-        count("C3", "fine captions pass", (check_caption(text) == [] for text in FINE)),
-        count("C3", "wrong captions named", (_named(code, text) for code, text in wrong)),
+        count("C3", "valid captions pass", (check_caption(text) == [] for text in FINE)),
+        count("C3", "invalid captions are reported", (_named(code, text) for code, text in wrong)),
         count("C3", "text never encodes to a control id", _encoded([t for _, t in wrong])),
         Result(
             "C3",
-            CONTROL + "asking only for text that is not empty lets wrong captions in",
+            CONTROL + "a check for empty text alone lets invalid captions in",
             int(naive.passed < naive.total),
             1,
             naive.seconds,
-            f"{naive.total - naive.passed} of {naive.total} come in",
+            f"{naive.total - naive.passed} of {naive.total} pass",
         ),
     ]
 

@@ -27,7 +27,7 @@ def check(full: bool) -> list[Result]:
 
 def _killed(full: bool) -> list[Result]:
     """A2: the previous checkpoint or the new one, and the next saving does."""
-    name = "killed at each write, fsync, rename of a checkpoint: loads"
+    name = "killed at each write, fsync and rename of a checkpoint: one still loads"
     if shutil.which("strace") is None:
         return [Result("A2", name, 0, 0, 0.0, "strace is not installed")]
     try:
@@ -50,13 +50,13 @@ def _killed(full: bool) -> list[Result]:
     lost = sum(saver.killed_at(saver.save_in_place, *place)[1] not in (1, 2) for place in in_place)
     control = Result(
         "A2",
-        f"{CONTROL}written in place, checkpoints are lost",
+        f"{CONTROL}checkpoints written in place are lost",
         int(lost > 0),
         1,
         time.monotonic() - begun,
         f"{lost} of {len(in_place)} lost",
     )
-    note = f"{sum(died)} of them died"
+    note = f"{sum(died)} were killed"
     return [Result("A2", kept.name, kept.passed, kept.total, kept.seconds, note), control]
 
 
@@ -102,8 +102,8 @@ def _full_disk(full: bool) -> list[Result]:
             yield _run(PREFLIGHT, temporary) == 74 and saver.loaded_step(Path(temporary)) == 1
 
     return [
-        count("B5", "writes of a checkpoint fail: exit 74, the previous is whole", tries()),
-        count("B5", "too little space is refused before training: exit 74", too_little()),
+        count("B5", "writing a checkpoint fails: exit 74, the previous one is intact", tries()),
+        count("B5", "too little disk space: refused before training, exit 74", too_little()),
     ]
 
 
@@ -152,6 +152,6 @@ def _flipped(full: bool) -> list[Result]:
     silent = sum(unverified())
     name, note = f"{CONTROL}without digests they load", f"{silent} of {num_flips} loaded"
     return [
-        count("B6", "one flipped bit in a checkpoint: never loaded", tries()),
+        count("B6", "a checkpoint with one flipped bit is never loaded", tries()),
         Result("B6", name, int(silent > 0), 1, time.monotonic() - begun, note),
     ]

@@ -61,14 +61,14 @@ def check(full: bool) -> list[Result]:
     """Every setting of every section with values of the wrong kind; texts that are no settings."""
     fields = list(_fields())
     rows = [
-        count("D3", "unknown settings", (_unknown(*field) for field in fields)),
-        count("D3", "values of the wrong type", _wrong_types(fields, full)),
-        count("D3", "negative counts, sizes and rates", _negative(fields)),
-        count("D3", "texts that are no settings, alias and depth bombs", _no_settings()),
-        count("D3", "unknown presets and malformed overrides", _overrides()),
-        count("D3", "by the command line: exit 2, one line", _commands(full)),
+        count("D3", "unknown settings are refused", (_unknown(*field) for field in fields)),
+        count("D3", "values of the wrong type are refused", _wrong_types(fields, full)),
+        count("D3", "negative counts, sizes and rates are refused", _negative(fields)),
+        count("D3", "malformed text, alias bombs and deep nesting are refused", _no_settings()),
+        count("D3", "unknown presets and malformed overrides are refused", _overrides()),
+        count("D3", "on the command line: exit 2 and one line", _commands(full)),
     ]
-    name = f"{CONTROL}a dataclass alone takes text for a number"
+    name = f"{CONTROL}a plain dataclass accepts text for a number"
     taken = dataclasses.make_dataclass("Plain", [("learning_rate", float)])("1e-5")
     return [*rows, Result("D3", name, int(taken.learning_rate == "1e-5"), 1, 0.0)]
 

@@ -37,7 +37,7 @@ def check(full: bool) -> list[Result]:  # all of it takes a few seconds
             return [
                 count("B3", f"{', '.join(REFUSALS)}: refused at once", _refused(calls),
                       f"by {', '.join(calls)}"),
-                Result("B3", f"{CONTROL}the store's own words would show secrets",
+                Result("B3", f"{CONTROL}the store's own message would show secrets",
                        int(plain.passed == 0), 1, plain.seconds),
             ]  # fmt: skip
     finally:

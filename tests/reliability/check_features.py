@@ -58,14 +58,15 @@ def check(full: bool) -> list[Result]:
         shifts = range(1, NUM_ROWS if full else 4)
         unseen = count("C6", "", (_order_is_seen(store, shift, verify=False) for shift in shifts))
         return [
-            count("C6", "wrong rows refused, naming the id", _wrong(store, 20 if full else 3)),
-            count("C6", "rows out of order found, naming an id",
+            count("C6", "wrong rows are refused, naming the image id",
+                  _wrong(store, 20 if full else 3)),
+            count("C6", "rows out of order are detected, naming an image id",
                   (_order_is_seen(store, shift, verify=True) for shift in shifts)),
-            count("C6", "keys of other images found", _other_keys(store, shifts)),
-            count("C6", "ids without features named", _absent(store)),
-            Result("C6", CONTROL + "without digests rows out of order pass for right",
+            count("C6", "keys of other images are detected", _other_keys(store, shifts)),
+            count("C6", "image ids without features are named", _absent(store)),
+            Result("C6", CONTROL + "without digests rows out of order go unnoticed",
                    int(unseen.passed == 0), 1, unseen.seconds,
-                   f"{unseen.total - unseen.passed} of {unseen.total} unseen"),
+                   f"{unseen.total - unseen.passed} of {unseen.total} unnoticed"),
         ]  # fmt: skip
 
 

@@ -25,16 +25,18 @@ MAX_SECONDS = 5.0
 def check(full: bool) -> list[Result]:
     kinds = KINDS if full else ("manifest", "features")
     rows = [
-        _tried("no space: exit 74, what was there is whole", _no_space, kinds),
-        _tried("I/O error: exit 74, what was there is whole", _io_error, kinds),
+        _tried("disk full: exit 74, earlier files are intact", _no_space, kinds),
+        _tried("I/O error: exit 74, earlier files are intact", _io_error, kinds),
         _tried("read-only disk: exit 74", _read_only, kinds),
         _tried("no permission: exit 77", _no_permission, kinds),
-        _tried("too little space is refused before: exit 74", _preflight, ("preflight",)),
+        _tried(
+            "too little disk space: refused before writing, exit 74", _preflight, ("preflight",)
+        ),
     ]
     lost = _tried("", _no_space, ("in-place",))
     note = lost.note if not lost.total else ""
     passed = int(lost.passed == 0) if lost.total else 0
-    name = f"{CONTROL}written in place, what was there is lost"
+    name = f"{CONTROL}earlier files are lost when written in place"
     return [*rows, Result("B5", name, passed, min(1, lost.total), lost.seconds, note)]
 
 
@@ -42,7 +44,7 @@ def _tried(name, trial, kinds) -> Result:  # type: ignore[no-untyped-def]
     """Counts the trials of all kinds; a machine that forbids them is told in the note."""
     begun = time.monotonic()
     try:
-        return count("B5", name, (trial(kind) for kind in kinds), f"of {', '.join(kinds)}")
+        return count("B5", name, (trial(kind) for kind in kinds), ", ".join(kinds))
     except (OSError, subprocess.CalledProcessError) as error:
         return Result("B5", name, 0, 0, time.monotonic() - begun, f"not possible here: {error}")
 

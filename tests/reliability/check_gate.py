@@ -133,15 +133,25 @@ def check(full: bool) -> list[Result]:
     rows = []
     for name, make, champion, wanted in (
         ("better than the champion is promoted", lambda w: w.captions(whole), vague, True),
-        ("first one, better than its start, is promoted", lambda w: w.captions(whole), None, True),
-        ("wrong about a third of the images", lambda w: wrong_images(w, 0.33), whole, False),
+        (
+            "the first one, better than its start, is promoted",
+            lambda w: w.captions(whole),
+            None,
+            True,
+        ),
+        ("wrong on a third of the images", lambda w: wrong_images(w, 0.33), whole, False),
         ("equal to the champion", lambda w: w.captions(whole), whole, False),
         ("vaguer than the champion", lambda w: w.captions(vague), whole, False),
-        ("reward-hacked: a salad of words", lambda w: w.captions(salad), vague, False),
+        ("reward-hacked: word salad", lambda w: w.captions(salad), vague, False),
         ("reward-hacked, no champion yet", lambda w: w.captions(salad), None, False),
-        ("reward-hacked: bigrams again and again", lambda w: w.captions(stutter), vague, False),
-        ("reward-hacked: endings broken", lambda w: w.captions(broken), vague, False),
-        ("collapsed: one caption", lambda w: w.captions(lambda _: "a dog runs"), vague, False),
+        ("reward-hacked: repeated bigrams", lambda w: w.captions(stutter), vague, False),
+        ("reward-hacked: truncated endings", lambda w: w.captions(broken), vague, False),
+        (
+            "collapsed: the same caption for every image",
+            lambda w: w.captions(lambda _: "a dog runs"),
+            vague,
+            False,
+        ),
     ):
         kind = name if wanted else f"{name}: never champion"
         rows.append(count("E1", kind, (p is wanted for p in promotions(make, champion))))
@@ -165,8 +175,12 @@ def _with_facts(rounds: int) -> list[Result]:
     return [
         count("E1", name, (found.promote is wanted for (found, _), wanted in results))
         for name, results in (
-            ("ten ways to hack the reward on scenes that are known: never champion", refused),
-            ("ten honest gains on the same scenes are promoted", passed),
-            ("fewer true captions at a higher reward, R@1 and CIDEr: never champion", seen),
+            ("ten reward hacks on scenes with known facts: never champion", refused),
+            ("ten honest improvements on the same scenes are promoted", passed),
+            (
+                "fewer true captions at a higher reward, R@1 and CIDEr (seen in release 0.1.0): "
+                "never champion",
+                seen,
+            ),
         )
     ]

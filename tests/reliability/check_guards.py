@@ -46,9 +46,21 @@ def check(full: bool) -> list[Result]:
             for first in readings
         ]
         return [
-            count("A4", "once: went back, left it out, ended well", _once(world, places)),
-            count("A4", "for ever: went back twice, then exit 70", _ever(world, places)),
-            count("A4", f"{CONTROL}unguarded, the weights are lost", _unguarded(world, places[:1])),
+            count(
+                "A4",
+                "NaN or infinity once: rewinds, skips the batch, finishes",
+                _once(world, places),
+            ),
+            count(
+                "A4",
+                "NaN or infinity in every batch: rewinds twice, then exits with 70",
+                _ever(world, places),
+            ),
+            count(
+                "A4",
+                f"{CONTROL}without the guard the weights are destroyed",
+                _unguarded(world, places[:1]),
+            ),
         ]
 
 

@@ -35,7 +35,7 @@ def _two_nodes(folder: Path) -> Result:
         call.take_output()
         one, two = (load_file(folder / name / "model.safetensors") for name in ("one", "nodes"))
         passed = are_close(two, one)
-    what = "two nodes, by way of the store, end where one process does"
+    what = "two nodes that exchange files through the store end with the weights of one process"
     return Result("A3", what, int(passed), 1, time.monotonic() - begun)
 
 
@@ -44,6 +44,6 @@ def _stopped(folder: Path) -> Result:
     code, said, seconds = stop_two_ranks(arguments(folder, "long", LONG))
     saved = any((folder / "store" / "checkpoints" / "long").iterdir())
     passed = code == 75 and "progress is saved" in said and saved and seconds <= SECONDS_TO_STOP
-    what = "SIGTERM to the launcher of two ranks: saved, code 75, in 12 s"
+    what = "SIGTERM to the launcher of two ranks: saves and exits with 75 within 12 s"
     note = f"{seconds:.1f} s, code {code}"
     return Result("A6", what, int(passed), 1, time.monotonic() - begun, note)

@@ -42,12 +42,12 @@ def check(full: bool) -> list[Result]:
             taken = _taken_by_boto3(endpoint)
             note = f"{', '.join(reads)}; with and without checksum headers"
             return [
-                count("B2", "lies told at every read are detected, 3 fetched again",
+                count("B2", "wrong bytes at every read: detected after at most 3 more reads",
                       _always(endpoint, reads, times), note),
-                count("B2", "lies told now and then: the true bytes in the end",
+                count("B2", "wrong bytes at some reads: the right bytes in the end, or an error",
                       _sometimes(endpoint, reads, 4 * times)),
-                count("B2", "stale versions where a digest is known", _stale(folder)),
-                Result("B2", f"{CONTROL}boto3 alone takes flipped bits", taken, 1,
+                count("B2", "stale versions are detected where the digest is known", _stale(folder)),
+                Result("B2", f"{CONTROL}boto3 alone accepts flipped bits", taken, 1,
                        time.monotonic() - begun),
             ]  # fmt: skip
     finally:
@@ -83,8 +83,8 @@ def _reads(folder: Path, endpoint: str) -> dict[str, Read]:
         return TRUE if np.array_equal(found[0], row) else b""
 
     return {
-        "an object of ours": lambda: store.read_bytes("ours"),
-        "an object of others": lambda: store.read_bytes("theirs"),
+        "our own object": lambda: store.read_bytes("ours"),
+        "another program's object": lambda: store.read_bytes("theirs"),
         "a file": lambda: store.fetch("ours", folder / "out").read_bytes(),
         "a model": lambda: (store.fetch("model", folder / "m", model) / "weights").read_bytes(),
         "features": features,

@@ -67,10 +67,12 @@ def check(full: bool) -> list[Result]:
                 refused, total = refused + (outcome and not ran), total + 1
                 if ran or not outcome:
                     print(f"D1: {name}, {container}, as {target}: ran {ran}", file=sys.stderr)
-        note = f"{len(made)} payloads, {len(CONTAINERS)} containers, {len(targets)} places; 0 ran"
+        note = (
+            f"{len(made)} payloads, {len(CONTAINERS)} containers, {len(targets)} places; 0 executed"
+        )
         if refused < total:
-            note = f"{total - refused} ran or were taken"
-        name = "malicious pickles are refused and do not run"
+            note = f"{total - refused} executed or were accepted"
+        name = "malicious pickles are refused and never executed"
         return [Result("D1", name, refused, total, time.monotonic() - begun, note), control]
 
 
@@ -92,7 +94,7 @@ def _control(folder: Path, made: dict[str, bytes]) -> Result:
     canaries = list(folder.glob("*.canary"))
     for canary in canaries:
         canary.rmdir() if canary.is_dir() and not canary.is_symlink() else canary.unlink()
-    name = f"{CONTROL}unpickled plainly, they run"
+    name = f"{CONTROL}unpickled without protection, they execute"
     return Result("D1", name, len(canaries), len(made), time.monotonic() - begun)
 
 

@@ -27,9 +27,17 @@ def check(full: bool) -> list[Result]:
     """Pods of the pipelines' steps, pods of the rendered manifests, and the network between them."""
     steps = [pod for path in sorted(PIPELINES.glob("*.yaml")) for _, pod in step_pods(path)]
     rows = [
-        count("D6", "pods of steps that are restricted", (not findings(pod) for pod in steps)),
-        count("D6", "steps with limits of CPU and memory, and a timeout", _bounded_steps()),
-        count("D6", CONTROL + "a pod with one right more is refused", map(bool, _spoiled(steps))),
+        count(
+            "D6",
+            "pods of pipeline steps meet the restricted Pod Security Standard",
+            (not findings(pod) for pod in steps),
+        ),
+        count("D6", "steps have CPU and memory limits and a timeout", _bounded_steps()),
+        count(
+            "D6",
+            CONTROL + "a pod with one more privilege fails the check",
+            map(bool, _spoiled(steps)),
+        ),
     ]
     overlays = _overlays()
     if overlays is None:
@@ -37,7 +45,7 @@ def check(full: bool) -> list[Result]:
     else:
         rows += _manifests(overlays)
     if os.environ.get(FIXTURES):
-        rows.append(count("D6", "fixtures of Kubernetes judged alike", _fixtures()))
+        rows.append(count("D6", "Kubernetes' own fixtures get the same verdicts", _fixtures()))
     return rows
 
 
@@ -47,9 +55,19 @@ def _manifests(overlays: dict[str, list[dict[str, Any]]]) -> list[Result]:
     open_by_intent = {"serving", "standalone", "profile"}  # namespaces that others share
     spaces = [objects for name, objects in overlays.items() if name not in open_by_intent]
     return [
-        count("D6", "pods of manifests that are restricted", (not findings(pod) for pod in pods)),
-        count("D6", "containers with limits, a tag and a root to read", map(_bounded, containers)),
-        count("D6", "overlays that deny what they do not name", map(_is_closed, spaces)),
+        count(
+            "D6",
+            "pods of manifests meet the restricted Pod Security Standard",
+            (not findings(pod) for pod in pods),
+        ),
+        count(
+            "D6",
+            "containers have limits, an image tag and a read-only root",
+            map(_bounded, containers),
+        ),
+        count(
+            "D6", "overlays deny all network traffic that they do not name", map(_is_closed, spaces)
+        ),
     ]
 
 

@@ -28,13 +28,23 @@ def check(full: bool) -> list[Result]:
         folder = Path(temporary)
         world = tiny.make_world(folder)
         rows = [
-            count("A3", "order after a resume, 1, 2 and 4 ranks", _orders(full)),
-            count("A3", "micro-batches add up to the whole batch", _accumulated(world)),
-            count("A3", f"{CONTROL}another seed, another order", _other_seed()),
+            count("A3", "same data order after resuming, on 1, 2 and 4 ranks", _orders(full)),
+            count(
+                "A3", "gradients of micro-batches sum to those of the batch", _accumulated(world)
+            ),
+            count("A3", f"{CONTROL}another seed gives another order", _other_seed()),
         ]
         if full:
-            rows.append(count("A3", "two ranks end where one does", _ranks(world, folder)))
-            rows.append(count("A3", "a lost rank: the other leaves with 75", _lost(world, folder)))
+            rows.append(
+                count(
+                    "A3",
+                    "two ranks end with the weights of one, up to rounding",
+                    _ranks(world, folder),
+                )
+            )
+            rows.append(
+                count("A3", "one rank is killed: the other exits with 75", _lost(world, folder))
+            )
         return rows
 
 

@@ -41,7 +41,7 @@ def check(full: bool) -> list[Result]:
 
 
 def _races(uri: object, folder: Path, writers: int, rounds: int, where: str) -> Result:
-    name = f"{writers} writers race on {where}: one winner a number, no gaps, nothing overwritten"
+    name = f"{writers} writers race on {where}: one winner per number, no gaps, nothing overwritten"
     return count("B4", name, (_race(f"{uri}/{k}", folder, writers) for k in range(rounds)))
 
 
@@ -117,7 +117,9 @@ def _reads(uri: str, folder: Path, num_reads: int, where: str) -> Result:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        return count("B4", f"reads on {where} while versions are published: none partial", reads())
+        return count(
+            "B4", f"reads on {where} while versions are published: never a partial one", reads()
+        )
     finally:
         done.set()
         writer.join()

@@ -29,7 +29,7 @@ def check(full: bool) -> list[Result]:
         rows.append(_damaged(stages[0], world, 10 if full else 1))
         alone = {stage: _alone(stage, world) for stage in stages}
         rows.append(
-            count("A5", "same command, other processes: same bits", _repeated(world, alone))
+            count("A5", "the same command in a new process: bit-identical", _repeated(world, alone))
         )
         rows += [_stopped(stage, world, *alone[stage], 5 if full else 1) for stage in stages]
         return [*rows, _unheard(world)]
@@ -38,14 +38,14 @@ def check(full: bool) -> list[Result]:
 def _killed(stage: str, world: Path, kills: int) -> Result:
     begun = time.monotonic()
     equal, resumed, total = trials(stage, world, kills, 0, damage=False)
-    name, seconds = f"{stage}: killed, resumed, equal to the bit", time.monotonic() - begun
-    return Result("A1", name, equal, total, seconds, f"{resumed} from a checkpoint")
+    name, seconds = f"{stage}: killed and resumed, bit-identical", time.monotonic() - begun
+    return Result("A1", name, equal, total, seconds, f"{resumed} resumed from a checkpoint")
 
 
 def _damaged(stage: str, world: Path, kills: int) -> Result:
     begun = time.monotonic()
     equal, _, total = trials(stage, world, kills, 0, damage=True)
-    name = f"{CONTROL}{stage} without the optimiser's state differs"
+    name = f"{CONTROL}{stage} resumed without the optimiser's state differs"
     note = f"{total - equal} of {total} differ"
     return Result("A1", name, int(equal < total), 1, time.monotonic() - begun, note)
 
@@ -77,7 +77,7 @@ def _unheard(world: Path) -> Result:
             code, _, _ = asked_to_stop("xe", world, Path(temporary), 0.0)
     finally:
         supervision.stopping_on_sigterm = handler
-    name, note = f"{CONTROL}without the handler, no exit 75", f"exit {code}"
+    name, note = f"{CONTROL}without the signal handler there is no exit 75", f"exit {code}"
     return Result("A6", name, int(code != 75), 1, time.monotonic() - begun, note)
 
 
@@ -93,6 +93,8 @@ def _stopped(stage: str, world: Path, expected: dict, rest: float, num_tries: in
                 times.append(seconds)
                 yield code == 75 and seconds <= MAX_SECONDS and result == expected
 
-    row = count("A6", f"{stage}: SIGTERM saves, exit 75, resumed equal", tries())
-    note = f"at most {max(times):.1f} s"
+    row = count(
+        "A6", f"{stage}: on SIGTERM saves and exits with 75, resumes bit-identically", tries()
+    )
+    note = f"within {max(times):.1f} s"
     return Result(row.id, row.name, row.passed, row.total, row.seconds, note)

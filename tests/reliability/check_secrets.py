@@ -69,12 +69,12 @@ def check(full: bool) -> list[Result]:
                 print(f"D4: {name}: {found}")
             passed, total = passed + len(planted) - len(found), total + len(planted)
         note = f"{total // len(planted)} commands, {len(planted)} secrets"
-        name = "planted secrets shown nowhere"
+        name = "planted secrets appear in no output"
         row = Result("D4", name, passed, total, time.monotonic() - begun, note)
         begun = time.monotonic()
         unprotected = [sys.executable, "-c", _UNPROTECTED + _TRACEBACK]
         leaked = len(set(_leaks(unprotected, folder / "work", port, planted)))
-        name = f"{CONTROL}without redaction a traceback shows them"
+        name = f"{CONTROL}without redaction they appear in tracebacks"
         return [row, Result("D4", name, leaked, len(planted), time.monotonic() - begun)]
 
 

@@ -57,7 +57,7 @@ def check(full: bool) -> list[Result]:
             died = _faulty(endpoint, 0.3, expected, lambda: run("once")).passed < len(expected)
         finally:
             s3_objects.RetryPolicy = RetryPolicy  # type: ignore[misc]
-        name = f"{CONTROL}without retries the same run does not end well"
+        name = f"{CONTROL}without retries the same run fails"
         rows.append(Result("B1", name, int(died), 1, time.monotonic() - begun))
     return rows
 
@@ -76,7 +76,7 @@ def _faulty(endpoint: str, share: float, expected: Outputs, run: Callable[[], Ou
     num_faults = sum(proxy.counts[fault] for fault in FAULTS)
     note = note or f"{num_faults} of {proxy.counts['requests']} requests failed"
     equal = sum(found.get(name) == digest for name, digest in expected.items())
-    name = f"validated, extracted, trained with {share:.0%} faults: outputs equal"
+    name = f"validation, features and training with {share:.0%} faults: same outputs"
     return Result("B1", name, equal, len(expected), time.monotonic() - begun, note)
 
 

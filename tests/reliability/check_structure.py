@@ -27,20 +27,34 @@ def check(full: bool) -> list[Result]:
         places = PLACES if full else PLACES[:2]
         control = count("C4", "", _standard_parser())
         rows = [
-            count("C4", "broken lines named with their number", _lines(folder / "lines", places)),
-            count("C4", "files cut off at any place", _cut(folder)),
-            count("C4", "ids, splits and images compared", _compared(folder)),
+            count(
+                "C4",
+                "broken lines are reported with their line number",
+                _lines(folder / "lines", places),
+            ),
+            count("C4", "files truncated at any place are detected", _cut(folder)),
+            count(
+                "C4",
+                "repeated ids, images under two ids and leaks between splits are detected",
+                _compared(folder),
+            ),
             Result(
                 "C4",
                 CONTROL + "Python's own JSON parser takes duplicate keys and NaN",
                 int(control.passed < control.total),
                 1,
                 control.seconds,
-                f"{control.total - control.passed} of {control.total} taken",
+                f"{control.total - control.passed} of {control.total} accepted",
             ),
         ]
         if full:
-            rows.append(count("C4", "the corruptor's defects, nothing else", _corrupted(folder)))
+            rows.append(
+                count(
+                    "C4",
+                    "planted defects are all reported, and nothing else is",
+                    _corrupted(folder),
+                )
+            )
             rows.append(_million(folder))
         return rows
 

@@ -41,11 +41,11 @@ def check(full: bool) -> list[Result]:
                 keys,
                 folder,
             ),
-            _row("digests and seals written anew", _forged(), keys, folder),
-            _row("records of one name under another", _replayed(folder / "signed"), keys, folder),
+            _row("digests and seals rewritten", _forged(), keys, folder),
+            _row("records moved under another name", _replayed(folder / "signed"), keys, folder),
         ]
         row = _row("", _forged(), {}, folder)
-        name = f"{CONTROL}without signatures, digests written anew are believed"
+        name = f"{CONTROL}without signatures, rewritten digests are believed"
         taken = int(row.passed < row.total)
         note = f"{row.total - row.passed} of {row.total} were believed"
         return [*rows, Result("D5", name, taken, 1, row.seconds, note)]
@@ -70,7 +70,7 @@ def _row(
             noticed, total = noticed + found, total + 1
             _restore(whole, registry)
         assert not _noticed(registry), "what nobody changed is whole"
-    return Result("D5", f"tampering noticed: {name}", noticed, total, time.monotonic() - begun)
+    return Result("D5", f"tampering detected: {name}", noticed, total, time.monotonic() - begun)
 
 
 def _register(version: Path, registry: Path) -> None:

@@ -55,7 +55,9 @@ def _row(name: str, tries: Iterator[bool]) -> Result:
     begun = time.monotonic()
     outcomes = list(tries)
     passed, seconds = sum(outcomes), time.monotonic() - begun
-    return Result("D2", f"wrong weights refused by name: {name}", passed, len(outcomes), seconds)
+    return Result(
+        "D2", f"wrong weights are refused, naming the fault: {name}", passed, len(outcomes), seconds
+    )
 
 
 def _files(folder: Path, version: Path) -> Iterator[tuple[str, Path, Path | None, Read]]:
@@ -204,5 +206,5 @@ def _control(version: Path) -> Result:
     for wrong in tried:
         model.load_state_dict(wrong, strict=False)
         taken += 1
-    name = f"{CONTROL}torch alone takes them"
+    name = f"{CONTROL}torch alone accepts them"
     return Result("D2", name, taken, len(tried), time.monotonic() - begun)
