@@ -150,7 +150,7 @@ def read_per_image(folder: str | Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not an evaluation's scores: {error}") from None
     if not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{path}: not an evaluation's scores: a line is no object")
+        raise DataError(f"{path}: not an evaluation's scores: a line is not a JSON object")
     return rows
 
 

@@ -52,7 +52,7 @@ def read_captions(path: str | Path, columns: Columns = KNOWN_NAMES) -> dict[str,
     """
     format_name, entries = _read(path, columns)
     if format_name in ("coco", "karpathy"):
-        raise DataError(f"{path}: looks like references, not like one caption an image")
+        raise DataError(f"{path}: looks like references; a system has one caption per image")
     for entry in entries:
         if not entry.image_id:
             raise DataError(f'{path}: no "image_id" in {entry.where.rpartition("/")[2]}')
@@ -67,7 +67,9 @@ def read_captions(path: str | Path, columns: Columns = KNOWN_NAMES) -> dict[str,
         raise DataError(f"{path}: captions that are not text: {name_some(wrong)}")
     several = [entry.image_id for entry in entries if len(entry.captions) > 1]
     if several:
-        raise DataError(f"{path}: several captions for {name_some(several)}: a system has one")
+        raise DataError(
+            f"{path}: several captions for {name_some(several)}; a system has one per image"
+        )
     if not entries:
         raise DataError(f"{path}: holds no caption")
     return {entry.image_id: entry.captions[0] for entry in entries}
@@ -198,7 +200,7 @@ def _read(path: str | Path, columns: Columns, images: str = "") -> tuple[str, li
     for entry in entries:
         for code, detail in entry.findings:
             if code == "json_duplicate_key":
-                raise DataError(f"{path}: given twice: {detail}")
+                raise DataError(f"{path}: more than once: {detail}")
             if not code.startswith("image_") and code not in _HARMLESS:
                 raise DataError(f"{entry.where}: {detail}")
     return dataset.format, entries
@@ -257,4 +259,4 @@ def _check_ids(ids: Iterable[str], where: str) -> None:
 def _refuse_twice(ids: Sequence[str], where: str) -> None:
     twice = [image_id for image_id, count in Counter(ids).items() if count > 1]
     if twice:
-        raise DataError(f"{where}: given twice: {name_some(twice)}")
+        raise DataError(f"{where}: more than once: {name_some(twice)}; keep one row of each")

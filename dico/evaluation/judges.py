@@ -36,7 +36,7 @@ class JudgeContext:
             DataError: none is known, or it cannot be read.
         """
         if image_id not in self.uris:
-            raise DataError(f"judge: looks at images, and there is none of {image_id}")
+            raise DataError(f"judge: needs the image of {image_id}; name the folder of the images")
         return self.read(self.uris[image_id])
 
 

@@ -253,7 +253,7 @@ def add_judge(system: SystemScores, judge: Judge, image_ids: Sequence[str]) -> N
     """
     for key, values in judge(system.captions, image_ids).items():
         if key in system.totals:
-            raise DataError(f"{key}: two judges give this score; name one of them otherwise")
+            raise DataError(f"{key}: two judges give this score; rename one of them")
         system.add(key, _as_score(values))
 
 

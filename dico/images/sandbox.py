@@ -85,7 +85,7 @@ class DecoderProcess:
             raise ImageError("image_timeout", detail) from None
         except (EOFError, OSError, ValueError, KeyError, TypeError):
             self.close()
-            raise ImageError("image_damaged", f"{where}: the decoder died of it") from None
+            raise ImageError("image_damaged", f"{where}: it crashed the decoder") from None
         self._has_answered = True
         if facts["code"]:
             raise ImageError(str(facts["code"]), str(facts["detail"]))

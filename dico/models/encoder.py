@@ -40,6 +40,7 @@ class Encoder(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, P, F) to (B, P, D)."""
         hidden: Tensor = self.project(features.to(self.project.weight.dtype))
+        # (B, P, D) + (P, D): a smaller image has the first P of the learned positions.
         hidden = self.dropout(self.norm(hidden + self.positions[: features.shape[1]]))
         for layer in self.layers:
             hidden = layer(hidden)
@@ -65,6 +66,7 @@ class EncoderLayer(nn.Module):
         query, key, value = split_heads(self.qkv(hidden), 3, self.num_heads)  # (B, H, P, D / H)
         rate = self.rate if self.training else 0.0
         mixed = attention(query, key, value, dropout=rate)
+        # Post-norm, as BERT: x <- LN(x + attention(x)), then x <- LN(x + W2 gelu(W1 x)).
         added = self.dropout(self.out(merge_heads(mixed)))
         hidden = self.attention_norm(hidden + added)
         added = self.dropout(self.ffn_out(F.gelu(self.ffn_in(hidden))))

@@ -227,7 +227,7 @@ class Evaluator:
         verify_digests(folder)
         path = folder / CONFIG_FILE
         if not path.is_file():
-            raise DataError(f"{path}: missing, so {folder} is no evaluator")
+            raise DataError(f"{path}: missing, so {folder} is not an evaluator")
         text = path.read_bytes().decode(errors="replace")
         config = EvaluatorConfig.from_json(text, str(path))
         if (weights == "tower" and config.tower is None) or (weights == "pac" and not config.tuned):

@@ -32,7 +32,7 @@ def require_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], whe
             raise DataError(f"{where}: weight {name} is {shapes}; it is of another model")
         if value.is_floating_point() != wanted.is_floating_point():
             kinds = f"{value.dtype}, and this model's is {wanted.dtype}"
-            raise DataError(f"{where}: weight {name} is {kinds}")
+            raise DataError(f"{where}: weight {name} is {kinds}; it is of another model")
         require_finite(value, name, where)
 
 

@@ -5,7 +5,7 @@ as CLIPScore's authors do (Hessel et al., EMNLP 2021); pairwise accuracy over ca
 that people rate differently, where a metric's tie is half.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -17,7 +17,6 @@ from dico.people.judgements import Judgement
 from dico.people.published import Rated, Ratings, Scale
 
 Floats = NDArray[np.float64]
-Scorer = Callable[[Sequence[Rated]], Mapping[str, Floats]]
 
 
 class Agreement(NamedTuple):

@@ -100,7 +100,10 @@ class FileRegistry(Registry):
     def _read(self, key: str) -> dict[str, Any]:
         content = _unseal(self._store.read_bytes(key), f"{self.uri}/{key}")
         if content.get("record", key) != key:
-            raise DigestError(f"{self.uri}/{key}: the record of {content['record']}; restore it")
+            raise DigestError(
+                f"{self.uri}/{key}: holds the record of {content['record']}, so it was moved; "
+                "restore it from a copy"
+            )
         return content
 
     def _read_version(self, key: str) -> Version:
@@ -128,8 +131,8 @@ def _seal(content: Mapping[str, Any], key: str) -> bytes:
         sealed["signature"] = sign_text(text, private_key)
     elif os.environ.get(PUBLIC_KEY_VARIABLE):
         raise ConfigError(
-            f"{PUBLIC_KEY_VARIABLE} trusts signed records alone: set {PRIVATE_KEY_VARIABLE} to "
-            "write one"
+            f"{PUBLIC_KEY_VARIABLE} is set, so only signed records are trusted: set "
+            f"{PRIVATE_KEY_VARIABLE} to write one"
         )
     return json.dumps(sealed | {"content": content}, sort_keys=True, indent=1).encode()
 

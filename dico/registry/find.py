@@ -31,7 +31,7 @@ def find_version(registry: Registry, wanted: str = "") -> Version:
     if found is None:
         newest = f"{name}@{registry.versions(name)[-1].number}"
         if which and which != CHAMPION:
-            raise DataError(f"{name}: no alias {which!r}; there is {newest}")
+            raise DataError(f"{name}: no alias {which!r}; the newest version is {newest}")
         raise UsageError(
             f"{name}: no version was good enough to be champion; the newest is {newest}"
         )
@@ -47,6 +47,12 @@ def _newest_champion(registry: Registry, names: list[str]) -> str:
     chosen = {name: registry.last_change(name, CHAMPION).get("changed", "") for name in names}
     newest = max(names, key=lambda name: str(chosen[name]))
     if not chosen[newest]:
-        raise UsageError(f"none has a champion; name a version of {', '.join(names)}, as name@3")
-    print(f"{newest}: the newest champion; another is chosen by its name", file=sys.stderr)
+        raise UsageError(
+            f"{registry.uri}: no model has a champion; name a version of {', '.join(names)}, as "
+            "name@3"
+        )
+    print(
+        f"using {newest}, whose champion is the newest; name a model to choose another",
+        file=sys.stderr,
+    )
     return newest

@@ -177,7 +177,7 @@ def _connect(address: str, where: str) -> Any:
     except NotFoundException:
         version = importlib.metadata.version("model-registry")
         raise UsageError(
-            f"{where}: this server does not know the interface that the client asks for "
+            f"{where}: this server does not support the API that the client uses "
             f"(model-registry {version}); an older server needs an older client: "
             "pip install 'model-registry==0.3.14'"
         ) from None

@@ -157,7 +157,7 @@ def _check_address(address: str) -> None:
     scheme = parts.scheme.partition("+")[0]
     if scheme in ("", "file"):
         raise UsageError(
-            f"mlflow+{address}: a folder holds no registry of models in MLflow; name a server "
+            f"mlflow+{address}: MLflow keeps no model registry in a folder; name a server "
             "(http://...) or a database (sqlite:///mlflow.db)"
         )
     if scheme not in _SERVERS | _DATABASES:
@@ -170,7 +170,7 @@ def _check_address(address: str) -> None:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise TryAgainError(
-                f"mlflow+{scheme}://{parts.hostname}:{port}: nobody answers ({reason}); check the "
+                f"mlflow+{scheme}://{parts.hostname}:{port}: no answer ({reason}); check the "
                 "address, or run the same command again later"
             ) from None
 

@@ -156,7 +156,9 @@ def new_key(private_path: str | Path, public_path: str | Path) -> str:
 
     for path in (Path(private_path), Path(public_path)):
         if path.exists():
-            raise ConfigError(f"{path}: is there already; a key is never overwritten")
+            raise ConfigError(
+                f"{path}: exists already, and a key is never overwritten; choose another path"
+            )
     key = Ed25519PrivateKey.generate()
     pem = serialization.Encoding.PEM
     private = key.private_bytes(
@@ -191,7 +193,9 @@ def _canonical_digests(folder: Path) -> dict[str, dict[str, str | int]]:
     files = parse_digests(data, str(folder / DIGESTS))
     content = {"format": DIGESTS_FORMAT, "files": files}
     if data != json.dumps(content, indent=1, sort_keys=True).encode():
-        raise DigestError(f"{folder / DIGESTS}: its bytes changed since it was written")
+        raise DigestError(
+            f"{folder / DIGESTS}: its bytes changed since it was written; fetch the version again"
+        )
     return files
 
 

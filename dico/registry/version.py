@@ -66,6 +66,6 @@ def identity(captioner: Path) -> str:
     digest = hashlib.sha256()
     for name in names:
         if not (captioner / name).is_file():
-            raise DataError(f"{captioner / name}: missing, so this is no captioner")
+            raise DataError(f"{captioner / name}: missing, so this is not a captioner's folder")
         digest.update(f"{name}\0{sha256_file(captioner / name)}\n".encode())
     return digest.hexdigest()

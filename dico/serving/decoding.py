@@ -61,7 +61,7 @@ class Decoders:
         facts, pixels = await asyncio.shield(asked)
         width, height = map(int, facts["size"])
         if len(pixels) != 3 * width * height or not pixels:
-            raise ImageError("image_damaged", f"{WHERE}: the decoder died of it")
+            raise ImageError("image_damaged", f"{WHERE}: it crashed the decoder")
         return Cut((width, height), pixels)
 
     async def close(self) -> None:

@@ -142,7 +142,7 @@ async def _read_json(request: Request) -> dict[str, Any]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise UsageError(f"the body is above {MAX_BODY_BYTES} bytes")
+            raise UsageError(f"the body is larger than {MAX_BODY_BYTES} bytes")
     try:
         data = json.loads(bytes(body))
     except (ValueError, RecursionError):

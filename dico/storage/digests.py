@@ -51,7 +51,7 @@ def verify_digests(folder: str | Path, digest: str = "") -> None:
     folder = Path(folder)
     if digest and sha256_file(folder / DIGESTS) != digest:
         raise DigestError(
-            f"{folder / DIGESTS}: not the digests expected here; fetch the folder again"
+            f"{folder / DIGESTS}: not the version that is expected here; fetch the folder again"
         )
     files = read_digests(folder)
     for name, entry in files.items():
@@ -92,7 +92,7 @@ def parse_digests(data: bytes, where: str) -> dict[str, dict[str, str | int]]:
         ) from None
     if content.get("format") != FORMAT:
         raise DataError(
-            f"{where}: format {content.get('format')!r}, and this version reads {FORMAT}"
+            f"{where}: format {content.get('format')!r}, and this version of dico reads {FORMAT}"
         )
     for name in files:
         if name.startswith("/") or ".." in Path(name).parts or "\\" in name:

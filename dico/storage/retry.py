@@ -72,6 +72,6 @@ def retry(operation: Callable[[int], T], what: str, policy: RetryPolicy) -> T:
         if attempt + 1 < policy.max_attempts:
             time.sleep(pause)
     raise TryAgainError(
-        f"{what}: no success in {attempt + 1} tries and {time.monotonic() - start:.0f} s "
+        f"{what}: failed {attempt + 1} times in {time.monotonic() - start:.0f} s "
         f"({reason}); run the same command again later"
     )

@@ -51,7 +51,10 @@ class S3Store(S3Objects):
                 if now == data:
                     raise
                 data = now  # another publication came in between
-        raise TryAgainError(f"{self.name_of(key)}: published again and again while it was fetched")
+        raise TryAgainError(
+            f"{self.name_of(key)}: published again each time it was fetched; run the same command "
+            "again later"
+        )
 
     def publish(self, folder: str | Path, key: str) -> str:
         """Uploads a folder; it is there once its digests.json, the last object, is."""

@@ -34,11 +34,11 @@ def translated(error: Exception, where: str, bucket: str, client: Callable[[], A
         return AccessError(f"{where}: no credentials; set AWS_ACCESS_KEY_ID and "
                            "AWS_SECRET_ACCESS_KEY, or a role")  # fmt: skip
     if isinstance(error, exceptions.CredentialRetrievalError | exceptions.TokenRetrievalError):
-        return AccessError(f"{where}: credentials could not be had; log in or check the role")
+        return AccessError(f"{where}: credentials could not be obtained; log in or check the role")
     if isinstance(error, exceptions.FlexibleChecksumError):
         return WrongBytes("the answer's checksum is wrong")
     if isinstance(error, exceptions.ParamValidationError | ValueError):
-        return ConfigError(f"{where}: not a bucket and key that S3 takes")
+        return ConfigError(f"{where}: S3 does not allow this name of a bucket or key")
     transient = (exceptions.BotoCoreError, OSError)
     if isinstance(error, transient) or type(error).__module__.startswith(("urllib3", "http")):
         return TransientFault(type(error).__name__)
@@ -53,8 +53,9 @@ def _addressing(client: Any) -> str:
         return ""
     style = (meta.config.s3 or {}).get("addressing_style", "auto")
     return (
-        f"; if they are right: {host} was asked in {style} style, and a store that takes another "
-        "answers so too; set addressing_style under s3 in the AWS config file"
+        f"; if they are right: {host} was addressed in {style} style, and a store that expects "
+        "the other style gives the same answer; set addressing_style under s3 in the AWS config "
+        "file"
     )
 
 
@@ -92,7 +93,7 @@ def _from_answer(error: Any, where: str, bucket: str, addressing: str) -> Except
 def body_of(response: Any) -> bytes:
     """The bytes of an answer, all of those that it announced."""
     if "ETag" not in response:
-        raise WrongBytes("an answer without ETag, not from a store")
+        raise WrongBytes("an answer without ETag, so not from an S3 store")
     data: bytes = response["Body"].read()
     if len(data) != response.get("ContentLength", len(data)):
         raise WrongBytes(f"{len(data)} bytes of {response['ContentLength']}")

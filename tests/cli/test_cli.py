@@ -121,7 +121,7 @@ def test_caption_takes_the_newest_champion_of_several_models(tmp_path, capsys):
     registry = registered(tmp_path, "toy", "photos")
     registry.set_alias("toy", "champion", 1, "first")
     assert find_version(registry).name == "toy"
-    assert "toy: the newest champion" in capsys.readouterr().err
+    assert "using toy, whose champion is the newest" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

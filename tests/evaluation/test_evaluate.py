@@ -198,8 +198,11 @@ def test_references_in_every_form(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"7": "a", "7": "b"}', "given twice: 7"),
-        (b'[{"image_id": 7, "caption": "a"}, {"image_id": 7, "caption": "b"}]', "given twice: 7"),
+        (b'{"7": "a", "7": "b"}', "more than once: 7"),
+        (
+            b'[{"image_id": 7, "caption": "a"}, {"image_id": 7, "caption": "b"}]',
+            "more than once: 7",
+        ),
         (b'{"7": 5, "8": "b"}', "captions that are not text: 7"),
         (b'[{"image_id": 7}]', 'no "caption" for 7'),
         (b'[{"caption": "a"}]', 'no "image_id" in'),

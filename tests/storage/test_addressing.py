@@ -58,7 +58,7 @@ def test_the_users_addressing_style_is_kept(refuses, style, host, path):
     (tmp_path / "config").write_text(f"[default]\nregion = xx\n{chosen}")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     store = S3Store("s3://photos/set", RetryPolicy(max_attempts=1))
-    with pytest.raises(AccessError, match=f"localhost was asked in {style or 'path'} style"):
+    with pytest.raises(AccessError, match=f"localhost was addressed in {style or 'path'} style"):
         store.read_bytes("d.jsonl")
     assert Refuses.seen == [(host, path)]
 

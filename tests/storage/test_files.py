@@ -72,7 +72,7 @@ def test_digests_name_what_changed(tmp_path: Path) -> None:
     with pytest.raises(DigestError, match=r"c\.bin: not listed"):
         verify_digests(tmp_path)
     (tmp_path / "c.bin").unlink()
-    with pytest.raises(DigestError, match="not the digests expected"):
+    with pytest.raises(DigestError, match="not the version that is expected"):
         verify_digests(tmp_path, "0" * 64)
     (tmp_path / "digests.json").unlink()
     with pytest.raises(DataError, match="missing"):

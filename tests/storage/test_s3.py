@@ -121,7 +121,7 @@ def test_faults_are_outlived(
 def test_only_faults_end_in_try_again(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultyProxy(endpoint, ("503",), 1.0) as proxy:
         use_endpoint(monkeypatch, proxy.url)
-        with pytest.raises(TryAgainError, match="s3://dico-tests/x/key: no success in 14 tries"):
+        with pytest.raises(TryAgainError, match="s3://dico-tests/x/key: failed 14 times in"):
             store_at("x").read_bytes("key")
     assert proxy.counts["503"] == 14
 

@@ -44,9 +44,10 @@ class JoinedTowers(LibraryEncoder):
     def pooled_texts(self, tokens: Tensor) -> Tensor:
         """(N, S) of ids (N, T): what the texts' map reads."""
         mask = tokens != PAD
+        # PAD is not in its vocabulary: any id does there, since the mask keeps it out.
         asked = {"input_ids": tokens.masked_fill(~mask, 0), "attention_mask": mask.long()}
         hidden: Tensor = self.text(**asked).last_hidden_state
-        weights = mask[..., None].to(hidden)
+        weights = mask[..., None].to(hidden)  # (N, T, 1), 1 at tokens and 0 at padding
         return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
 
     def encode_pixels(self, pixels: Tensor) -> tuple[Tensor, Tensor]:

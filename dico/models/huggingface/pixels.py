@@ -50,7 +50,8 @@ class PixelConfig:
 
     def of_frames(self, frames: Sequence[Image.Image]) -> Tensor:
         """Pixels (B, 3, H, W), float32, of images that ``frame`` cut."""
-        return normalise(torch.from_numpy(np.stack([np.array(one) for one in frames])), self)
+        squares = np.stack([np.array(one) for one in frames])  # (B, H, W, 3), uint8
+        return normalise(torch.from_numpy(squares), self)
 
 
 def pixel_config(data: Mapping[str, Any]) -> PixelConfig:

@@ -47,17 +47,19 @@ class WordSearch:
         """Logits (N, V), for `head`, once each caption has taken its next token of (N,)."""
         if self._first is not None:
             first, self._first = self._first, None
-            return first[self._images]
+            return first[self._images]  # (B, V) -> (N, V)
         if self._cache is None:
             self._cache = self._begin(self._images)
         if self._start is not None:
             tokens, self._start = torch.full_like(tokens, self._start), None
+        # What follows an ended caption is never read, so any id that the model knows will do.
         tokens = tokens.masked_fill(tokens == self._pad_id, 0)
         return self._step(tokens, self._images, self._cache)
 
     def select(self, rows: Tensor, images: Tensor | None = None) -> None:
         """Goes on with ``rows`` (A, R) of the captions; ``images`` if images were left."""
         chosen = rows.flatten()  # (A, R) -> (N,)
+        # Each image has as many captions as before, so its keys and values stay where they are.
         stay = images is None and len(chosen) == len(self._images)
         self._images = self._images[chosen]
         if self._cache is not None:
