@@ -150,7 +150,7 @@ def test_caption_asks_which_of_several_models(tmp_path):
     assert (found.name, found.number) == ("photos", 1)
     registry.set_alias("photos", "night", 1, "for the dark")
     assert find_version(registry, "photos@night").number == 1
-    with pytest.raises(DataError, match="no alias 'day'; there is photos@1"):
+    with pytest.raises(DataError, match="no alias 'day'; the newest version is photos@1"):
         find_version(registry, "photos@day")
 
 

@@ -1,10 +1,14 @@
-"""Stage by stage on the command line: what `dico train` writes is captioned with, judged, registered."""
+"""Stage by stage on the command line: what `dico train` writes is captioned with, judged, registered.
+
+And judged beside the champion: no version that is added by hand takes its place unseen.
+"""
 
 import json
 
 import pytest
 
 from dico.cli import main as dico
+from dico.evaluation.evaluate import Evaluation
 from dico.registry import open_registry
 from tests.training import tiny
 
@@ -58,6 +62,23 @@ def test_what_is_trained_stage_by_stage_ends_in_the_registry(tmp_path, capsys):
     version = open_registry(str(tmp_path / "registry")).versions("mine")[-1]
     assert version.metadata["captioner_origin"] == "trained from random weights"
     assert "mine version 1" in capsys.readouterr().out
+    run("models", "promote", "mine@1", "--anyway", *place)
+    other = tmp_path / "other"
+    run("train", "xe", *data, *features, "--output", other, *settings, *store, "--seed", 2)
+    second = ["--captioner", other, *baseline, *judged, *data, *features]
+    run("models", "add", "mine", *second, *settings, *place)
+    opened = open_registry(str(tmp_path / "registry"))
+    assert opened.champion("mine").number == 1
+    assert opened.get("mine", 2).metadata["champion"] == "1"
+    beside = Evaluation.load(opened.fetch(opened.get("mine", 2), tmp_path / "two") / "evaluation")
+    rows = zip(*(beside.per_image[key] for key in ("system", "caption")), strict=True)
+    assert [text for system, text in rows if system == "champion"] == [
+        line["caption"] for line in lines
+    ]
+    with pytest.raises(SystemExit) as end:
+        dico([str(a) for a in ("models", "add", "mine", *second, *place, "--audit", tmp_path)])
+    assert end.value.code == 65
+    capsys.readouterr()
     image = tiny.records(world, "test")[0].uri
     run("caption", image, "--model", "@1", *place)
     assert capsys.readouterr().out.strip()
