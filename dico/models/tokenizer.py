@@ -101,9 +101,7 @@ class Tokenizer:
         """
         encodings = self._raw.encode_batch([_clean(text) for text in texts])
         rows = [[self.bos_id, *e.ids[: max_tokens - 2], self.eos_id] for e in encodings]
-        longest = max((len(row) for row in rows), default=0)
-        padded = [row + [self.pad_id] * (longest - len(row)) for row in rows]
-        return torch.tensor(padded, dtype=torch.int64).reshape(len(rows), longest)
+        return padded(rows, self.pad_id)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The caption that ``ids`` spell up to the first EOS; control ids are skipped."""
@@ -147,6 +145,13 @@ class Tokenizer:
     def _vocabulary(self) -> tuple[dict[str, int], object]:
         model = json.loads(self._raw.to_str())["model"]
         return model["vocab"], model["merges"]
+
+
+def padded(rows: Sequence[list[int]], pad_id: int) -> Tensor:
+    """Rows of ids as (N, T) int64, PAD after each up to the longest."""
+    longest = max(map(len, rows), default=0)
+    filled = [row + [pad_id] * (longest - len(row)) for row in rows]
+    return torch.tensor(filled, dtype=torch.int64).reshape(len(rows), longest)
 
 
 def _clean(text: str) -> str:

@@ -140,7 +140,32 @@ class JudgeConfig(EvaluatorTrainingConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class XEConfig(Ranged):
+class CaptionerTrainingConfig(Ranged):
+    """What pre-training and fine-tuning of a captioner have in common."""
+
+    max_gradient_norm: NonNegativeFloat = 0.0
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
+    precision: Precision = "float32"
+    """``float32`` or ``bfloat16`` for matrix products; scores and losses are float32."""
+    activation_checkpointing: bool = False
+    """Computes the activations of each layer again in the backward pass: less memory, more time."""
+    compile_blocks: bool = False
+    """Compiles each layer by torch.compile: for long runs on GPUs, where it may help. Values, and
+    DiCO's Delta at the first step, are then equal up to rounding."""
+    num_validation_images: PositiveInt = 500
+    """Validation images captioned each time."""
+    guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
+    """When a run goes back to its last checkpoint, or gives up."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        once = not (self.activation_checkpointing and self.compile_blocks)
+        constraint = "not together with activation_checkpointing"
+        check(once, "compile_blocks", self.compile_blocks, constraint)
+
+
+@dataclasses.dataclass(frozen=True)
+class XEConfig(CaptionerTrainingConfig):
     """How a captioner is pre-trained; the defaults are the paper's."""
 
     num_steps: NonNegativeInt = 10_000
@@ -159,29 +184,13 @@ class XEConfig(Ranged):
     """``constant`` or ``cosine`` after the warm-up."""
     label_smoothing: FractionBelowOne = 0.0
     """Share of each target spread over the vocabulary, 0 to 1."""
-    max_gradient_norm: NonNegativeFloat = 0.0
-    """Gradients are scaled down to this norm; 0 leaves them as they are."""
-    precision: Precision = "float32"
-    """``float32`` or ``bfloat16`` for matrix products; losses are float32."""
-    activation_checkpointing: bool = False
-    """Computes the activations of each layer again in the backward pass: less memory, more time."""
-    compile_blocks: bool = False
-    """Compiles each layer by torch.compile: for long runs on GPUs, where it may help. Values, and
-    DiCO's Delta at the first step, are then equal up to rounding."""
     validate_every_steps: PositiveInt = 1000
     """Steps between validations; the best weights by CIDEr are kept."""
-    num_validation_images: PositiveInt = 500
-    """Validation images captioned each time."""
     checkpoint_every_steps: PositiveInt = 500
     """Steps between checkpoints."""
-    guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
-    """When a run goes back to its last checkpoint, or gives up."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        once = not (self.activation_checkpointing and self.compile_blocks)
-        constraint = "not together with activation_checkpointing"
-        check(once, "compile_blocks", self.compile_blocks, constraint)
         constraint = f"must be a multiple of captions_per_image ({self.captions_per_image})"
         for name in ("batch_size", "micro_batch_size"):
             size = getattr(self, name)
@@ -189,7 +198,7 @@ class XEConfig(Ranged):
 
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneConfig(Ranged):
+class FinetuneConfig(CaptionerTrainingConfig):
     """How a captioner is fine-tuned; the defaults are the paper's."""
 
     method: Annotated[str, LOSSES] = "dico"
@@ -232,19 +241,10 @@ class FinetuneConfig(Ranged):
     """Divides the logits that they are drawn by; below 1 draws fewer unlikely words."""
     baseline: Literal["mean", "greedy", "none"] = "mean"
     """SCST's baseline: mean reward of the candidates, reward of the greedy caption, or none."""
-    max_gradient_norm: NonNegativeFloat = 0.0
-    """Gradients are scaled down to this norm; 0 leaves them as they are."""
-    precision: Precision = "float32"
-    """``float32`` or ``bfloat16`` for matrix products; scores and losses are float32."""
     keep_reference_gigabytes: NonNegativeFloat = 0.0
     """Main memory of each rank for what the reference model's encoder makes of images (526 kB
     each for ViT-L/14, 60 for COCO); images beyond it are encoded at each step. Each image is
     then encoded by itself, so Delta at the first step is 0 up to rounding only; 0 keeps nothing."""
-    activation_checkpointing: bool = False
-    """Computes the activations of each layer again in the backward pass: less memory, more time."""
-    compile_blocks: bool = False
-    """Compiles each layer by torch.compile: for long runs on GPUs, where it may help. Values, and
-    DiCO's Delta at the first step, are then equal up to rounding."""
     validate_every_steps: PositiveInt = 1750
     """Steps between validations (a quarter epoch of COCO)."""
     best_by: Literal["ref_pac_score", "cider", "cider_and_facts"] = "ref_pac_score"
@@ -254,19 +254,12 @@ class FinetuneConfig(Ranged):
     captions are less often true than at the start."""
     patience: NonNegativeInt = 0
     """Validations in a row without a better one that end the run; 0 runs all steps."""
-    num_validation_images: PositiveInt = 500
-    """Validation images captioned each time."""
     checkpoint_every_steps: PositiveInt = 250
     """Steps between checkpoints."""
-    guards: GuardConfig = dataclasses.field(default_factory=GuardConfig)
-    """When a run goes back to its last checkpoint, or gives up."""
     reward_hacking: RewardHackingConfig = dataclasses.field(default_factory=RewardHackingConfig)
     """When a run stops, because the reward rises at the cost of the captions."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        once = not (self.activation_checkpointing and self.compile_blocks)
-        constraint = "not together with activation_checkpointing"
-        check(once, "compile_blocks", self.compile_blocks, constraint)
         compared = self.num_candidates != 1
         check(compared, "num_candidates", 1, "fine-tuning compares at least 2 candidates")

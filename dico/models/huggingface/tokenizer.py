@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dico.models.joining import joined
+from dico.models.tokenizer import padded
 
 
 class HuggingFaceTokenizer:
@@ -44,9 +44,7 @@ class HuggingFaceTokenizer:
             (N, T) int64: BOS, text, EOS, then PAD up to the longest row.
         """
         rows = [[self.bos_id, *self.encode(text)[: max_tokens - 2], self.eos_id] for text in texts]
-        longest = max((len(row) for row in rows), default=0)
-        padded = [row + [self.pad_id] * (longest - len(row)) for row in rows]
-        return torch.tensor(padded, dtype=torch.int64).reshape(len(rows), longest)
+        return padded(rows, self.pad_id)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The caption that ids after BOS spell up to the first EOS, with single spaces."""
