@@ -69,6 +69,7 @@ def train(
     run: Path,
     stored: FeatureStore,
     options: dict[str, object],
+    decoding: DecodingConfig,
     seed: int,
     num_images: int | None = None,
 ) -> tuple[list[Row], str]:
@@ -76,7 +77,6 @@ def train(
     captioner = Captioner.load(run / "models" / "xe")
     judge = Evaluator.load(run / "models" / "evaluator", "pac")
     test = read_manifest(run / "manifest.parquet", "test")[:num_images]
-    decoding = DecodingConfig()
     config = FinetuneConfig(**options)  # type: ignore[arg-type]
     data = CaptioningData(
         read_manifest(run / "manifest.parquet", "train"), stored, torch.device("cpu")
@@ -154,6 +154,7 @@ def plot(results: list[dict[str, object]], path: Path) -> None:
         figsize=(4 * len(rates), 2.2 * len(SHOWN)),
         sharex=True,
         sharey="row",
+        squeeze=False,
     )
     for column, rate in enumerate(rates):
         axes[0][column].set_title(f"learning rate {rate:g}")
@@ -193,6 +194,8 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, nargs="+", help="of fine-tuning, for each run")
     parser.add_argument("--images", type=int, help="test images that are scored (all of them)")
+    parser.add_argument("--validations", type=int, default=10, help="scored points (default 10)")
+    parser.add_argument("--length-penalty", type=float, default=1.0, help="of the beam search")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
@@ -202,6 +205,7 @@ def main() -> None:
         for number, (run, stored) in enumerate(zip(arguments.runs, stores, strict=True), 1)
         for seed in arguments.seeds or [number]
     ]
+    decoding = DecodingConfig(length_penalty=arguments.length_penalty)
     results: list[dict[str, object]] = []
     for rate in arguments.rates:
         for name in arguments.methods:
@@ -210,11 +214,11 @@ def main() -> None:
                 **METHODS[name],
                 "num_steps": arguments.steps,
                 "learning_rate": rate,
-                "validate_every_steps": max(1, arguments.steps // 10),
+                "validate_every_steps": max(1, arguments.steps // arguments.validations),
                 "checkpoint_every_steps": arguments.steps,
             }
             made = [
-                train(run, stored, options, seed, arguments.images)
+                train(run, stored, options, decoding, seed, arguments.images)
                 for run, stored, seed in trainings
             ]
             seconds = round(time.monotonic() - started, 1)
@@ -226,17 +230,23 @@ def main() -> None:
             shown = [key for key in SHOWN if key in runs[0][0]]
             cells = _cells([rows[-1] for rows in runs], shown)
             print(f"{name}, {rate:g}: {cells}  ({seconds} s)  {example}", flush=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
+            write(results, arguments.steps, arguments.output)
+    print(table(results))
+
+
+def write(results: list[dict[str, object]], steps: int, folder: Path) -> None:
+    """stability.json, .md and .png of what is trained so far."""
+    folder.mkdir(parents=True, exist_ok=True)
     date = f"{datetime.now(UTC):%Y-%m-%d}"
-    facts = {"made": date, "torch": torch.__version__, "steps": arguments.steps, "results": results}
-    (arguments.output / "stability.json").write_text(json.dumps(facts, indent=1) + "\n")
+    facts = {"made": date, "torch": torch.__version__, "steps": steps, "results": results}
+    (folder / "stability.json").write_text(json.dumps(facts, indent=1) + "\n")
+    num_trainings = len(results[0]["runs"])  # type: ignore[arg-type]
     text = (
-        f"{arguments.steps} steps of 16 images, 5 candidates each; {len(trainings)} seeds, the mean "
+        f"{steps} steps of 16 images, 5 candidates each; {num_trainings} seeds, the mean "
         f"[lowest, highest]; {date}.\n\n{table(results)}\n"
     )
-    (arguments.output / "stability.md").write_text(text)
-    plot(results, arguments.output / "stability.png")
-    print(table(results))
+    (folder / "stability.md").write_text(text)
+    plot(results, folder / "stability.png")
 
 
 if __name__ == "__main__":
