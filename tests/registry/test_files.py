@@ -134,5 +134,5 @@ def test_identity_ignores_history_but_not_weights(tmp_path):
     (two / "history.jsonl").write_text("{}\n")
     three = make_model(tmp_path / "three", b"other")
     assert identity(one) == identity(two) != identity(three)
-    with pytest.raises(DataError, match="no captioner"):
+    with pytest.raises(DataError, match="not a captioner's folder"):
         identity(tmp_path)
