@@ -26,7 +26,9 @@ _SPECIAL = re.compile(
     r"|\[(?:PAD|CLS|SEP|UNK|MASK|BOS|EOS|INST)\]|<<SYS>>",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_MARKUP = re.compile(  # also Flickr30k Entities' [/EN#1/people A man]
+    r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>|\[/EN#\d+", re.IGNORECASE
+)
 _ADDRESS = re.compile(r"https?://|www\.|\S+@\S+\.[a-z]{2,}", re.IGNORECASE)
 _MOJIBAKE = re.compile(r"[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac|\u00ef\u00bf\u00bd")
 _FILE_NAME = re.compile(
@@ -58,6 +60,10 @@ _QUOTED = re.compile(  # from end to end, with no such mark between but apostrop
     r"""|\u2018[^\u2018]+\u2019|\u00ab[^\u00ab\u00bb]+\u00bb)\s*"""
 )
 _QUOTES = frozenset("\"'\u201c\u2018\u00ab \t")
+_OF_SENTENCES = frozenset(
+    ("a", "an", "the", "and", "or", "with", "is", "are", "of", "in", "on", "to", "by", "for", "from",
+     "his", "her", "its", "their", "while", "as")
+)  # fmt: skip
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,8});", re.IGNORECASE)
 
 
@@ -70,7 +76,7 @@ def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, s
     if not isinstance(caption, str):
         return [("caption_not_text", f"{type(caption).__name__} {caption!r}"[:120])]
     plain = len(caption) <= max_chars and _PLAIN.fullmatch(caption) and "www." not in caption
-    if plain and caption[0] not in _QUOTES:
+    if plain and caption[0] not in _QUOTES and not _is_tags(caption):
         return [] if not _is_boilerplate(caption) else [("caption_boilerplate", caption[:120])]
     if not caption.strip():
         return [("caption_empty", "no text")]
@@ -120,11 +126,21 @@ def _closely(caption: str) -> list[str]:
         codes.append("caption_lines")
     if _JOINED.search(caption):
         codes.append("caption_joined")
+    if _is_tags(caption):
+        codes.append("caption_tags")
     if caption[0] in _QUOTES and _QUOTED.fullmatch(caption):
         codes.append("caption_quoted")
     if _foreign(caption):
         codes.append("caption_script")
     return codes
+
+
+def _is_tags(caption: str) -> bool:
+    """Whether a text is tags between commas, as ``1girl, solo, long hair``: no sentence's words."""
+    if caption.count(",") < 2:
+        return False
+    tags = [tag.lower().split() for tag in caption.split(",")]
+    return all(len(tag) < 4 and _OF_SENTENCES.isdisjoint(tag) for tag in tags)
 
 
 def _is_boilerplate(caption: str) -> bool:

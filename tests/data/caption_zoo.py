@@ -13,6 +13,8 @@ FINE = [
     "stock photos cover the wall of an office",
     "a copyright notice on a page",
     "rock&roll; a band plays",
+    "red, white, and blue flags",
+    "a dog, a cat, a bird",
 ]
 WRONG = {
     "caption_not_text": [None, 3, 2.5, ["a dog"], {"raw": "a dog"}, True, b"a dog"],
@@ -34,7 +36,9 @@ WRONG = {
         "<|im_start|>user hello",
         "<pad> a dog",
     ],
+    "caption_tags": ["1girl, solo, long hair, looking at viewer", "dog, beach, sunny day"],
     "caption_markup": [
+        "[/EN#1/people A man] in a hat",
         "a <b>dog</b> runs",
         "salt &amp; pepper on a table",
         "it&#39;s a dog",

@@ -18,7 +18,7 @@ from dico.data.formats.columns import (
 )
 from dico.data.formats.reading import Findings, Reading
 
-_TEXT_KEYS = ("raw", "caption", "text", "sentence", "value", "content", "assistant")
+_TEXT_KEYS = ("raw", "caption", "text", "sentence", "sent", "value", "content", "assistant")
 _ASKED, _ANSWERED = ("human", "user"), ("gpt", "assistant")
 LeftOut = list[tuple[str, Any]]
 

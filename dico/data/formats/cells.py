@@ -2,8 +2,8 @@
 
 ``["a dog", "a cat"]``, ``['a dog', 'a cat']``, ``('a dog', 'a cat')``, NumPy's ``['a dog' 'a cat']`` and
 ``array(['a dog'], dtype=object)``, R's ``c("a dog")``, Postgres' ``{"a dog"}`` and JSON in JSON, also one
-in another, are lists; ``[laughing] a dog`` and ``[a dog]`` are captions. Texts joined by ``||``, ``&&``
-and the like are a list where the column's name is of several.
+in another, are lists; ``[laughing] a dog`` and ``[a dog]`` are captions. Texts joined by ``||``, ``&&``,
+line breaks and the like, or numbered from 1, are a list where the column's name is of several.
 """
 
 import ast
@@ -13,7 +13,11 @@ from typing import Any
 
 _LIST_OF_TEXTS = re.compile(r"""(?:(?:array\(|list\(|c\(|[\[({])\s*)+[bBuUrR]{0,2}["']""")
 _CLOSING = {"[": "]", "(": ")", "{": "}", "a": ")", "l": ")", "c": ")", '"': ']"'}
-_SEPARATOR = re.compile(r"\s*(?:\|{1,3}|&&|#{3,}|<sep>|\[sep\]|</s>)\s*", re.IGNORECASE)
+_SEPARATOR = re.compile(
+    r"\s*(?:\|{1,3}|&&|#{3,}|<sep>|\[sep\]|</s>|<br\s*/?>|[\r\n]+)\s*", re.IGNORECASE
+)
+_NUMBERED = re.compile(r"(?:^|\s+)\(?(\d{1,2})[.)]\s+")
+_BULLET = re.compile(r"\s*[-*\u2022]\s+")
 _TOKEN = re.compile(
     r"""\s*(?:(?P<text>[uU]?(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))|(?P<none>None|nan|NaN)"""
     r"""|(?P<open>array\(|list\(|c\(|[\[({])|(?P<close>[\])}])|,\s*dtype=(?:'[^']*'|\w+)|,|$)""",
@@ -34,7 +38,14 @@ def looks_like_list(text: str) -> bool:
 
 def split_joined(text: str) -> list[str]:
     """The texts of a cell that separators join, as ``a dog || a cat``; one where none does."""
-    return [part for part in _SEPARATOR.split(text) if part]
+    before, *numbered = _NUMBERED.split(text)
+    numbers = numbered[::2]
+    if not before and len(numbers) > 1 and numbers == [str(n + 1) for n in range(len(numbers))]:
+        return [part.strip() for part in numbered[1::2] if part.strip()]
+    parts = [part for part in _SEPARATOR.split(text) if part]
+    if len(parts) > 1 and all(_BULLET.match(part) for part in parts):
+        return [_BULLET.sub("", part, count=1) for part in parts]
+    return parts if len(parts) > 1 else [part for part in re.split(r"\s*;\s*", text) if part]
 
 
 def unpack(text: str) -> list[Any]:

@@ -48,6 +48,10 @@ CAPTION_KEYS = (
     "report",
     "utterance",
     "title",
+    "paragraph",
+    "suffix",  # PaliGemma's rows
+    "response",  # of rows of instructions
+    "output",
 )
 CAPTIONS_KEYS = (
     "captions",
@@ -94,6 +98,7 @@ _REFUSED = (
     "ignore",
 )
 MARKS = frozenset((*REJECTED_KEYS, *VALID_KEYS, *STATUS_KEYS))
+_OF_A_FORM = re.compile(r"^(?:Input|Answer)\.(?=\w)")
 _NUMBERED = re.compile(r"(caption|text|sentence|raw|comment|description|reference)s?[ _-]?\d{1,3}")
 
 
@@ -117,8 +122,12 @@ KNOWN_NAMES = Columns()
 
 
 def normal_key(key: object) -> str:
-    """A column's name as it is looked up: lower case, words joined by one underscore."""
-    return re.sub(r"[\s_-]+", "_", str(key).strip().lower())
+    """A column's name as it is looked up: lower case, words joined by one underscore.
+
+    Mechanical Turk's tables call each column ``Input.NAME`` or ``Answer.NAME``.
+    """
+    name = _OF_A_FORM.sub("", str(key).strip())
+    return re.sub(r"[\s_-]+", "_", name.lower())
 
 
 def normal_keys(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,20 +149,33 @@ def first_key(row: Mapping[str, Any], keys: Iterable[str]) -> str:
 
 
 def lookup(row: Mapping[str, Any], path: str) -> Any:
-    """The value of a column that the user named, also inside of objects."""
+    """The value of a column that the user named, also inside of objects, and of lists of these."""
     if path in row:
         return row[path]
     value: Any = row
     for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        value = _inside(value, part)
     if value is None:
         return normal_keys(row).get(normal_key(path))
     return value
 
 
+def _inside(value: Any, key: str) -> Any:
+    if isinstance(value, list):
+        found = [one for one in (_inside(item, key) for item in value) if one is not None]
+        return found or None
+    return value.get(key) if isinstance(value, Mapping) else None
+
+
 def numbered_captions(keys: Iterable[str]) -> list[str]:
     """The keys that are captions by number: ``caption_0``, ``caption_1``; in the row's order."""
     return [key for key in keys if _NUMBERED.fullmatch(key)]
+
+
+def is_column(path: str, names: Iterable[str]) -> bool:
+    """Whether a column that the user named, or the object that it lies in, is one of ``names``."""
+    known = {path, normal_key(path), path.partition(".")[0]}
+    return not known.isdisjoint(names)
 
 
 def is_rejected(row: Mapping[str, Any]) -> str:
@@ -166,6 +188,8 @@ def is_rejected(row: Mapping[str, Any]) -> str:
     for key in VALID_KEYS:
         if _is_false(row.get(key)):
             return key
+    if _is_reason(row.get("reject")):
+        return "reject"  # Mechanical Turk's tables have the reason there
     words = ((key, row.get(key)) for key in STATUS_KEYS)
     return next((k for k, w in words if isinstance(w, str) and w.lower() in _REFUSED), "")
 
@@ -181,6 +205,10 @@ def known_columns(names: Iterable[str], columns: Columns) -> tuple[bool, bool, b
         or bool(numbered_captions(normal))
     )
     return image, captions, any(key in ID_KEYS for key in normal)
+
+
+def _is_reason(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() not in ("", "none", "null", *_FALSE)
 
 
 def _is_true(value: object) -> bool:

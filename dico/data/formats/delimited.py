@@ -21,6 +21,7 @@ MAX_FIELD_CHARS = 32_000_000
 _MAX_LINES = 200
 _BROKEN_PIPE = re.compile(r"\s*\d+\s+(\S.*)", re.DOTALL)
 _IMAGE_LINE = re.compile(r"\n\S+\.(?:jpe?g|png|webp|gif|bmp|tiff?)[#,\t|;\"]", re.IGNORECASE)
+_RULE = re.compile(r"[\s|:+=,-]*-{3}[\s|:+=,-]*")
 _NUMBER = re.compile(r"#(?:\w+#)?\d+$")
 
 
@@ -40,7 +41,9 @@ def read(path: str, dialect: Dialect, reading: Reading) -> Iterator[Row]:
                 return
         records = _quoted(lines, dialect) if dialect.quoted else _plain(lines, dialect)
         packed = is_packed(path)
-        for number, fields, findings in records:
+        for index, (number, fields, findings) in enumerate(records):
+            if index == 0 and dialect.has_header and _RULE.fullmatch(lines.raw):
+                continue
             where = f"{path}:{number}"
             if findings:
                 yield where, None, findings

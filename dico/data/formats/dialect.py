@@ -164,8 +164,10 @@ def _once_each(cells: tuple[str, ...], columns: Columns) -> tuple[str, ...]:
 def _without_header(
     lines: Sequence[str], delimiters: str
 ) -> tuple[str, tuple[str, ...], bool] | None:
-    for delimiter in delimiters:
-        rows = [line.split(delimiter) for line in lines]
+    by_rules = {delimiter: _csv_rows(lines, delimiter) for delimiter in delimiters}
+    for delimiter in sorted(delimiters, key=lambda one: not by_rules[one]):
+        quoted = by_rules[delimiter]
+        rows = quoted or [line.split(delimiter) for line in lines]
         width = _usual(len(row) for row in rows if len(row) > 1)
         if width < 2:
             continue
@@ -177,7 +179,7 @@ def _without_header(
             continue
         if len(lines) > 1 and not _is_image(columns[image][0]) and _is_image(columns[image][1]):
             return None  # a header of unknown names
-        if delimiter == "," and image == 0:
+        if delimiter == "," and image == 0 and not quoted:
             width = 2  # a comma in a caption that is in no quotes is text
         names = _headless(columns[:width], image)
         if names:
@@ -190,6 +192,17 @@ def _without_header(
         if all(_is_image(name) and text.strip() for name, _, text in cells):
             return delimiter, ("image", "caption"), False
     return None
+
+
+def _csv_rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """The cells of lines that have quotes and are all of one width by CSV's rules; else none."""
+    if delimiter not in ",;" or not any('"' in line for line in lines):
+        return []
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return []
+    return rows if len({len(row) for row in rows}) == 1 < len(rows[0]) else []
 
 
 def _headless(columns: Sequence[Sequence[str]], image: int) -> tuple[str, ...]:

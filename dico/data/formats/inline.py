@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from dico.data.formats.columns import IMAGE_KEYS, Columns, normal_key
+from dico.data.formats.captions_of import image_in_turns
+from dico.data.formats.columns import IMAGE_KEYS, TURN_KEYS, Columns, first, normal_key
 from dico.data.formats.reading import Embedded
 from dico.images.base64_text import from_base64
 from dico.images.embedded import (
@@ -25,17 +26,18 @@ def embed(row: dict[str, Any], raw: bytes, offset: int, uri: str, columns: Colum
         uri: the file.
         columns: the user's columns.
     """
+    if in_turns := image_in_turns(first(row, sorted(TURN_KEYS))):
+        row.setdefault("images", in_turns)
     for key, value in row.items():
-        if isinstance(value, dict):
-            text = value.get("bytes") or value.get("base64") or value.get("b64")
-        else:
-            text = value
+        one = value[0] if isinstance(value, list) and len(value) == 1 else value
+        is_object = isinstance(one, dict)
+        text = first(one, ("bytes", "base64", "b64", "url")) if is_object else one
         if not isinstance(text, str) or len(text) < LEAST_CHARS:
             continue
-        if key != columns.image and normal_key(key) not in IMAGE_KEYS:
+        if key != columns.image and normal_key(key) not in (*IMAGE_KEYS, "images"):
             continue
         if looks_embedded(text):
-            name = value.get("path") if isinstance(value, dict) else ""
+            name = one.get("path") if is_object else ""
             row[key] = _reference(text, raw, offset, uri, str(name or ""))
 
 

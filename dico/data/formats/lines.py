@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dico.data.entries import SPLIT_NAMES
+from dico.data.formats.columns import IMAGE_KEYS, TURN_KEYS
 from dico.data.formats.inline import embed
 from dico.data.formats.reading import Reading, Row
 from dico.data.formats.texts import byte_order_mark, is_packed, open_text
@@ -15,6 +16,8 @@ from dico.images.embedded import LEAST_CHARS
 
 MAX_LINE_CHARS = 32_000_000
 LIST_KEYS = ("data", "annotations", "rows", "samples", "items")
+_READ_KEYS = (*LIST_KEYS, "images")
+_LISTS_OF_IMAGES = frozenset((*IMAGE_KEYS, *TURN_KEYS, "images"))
 
 
 def read_lines(path: str, reading: Reading) -> Iterator[Row]:
@@ -66,7 +69,7 @@ def read_list(path: str, reading: Reading) -> Iterator[Row]:
                 names.append(item)  # as pandas' to_json(orient="split") writes them
             if isinstance(item, list) and len(item) == len(names):
                 item = dict(zip(names, item, strict=True))
-            if key and not split and key not in LIST_KEYS:
+            if key and not split and key not in _READ_KEYS:
                 if isinstance(item, dict):
                     reading.unread[f"list {key}"] += 1
                 continue
@@ -80,11 +83,15 @@ def read_list(path: str, reading: Reading) -> Iterator[Row]:
 
 
 def _embed(row: dict[str, object], line: str, start: int, reading: Reading) -> None:
-    if any(
-        isinstance(v, dict) or (isinstance(v, str) and len(v) >= LEAST_CHARS) for v in row.values()
-    ):
+    if any(_may_hold_an_image(key, value) for key, value in row.items()):
         raw = line.encode("utf-8", "surrogateescape")
         embed(row, raw, start, reading.uri, reading.columns)
+
+
+def _may_hold_an_image(key: str, value: object) -> bool:
+    if isinstance(value, list):
+        return key in _LISTS_OF_IMAGES
+    return isinstance(value, dict) or (isinstance(value, str) and len(value) >= LEAST_CHARS)
 
 
 def _duplicates(parser: Parser) -> list[tuple[str, str]]:

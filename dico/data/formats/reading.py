@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dico.data.finder import ImageFinder
-from dico.data.formats.columns import KNOWN_NAMES, Columns
+from dico.data.formats.columns import KNOWN_NAMES, Columns, is_column
 
 Findings = list[tuple[str, str]]
 Row = tuple[str, Any, Findings]
@@ -46,6 +46,9 @@ class Reading:
     def not_read(self) -> Counter[str]:
         """Members and columns that were read in no row, with their counts."""
         found = Counter(self.unread)
+        for path in (self.columns.image, *self.columns.captions):
+            if path and self.shapes and not any(is_column(path, shape) for shape in self.shapes):
+                found[f"no row has the column {path}"] += self.shapes.total()
         for columns, count in self.shapes.items():
             for column in columns:
                 if column not in self.read:

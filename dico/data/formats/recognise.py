@@ -36,6 +36,7 @@ _MAPPING = re.compile(  # an image's name, or any key with texts of several word
 _SPLIT_LISTS = re.compile(
     r'\{\s*"(?:train|training|val|valid|validation|dev|test)"\s*:\s*\[\s*[{\]]', re.IGNORECASE
 )
+_FIRST_VALUE = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[?\s*(?=\{)')
 _KEYS = re.compile(r'"((?:[^"\\]|\\.){1,60})"\s*:')
 _OTHER_FILES = {
     "PK\x03\x04": "a zip archive or an Excel workbook: unpack it, or save its table as CSV",
@@ -43,6 +44,9 @@ _OTHER_FILES = {
     "SQLite format 3": "a SQLite database: export its table as CSV",
     "\udc93NUMPY": "a NumPy array: write JSON lines or Parquet",
     "\udc89HDF": "an HDF5 file: write JSON lines or Parquet",
+    "BZh": "packed by bzip2: unpack it",
+    "\udcfd7zXZ": "packed by xz: unpack it",
+    "(\udcb5/\udcfd": "packed by zstandard: unpack it",
     "<": "XML or HTML: write JSON lines or CSV",
     "- ": "YAML: write JSON lines",
 }
@@ -93,6 +97,8 @@ def _text_format(uri: str, name: str, text: str, columns: Columns) -> str:
         if cells:
             _refuse_columns(uri, "a table", cells)
         return "csv"
+    if text[257:262] == "ustar":
+        raise DataError(f"{uri}: a compressed tar; unpack it by gunzip: images are read in place")
     what = next((what for mark, what in _OTHER_FILES.items() if start.startswith(mark)), "")
     told = f"{what}; known formats" if what else "of no known format; known"
     raise DataError(f"{uri}: {told} are {', '.join(FORMATS)}")
@@ -142,13 +148,15 @@ def _object_format(
         image, caption, has_id = known_columns(rows[0], columns)
         if caption and (image or has_id):
             return "jsonl"
+    if images and _names_its_images(start, columns, "images", captions=True):
+        return "json"
     if re.search(r'"images"\s*:\s*\[\s*\]', start):
         raise DataError(f"{uri}: the dataset has no images: its list of images is empty")
     if images:
         raise UsageError(
             f"{uri}: looks like karpathy or coco, and its first images tell neither; use --format"
         )
-    if _MAPPING.match(start):
+    if _MAPPING.match(start) or _holds_rows(start, columns):
         return "mapping"
     keys = ", ".join(list(dict.fromkeys(_KEYS.findall(start[:4_000])))[:8])
     raise DataError(
@@ -157,14 +165,27 @@ def _object_format(
     )
 
 
-def _names_its_images(start: str, columns: Columns) -> bool:
-    """Whether the first annotation of an object names its image itself, as RedCaps' do."""
-    match = re.search(r'"annotations"\s*:\s*\[\s*', start)
+def _holds_rows(start: str, columns: Columns) -> bool:
+    """Whether an object's first value is a row, or a list of rows, as pandas and NWPU have them."""
+    match = _FIRST_VALUE.match(start)
+    try:
+        row, _ = json.JSONDecoder().raw_decode(start, match.end() if match else 0)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and all(known_columns(row, columns)[:2])
+
+
+def _names_its_images(
+    start: str, columns: Columns, key: str = "annotations", captions: bool = False
+) -> bool:
+    """Whether the first item of a list names its image itself, as RedCaps' annotations do."""
+    match = re.search(rf'"{key}"\s*:\s*\[\s*', start)
     try:
         first, _ = json.JSONDecoder().raw_decode(start, match.end() if match else 0)
     except (ValueError, RecursionError):
         return False
-    return isinstance(first, dict) and known_columns(first, columns)[0]
+    known = known_columns(first, columns) if isinstance(first, dict) else (False, False)
+    return known[0] and (known[1] or not captions)
 
 
 def _first_lines(start: str) -> list[dict[str, Any]] | None:

@@ -36,7 +36,8 @@ _ALWAYS_READ = frozenset(
 
 def read(rows: Iterator[Row], reading: Reading) -> Iterator[Entry]:
     """Entries of rows given as (where, content, findings of their reader)."""
-    reading.read |= {*_ALWAYS_READ, *map(normal_key, _named(reading)), *_named(reading)}
+    named = {part for path in _named(reading) for part in (path, path.partition(".")[0])}
+    reading.read |= {*_ALWAYS_READ, *map(normal_key, named), *named}
     with Grouping() as grouping:
         run: Entry | None = None
         for where, row, findings in rows:
@@ -118,6 +119,9 @@ def _place(entry: Entry, image: Any, row: Mapping[str, Any], reading: Reading) -
         if image.problem:
             entry.uri = ""
             entry.findings.append(("image_embedded", image.problem))
+    elif isinstance(image, str) and image.startswith("data:"):
+        entry.image_id = entry.image_id or _name_by_place(entry.where, reading)
+        entry.findings.append(("image_embedded", f"no image in base64: {image[:60]}"))
     elif isinstance(image, str):
         names = _names(image, row)
         entry.names["image"] = image
@@ -152,7 +156,8 @@ def _image(row: Mapping[str, Any], reading: Reading) -> Any:
     if reading.columns.image:
         return _one(lookup(row, reading.columns.image))
     for key in (*IMAGE_KEYS, "images"):
-        found = _one(row.get(key)) if key != "images" or isinstance(row.get(key), list) else None
+        is_one = key != "images" or isinstance(row.get(key), list | Embedded)
+        found = _one(row.get(key)) if is_one else None
         if found is not None:
             reading.read.update((key, "filepath"))
             return found

@@ -22,6 +22,7 @@ from dico.storage.uris import IMAGE_SUFFIXES
 
 TEXT_SUFFIXES = (".txt", ".caption", ".text")
 CAPTION_SUFFIXES = (*TEXT_SUFFIXES, ".json")
+_TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 MAX_TEXT_BYTES = 4_000_000
 _ALWAYS_READ = frozenset((*ID_KEYS, *MARKS, "split"))
 _INNER_SUFFIX = re.compile(rf"(.+)(?:{'|'.join(map(re.escape, IMAGE_SUFFIXES))})\.", re.IGNORECASE)
@@ -86,7 +87,8 @@ def add(
     """Puts a file into its group; what is neither image nor text is counted as unread."""
     suffix = suffix_of(item.name)
     if is_left_behind(item.name) or suffix not in (*IMAGE_SUFFIXES, *CAPTION_SUFFIXES):
-        reading.unread[f"*{suffix}" if not is_left_behind(item.name) else "hidden files"] += 1
+        what = f"table {item.name}" if suffix in _TABLE_SUFFIXES else f"*{suffix}"
+        reading.unread["hidden files" if is_left_behind(item.name) else what] += 1
         return
     if suffix in CAPTION_SUFFIXES and is_about(item.name):
         reading.unread[item.name.rpartition("/")[2]] += 1

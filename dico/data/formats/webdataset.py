@@ -14,6 +14,7 @@ from typing import IO
 from dico.data.entries import Entry
 from dico.data.formats import samples
 from dico.data.formats.reading import Reading
+from dico.data.formats.sidecar import without_folder
 from dico.data.formats.texts import require_file
 from dico.images.embedded import container_of, embedded_uri
 from dico.images.tar_index import Member, TarError, iter_members
@@ -36,10 +37,24 @@ def read(reading: Reading) -> Iterator[Entry]:
                     yield _unsafe(member, shard)
                 else:
                     samples.add(groups, _item(member, file, shard), reading)
-            for entry in _merged(_entries(groups, shard, reading), file):
+            for entry in _merged(_entries(_parallel(groups), shard, reading), file):
                 if is_remote(shard) and entry.uri:
                     entry.image_bytes = _bytes(entry.uri, file)
                 yield entry
+
+
+def _parallel(groups: dict[str, samples.Group]) -> dict[str, samples.Group]:
+    """Groups by name alone, where images and texts are in folders of their own."""
+    found = groups.values()
+    have = [any(group.images for group in found), any(group.texts for group in found)]
+    if not all(have) or any(group.images and group.texts for group in found):
+        return groups
+    joined: dict[str, samples.Group] = {}
+    for group in found:
+        own = joined.setdefault(key := without_folder(group.key), samples.Group(key))
+        own.images += group.images
+        own.texts += group.texts
+    return joined
 
 
 def _entries(groups: dict[str, samples.Group], shard: str, reading: Reading) -> Iterator[Entry]:
