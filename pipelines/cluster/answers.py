@@ -14,7 +14,8 @@ from dico_pipelines.cluster.connection import Connection
 
 SECONDS_TO_ANSWER = 10.0
 
-REACH = "check KFP_ENDPOINT, or open a way: kubectl port-forward -n kubeflow svc/ml-pipeline 8888"
+REACH = "check KFP_ENDPOINT, or run: kubectl port-forward -n kubeflow svc/ml-pipeline 8888"
+_UI = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then http://localhost:8080"
 _TOKEN = "set KFP_TOKEN_FILE to a file with a token, or KFP_EXISTING_TOKEN to the token"  # noqa: S105
 
 
@@ -73,25 +74,33 @@ def read_health(connection: Connection) -> Health:
         answer = get(connection, "/apis/v2beta1/healthz", allow_redirects=False)
     except requests.exceptions.SSLError:
         raise AccessError(
-            f"{where}: its certificate is not trusted here; set KFP_CA_CERT to the file of the "
-            "authority that signed it"
+            f"{where}: its certificate is not trusted here; set KFP_CA_CERT to the certificate "
+            "file of the authority that signed it"
         ) from None
     except OSError as error:  # requests raises no other kind
         raise TryAgainError(f"{where}: cannot be reached ({cause(error)}); {REACH}") from None
     if answer.is_redirect:
-        raise AccessError(f"{where}: answers with a login page; {_TOKEN}")
+        raise AccessError(f"{where}: redirects to a login page; {_TOKEN}")
     refuse(answer.status_code, answer.text, connection)
     try:
         said = answer.json()
         return Health(_release(said.get("tag_name", "")), bool(said.get("multi_user", False)))
     except (ValueError, AttributeError):
         is_page = "<html" in answer.text[:500].lower()
-        what = "a page for people, perhaps a login" if is_page else "not JSON"
+        what = "a web page, perhaps a login" if is_page else "something other than JSON"
         raise UsageError(
-            f"{where}: answers with {what} where Kubeflow Pipelines would give its health; give "
-            "the address of its API, such as https://HOST/pipeline, and a token where it asks for "
-            "a login"
+            f"{where}: answers with {what} where Kubeflow Pipelines would report its health; give "
+            "the address of its API, such as https://HOST/pipeline, and a token if it needs a login"
         ) from None
+
+
+def ui_of(connection: Connection) -> str:
+    """Address of the page of runs; the service ``ml-pipeline`` is the API alone and has none."""
+    try:
+        page = get(connection, "/", allow_redirects=False)
+    except OSError:
+        return _UI
+    return connection.endpoint if "<html" in page.text[:500].lower() else _UI
 
 
 def refuse(status: int, body: str, connection: Connection) -> None:

@@ -32,14 +32,14 @@ def kfp_client(connection: Connection, note_skew: bool = True) -> Iterator[Any]:
         note_skew: whether to print a line where client and server are of different releases.
 
     Raises:
-        UsageError: the server keeps users apart and no namespace is given, or refuses a request.
+        UsageError: the server is multi-user and no namespace is given, or it refuses a request.
         AccessError: a token or a right is missing.
         TryAgainError: the server went away.
     """
     health = read_health(connection)
     if health.multi_user and not connection.namespace:
         raise UsageError(
-            f"{connection.endpoint}: this server keeps its users apart; name your profile by "
+            f"{connection.endpoint}: this server is multi-user; name your profile by "
             "--namespace or KFP_NAMESPACE"
         )
     if note_skew and health.skew():

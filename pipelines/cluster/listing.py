@@ -57,7 +57,7 @@ def _experiment_id(client: Any, name: str, namespace: str) -> str | None:
             experiment_name=name, namespace=namespace or None
         ).experiment_id
     except ValueError:
-        raise UsageError(f"experiment {name}: there is none of this name") from None
+        raise UsageError(f"experiment {name}: no such experiment") from None
 
 
 def _row(run: Any, now: datetime) -> tuple[str, ...]:

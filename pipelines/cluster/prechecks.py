@@ -51,7 +51,7 @@ def check_before_sending(connection: Connection, values: Mapping[str, Any], acco
         print(f"note: {note}")
 
 
-_ALONE = "this server keeps no users apart and runs everything in its own namespace"
+_ALONE = "this server is single-user and runs everything in its own namespace"
 _PUSH = (
     "has no registry in its name, so nodes find it only where it was loaded (kind load "
     "docker-image, minikube image load); push it and give image=REGISTRY/dico@sha256:..."

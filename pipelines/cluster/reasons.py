@@ -18,7 +18,7 @@ from dico_pipelines.cluster.namespace import open_namespace
 from dico_pipelines.cures import with_cure
 
 HOME = "kubeflow"
-"""Namespace of a server that keeps no users apart, unless one is named."""
+"""Namespace of a single-user server, unless one is named."""
 
 _STEP = re.compile(r"([^.()]+?)(?:-driver)?(?:\(\d+\))?(?:\.executor(?:\(\d+\))?)?$")
 """The step that a node's path ends in: by its driver, its group or its container."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dico_pipelines.cluster.answers import ui_of
 from dico_pipelines.cluster.client import kfp_client, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
 from dico_pipelines.cluster.parameters import read_values, what_is_sent
@@ -63,7 +64,8 @@ def submit(
             service_account=service_account or None,
         ).run_id
     print(f"submitted: run {run_id}")
-    print(f"  watch it at {connection.endpoint}/#/runs/details/{run_id}, or by dico runs {run_id}")
+    print(f"  in the terminal: dico runs {run_id}")
+    print(f"  in the UI: {ui_of(connection)}/#/runs/details/{run_id}")
     if wait:
         await_run(
             lambda: connection_from_environment(endpoint, namespace, token_file),

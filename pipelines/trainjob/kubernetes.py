@@ -48,7 +48,9 @@ class Cluster:
         except AlreadyThereError:
             found = self.get(job["metadata"]["name"])
             if found is None:
-                raise TryAgainError(f"TrainJob {job['metadata']['name']}: came and went") from None
+                raise TryAgainError(
+                    f"TrainJob {job['metadata']['name']}: deleted as it was made"
+                ) from None
             return found
 
     def get(self, name: str) -> dict[str, Any] | None:

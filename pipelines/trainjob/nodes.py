@@ -64,7 +64,7 @@ def _train(
     with _cancelling(lambda: cluster.delete(call.name)):
         found = cluster.get(call.name)
         if found is not None and _ended(found) and not handover.is_done():
-            print(f"TrainJob {call.name}: ended before; it is replaced and goes on", flush=True)
+            print(f"TrainJob {call.name}: ended earlier; replaced, it resumes", flush=True)
             _remove(cluster, call.name, pause)
             found = None
         if found is None:
@@ -72,7 +72,7 @@ def _train(
             found = cluster.create(wanted)
             print(f"TrainJob {call.name}: created, {call.num_nodes} nodes", flush=True)
         else:
-            print(f"TrainJob {call.name}: found at work, followed", flush=True)
+            print(f"TrainJob {call.name}: already running; following it", flush=True)
         outcome = Follower(cluster, call.name, pause).follow()
     if outcome.failed or not handover.is_done():
         raise handover.failure() or DicoError(
@@ -92,7 +92,7 @@ def _remove(cluster: Cluster, name: str, pause: float) -> None:
     deadline = time.monotonic() + SECONDS_TO_GO
     while cluster.get(name) is not None:
         if time.monotonic() > deadline:
-            raise TryAgainError(f"TrainJob {name}: still not gone after {SECONDS_TO_GO:.0f} s")
+            raise TryAgainError(f"TrainJob {name}: still being deleted after {SECONDS_TO_GO:.0f} s")
         time.sleep(min(pause, 1.0))
 
 
@@ -109,7 +109,7 @@ def _cancelling(cancel: Callable[[], None]) -> Iterator[None]:
         except KeyboardInterrupt:
             cancel()
             raise TryAgainError(
-                "cancelled, and its TrainJob with it; the same command goes on from the checkpoints"
+                "cancelled, with its TrainJob; the same command resumes from the checkpoints"
             ) from None
 
 

@@ -54,10 +54,13 @@ class KfpServer:
         self.states = ["SUCCEEDED"]
         self.failures_of_runs = 0
         self.workflow = Workflow("dico-x7k2p")
+        self.has_ui = False
 
     def handle(self, method, url, headers, body):
         """The answer to one request: status and JSON, or a page."""
         parts = urlsplit(url)
+        if parts.path == "/":  # the service of the API has no page, the one of the UI has both
+            return (200, "<!doctype html><html></html>") if self.has_ui else (404, {"code": 5})
         if log := LOG.fullmatch(parts.path):
             self.requests.append((method, parts.path, {}, None))
             text = self.workflow.logs.get(log[1])

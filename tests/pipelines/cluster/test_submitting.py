@@ -58,9 +58,20 @@ def test_submit_sends_what_the_api_takes(server, endpoint, capsys):
     }
     assert run["service_account"] == "dico"
     assert run["experiment_id"] == server.experiments[0]["experiment_id"]
+    first, terminal, page = capsys.readouterr().out.splitlines()[-3:]
+    assert first == f"submitted: run {run_id}"
+    assert terminal == f"  in the terminal: dico runs {run_id}"
+    assert page.startswith(
+        "  in the UI: kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80"
+    )
+    assert page.endswith(f"http://localhost:8080/#/runs/details/{run_id}")
+
+
+def test_a_server_with_pages_of_its_own_is_linked(server, endpoint, capsys):
+    server.has_ui = True
+    run_id = submit(PIPELINE, VALUES)
     said = capsys.readouterr().out
-    assert f"submitted: run {run_id}\n" in said
-    assert f"{endpoint}/#/runs/details/{run_id}" in said
+    assert said.endswith(f"  in the UI: {endpoint}/#/runs/details/{run_id}\n")
 
 
 def test_what_is_sent_is_the_committed_file(server, endpoint):
@@ -148,8 +159,8 @@ def test_runs_are_listed_in_columns(server, endpoint, capsys):
         ((401, {"message": "unauthenticated"}), AccessError, "the token is missing; set KFP_TOKEN"),
         ((403, {"message": "no"}), AccessError, r"not allowed in namespace team \(no\)"),
         ((404, {"message": "x"}), UsageError, "is this the address of the API"),
-        ((302, "<html>"), AccessError, "answers with a login page"),
-        ((200, "<!DOCTYPE html><html><body>Log in"), UsageError, "a page for people"),
+        ((302, "<html>"), AccessError, "redirects to a login page"),
+        ((200, "<!DOCTYPE html><html><body>Log in"), UsageError, "a web page, perhaps a login"),
         ((503, {}), TryAgainError, "not ready, it answers 503"),
     ],
 )

@@ -136,7 +136,7 @@ def test_a_step_started_again_follows_the_trainjob_that_is_there(
     server.script, server.step = [(RUNNING, [], []), (COMPLETE, [], [])], 0
     run(cluster, arguments)
     assert len(server.created) == 1
-    assert "found at work, followed" in capsys.readouterr().out
+    assert "already running; following it" in capsys.readouterr().out
     before = len(server.requests)
     run(cluster, arguments)  # a third time: nothing is left to do
     assert len(server.requests) == before
