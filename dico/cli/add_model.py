@@ -64,11 +64,13 @@ def add(
             generate_captions(*data, str(folder), split, config.decoding, place(kind))
         champion = find_champion(registry, name, "", "train", "", force=False, store="").champion
         caption_with_champion(str(manifest), registry, name, champion, split, place("champion"))
-        scored = (*map(place, ("captions", "before", "champion")), split)
         evaluate_captions(
             *data,
             str(evaluator),
-            *scored,
+            place("captions"),
+            place("before"),
+            place("champion"),
+            split,
             config.evaluation,
             place("evaluation"),
             judge,
