@@ -169,9 +169,9 @@ def check(full: bool) -> list[Result]:
 def _with_facts(rounds: int) -> list[Result]:
     """Captioners of scenes that are known, judged by facts and references beside the reward."""
     worlds = [ToyWorld(seed) for seed in range(rounds)]
-    refused = [(world.decision(hack, XE), False) for world in worlds for hack in HACKS.values()]
-    passed = [(world.decision(*pair), True) for world in worlds for pair in HONEST.values()]
-    seen = [(ToyWorld(seed).decision(*SEEN), False) for seed in range(5 * rounds)]
+    refused = ((world.decision(hack, XE), False) for world in worlds for hack in HACKS.values())
+    passed = ((world.decision(*pair), True) for world in worlds for pair in HONEST.values())
+    seen = ((ToyWorld(seed).decision(*SEEN), False) for seed in range(5 * rounds))
     return [
         count("E1", name, (found.promote is wanted for (found, _), wanted in results))
         for name, results in (
