@@ -39,10 +39,24 @@ def translated(error: Exception, where: str, bucket: str, client: Callable[[], A
         return WrongBytes("the answer's checksum is wrong")
     if isinstance(error, exceptions.ParamValidationError | ValueError):
         return ConfigError(f"{where}: S3 does not allow this name of a bucket or key")
+    if isinstance(error, exceptions.EndpointConnectionError):
+        return TransientFault(_unreachable(error, bucket))
     transient = (exceptions.BotoCoreError, OSError)
     if isinstance(error, transient) or type(error).__module__.startswith(("urllib3", "http")):
         return TransientFault(type(error).__name__)
     return error
+
+
+def _unreachable(error: Any, bucket: str) -> str:
+    """Which host did not answer, and what to set where the bucket's name was put before it."""
+    host = urlsplit(str(error.kwargs.get("endpoint_url", ""))).hostname or "the store"
+    told = f"EndpointConnectionError: no connection to {host}"
+    if not host.startswith(f"{bucket}."):
+        return told
+    return (
+        f"{told}, which is the bucket's name before the store's (virtual style); if there is no such "
+        "host, set addressing_style = path under s3 in the AWS config file"
+    )
 
 
 def _addressing(client: Any) -> str:

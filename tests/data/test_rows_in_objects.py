@@ -8,6 +8,7 @@ import pytest
 
 from dico.data.formats import Columns, detect, read_entries
 from dico.data.formats.cells import split_joined
+from dico.data.formats.detect import of_file
 from dico.data.formats.reading import Reading
 from dico.errors import DataError
 from tests.data.test_layouts import captions, codes, entries, photo, tar, write_images
@@ -154,3 +155,9 @@ def test_named_columns_lead_through_lists_and_wrong_names_are_told(tmp_path):
     (entry,) = read_entries(dataset, readings=readings)
     assert entry.captions == ["a dog", "a cat"]
     assert dict(readings[0].not_read()) == {"no row has the column typo": 1}
+
+
+def test_lines_of_unknown_columns_name_them_to_every_command(tmp_path):
+    (tmp_path / "d.jsonl").write_text('{"bild": "a.jpg", "texte": ["a dog"]}\n' * 2)
+    with pytest.raises(DataError, match=r"bild, texte.*--image-column"):
+        of_file(str(tmp_path / "d.jsonl"))

@@ -3,11 +3,13 @@
 import socket
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from dico.errors import AccessError
 from dico.storage import open_store
-from dico.storage.retry import RetryPolicy
+from dico.storage.retry import RetryPolicy, TransientFault
 from dico.storage.s3 import S3Store
+from dico.storage.s3_answers import translated
 from tests.local_server import Handler, LocalServer
 
 
@@ -65,3 +67,15 @@ def test_the_users_addressing_style_is_kept(refuses, style, host, path):
 
 def test_no_second_client_where_the_store_is_local(tmp_path):
     assert open_store(tmp_path).list() == []
+
+
+@pytest.mark.parametrize(
+    ("host", "told"), [("photos.store.example", "addressing_style = path"), ("store.example", "")]
+)
+def test_a_host_that_does_not_answer_is_named(host, told):
+    error = EndpointConnectionError(endpoint_url=f"http://{host}:7480/set?signature=secret")
+    fault = translated(error, "s3://photos/set", "photos", lambda: None)
+    assert isinstance(fault, TransientFault)
+    assert f"no connection to {host}" in str(fault)
+    assert "secret" not in str(fault)
+    assert ("addressing_style" in str(fault)) == bool(told)

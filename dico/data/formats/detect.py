@@ -17,7 +17,7 @@ from dico.data.formats.dataset import FORMATS, Dataset, Part
 from dico.data.formats.folders import parts_in
 from dico.data.formats.names import DistinctNames
 from dico.data.formats.reading import Reading
-from dico.data.formats.recognise import DATA_SUFFIXES, format_of
+from dico.data.formats.recognise import DATA_SUFFIXES, LINES_SUFFIXES, format_of
 from dico.data.formats.split_lists import find_lists, read_lists, split_of
 from dico.errors import DataError, UsageError
 from dico.facts import FACTS_FILE
@@ -68,7 +68,8 @@ def of_file(path: str, images: str = "", columns: Columns = KNOWN_NAMES) -> Data
     try:
         name = format_of(uri, columns)
     except DataError:
-        if not texts.head(uri, 64).lstrip("\ufeff \t\r\n").startswith("{"):
+        is_object = texts.head(uri, 64).lstrip("\ufeff \t\r\n").startswith("{")
+        if not is_object or uri.lower().endswith(LINES_SUFFIXES):
             raise
         name = "mapping"  # values of any kind are said to be no captions, one by one
     return Dataset(name, (part if name == "coco" else replace(part, split=""),), columns)
