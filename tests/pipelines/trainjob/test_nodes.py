@@ -158,7 +158,7 @@ def test_a_failed_trainjob_is_replaced(server, cluster, arguments, capsys):
     server.script, server.step = [(COMPLETE, [], [])], 0
     run(cluster, arguments)
     assert len(server.created) == 2
-    assert "it is replaced and goes on" in capsys.readouterr().out
+    assert "ended earlier; replaced, it resumes" in capsys.readouterr().out
 
 
 def test_the_nodes_own_words_and_code_are_kept(server, cluster, arguments):
@@ -191,7 +191,7 @@ def test_sigterm_deletes_the_trainjob(server, cluster, arguments):
         return original(method, url, body)
 
     server.handle = handling
-    with pytest.raises(TryAgainError, match="cancelled, and its TrainJob with it"):
+    with pytest.raises(TryAgainError, match="cancelled, with its TrainJob"):
         run(cluster, arguments)
     gc.collect()
     assert len(server.created) == 1
