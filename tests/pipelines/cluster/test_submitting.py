@@ -148,7 +148,7 @@ def test_runs_are_listed_in_columns(server, endpoint, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split("  ")[0] == "run"
     assert len({line.index("2026") for line in lines[1:]}) == 1
-    with pytest.raises(UsageError, match="experiment none: there is none"):
+    with pytest.raises(UsageError, match="experiment none: no such experiment"):
         list_runs(experiment="none")
     assert list_runs(experiment="dico")
 
