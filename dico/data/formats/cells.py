@@ -45,7 +45,7 @@ def split_joined(text: str) -> list[str]:
     parts = [part for part in _SEPARATOR.split(text) if part]
     if len(parts) > 1 and all(_BULLET.match(part) for part in parts):
         return [_BULLET.sub("", part, count=1) for part in parts]
-    return parts if len(parts) > 1 else [part for part in re.split(r"\s*;\s*", text) if part]
+    return parts
 
 
 def unpack(text: str) -> list[Any]:
