@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from dico.registry import open_registry
 from tests.docs.pages import ROOT
 from tests.docs.plan import TINY
 
@@ -71,16 +72,12 @@ def _registry(folder):
         parts = ["--captioner", made[captioner], "--baseline", made["xe"]]
         add = [DICO, "models", "add", "photos", *parts, "--evaluator", made["evaluator"], *data]
         do(folder, *add, "--overrides", TINY)
-    (version,) = {record["uri"] for record in _records(folder) if record["number"] == 1}
-    shutil.copytree(version.removeprefix("file://"), folder / "version")
+    registry = open_registry(str(folder / "runs/registry"))
+    kept = registry.fetch(registry.get("photos", 1), folder / "fetched")
+    shutil.copytree(kept, folder / "version")
     do(folder, DICO, "models", "promote", "photos@1", "--anyway")
     shutil.rmtree(folder / "runs/registry/toy")
     (folder / "evaluator").symlink_to(folder / made["evaluator"])
-
-
-def _records(folder):
-    paths = (folder / "runs/registry/photos/versions").glob("*.json")
-    return [json.loads(path.read_text()) for path in paths]
 
 
 def _captions(folder):
