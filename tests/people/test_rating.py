@@ -158,7 +158,7 @@ def test_the_server_is_blind_and_counts(client, tmp_path):
         ('{"rater": "a", "task": 0, "choice": true}', "application/json", "choice"),
         ('{"rater": "a", "task": 99, "choice": 0}', "application/json", "no task 99"),
         ('{"rater": "", "task": 0, "choice": 0}', "application/json", "rater"),
-        (" " * 5000, "application/json", "above 4096 bytes"),
+        (" " * 5000, "application/json", "larger than 4096 bytes"),
     ],
 )
 def test_bad_requests_get_one_line(client, tmp_path, content, kind, message):
