@@ -14,7 +14,8 @@ from tests.docs.pages import ROOT
 from tests.docs.plan import TINY
 
 DICO = str(Path(sys.executable).with_name("dico"))
-SIZES = ("--num-train", "48", "--num-validation", "12", "--num-test", "24")
+# Of seeds 1 and 2 two images nearly the same lie in two splits, which validation refuses.
+SIZES = ("--num-train", "48", "--num-validation", "12", "--num-test", "24", "--seed", "3")
 RUN = Path("runs/dico-a")
 KEY = "private.pem"
 
