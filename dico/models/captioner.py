@@ -95,25 +95,21 @@ class Captioner(nn.Module):
         # them like any other memory.
         return torch.stack([torch.stack(image, dim=1) for image in images], dim=1)
 
-    def hidden(self, memory: Tensor, tokens: Tensor) -> Tensor:
-        """States (N, T, D) of the decoder, after its last norm; ``head`` makes logits of them.
+    def logits(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """Logits (N, T, V): row t says what follows ``tokens[:, : t + 1]``.
+
+        The plain forward pass, padding and all; what trains and searches shares prefixes instead
+        (`dico.models.scoring`, `begin_search`) and is tested against it.
 
         Args:
             memory: of `encode` or `encode_kv`.
             tokens: (B * K, T) ids, the K captions of an image side by side. The keys and values of
                 an image are computed once and shared by its captions.
         """
-        state: Tensor = self.decoder(memory, self.decoder.token_embedding(tokens))
-        return state
-
-    def head(self, hidden: Tensor) -> Tensor:
-        """Logits (..., V) of states (..., D)."""
-        # Input and output embedding are one matrix, as in GPT-2.
-        return F.linear(hidden, self.decoder.token_embedding.weight)
-
-    def logits(self, memory: Tensor, tokens: Tensor) -> Tensor:
-        """Logits (N, T, V): row t says what follows ``tokens[:, : t + 1]``."""
-        return self.head(self.hidden(memory, tokens))
+        table = self.decoder.token_embedding
+        states: Tensor = self.decoder(memory, table(tokens))  # (N, T, D)
+        # Input and output embedding are one matrix, as in GPT-2: (N, T, D) @ (D, V).
+        return F.linear(states, table.weight)
 
     def save(self, folder: str | Path) -> None:
         """Writes config.json, model.safetensors, tokenizer/ and digests.json.
