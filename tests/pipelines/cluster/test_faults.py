@@ -41,6 +41,7 @@ FAILED = {
 
 @pytest.mark.parametrize("fault", WAITING)
 def test_a_pod_that_cannot_begin(fault, server, monkeypatch, capsys):
+    # Said at the first look, not after a minute: what is said is tested here, how late in test_watching.
     monkeypatch.setattr("dico_pipelines.cluster.watching.SECONDS_PENDING", 0.0)
     cause, cure = WAITING[fault]
     server.states = ["RUNNING", "SUCCEEDED"]

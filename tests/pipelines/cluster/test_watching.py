@@ -3,13 +3,16 @@
 import io
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from dico.errors import UsageError
 from dico_pipelines.cluster import watching
+from dico_pipelines.cluster.connection import connection_from_environment
 from dico_pipelines.cluster.logs import show_logs
+from dico_pipelines.cluster.steps import StepState
 from dico_pipelines.cluster.submitting import submit
 from dico_pipelines.cluster.watching import RunFailedError, show_run
 from tests.pipelines.cluster import kfp_server, kube_server
@@ -127,6 +130,16 @@ def test_a_followed_log_that_breaks_off_is_not_taken_for_whole(server, monkeypat
     first, note = followed(server, monkeypatch, breaks)
     assert first == "1/2 steps"
     assert note.startswith("note: the connection to the log broke (")
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(30, False), (61, True)])
+def test_a_reason_is_asked_for_once_a_step_has_waited_a_minute(server, seconds, asked):
+    """Other tests set the minute to 0, to see at the first look what is said."""
+    server.workflow.begin().step("preflight", "Pending", message=UNSCHEDULABLE)
+    started = datetime.now(UTC) - timedelta(seconds=seconds)
+    step = StepState("preflight", "pending", started, None, ())
+    reasons = watching._reasons(connection_from_environment("", "", ""), "run-1", [step])
+    assert ('persistentvolumeclaim "dico" not found' in reasons.get("preflight", "")) is asked
 
 
 def test_a_step_that_waits_is_never_called_running(server, monkeypatch, capsys):
