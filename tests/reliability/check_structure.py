@@ -137,7 +137,7 @@ def _million(folder: Path) -> Result:
         for index in range(1_000_000):
             text = texts[index % len(texts)]
             file.write(f"{index // 5:07d}.jpg,{text} {index},train\n")
-    command = [sys.executable, "-m", "dico", "validate", str(path), "--images", "skip"]
+    command = [sys.executable, "-m", "dico", "validate", str(path), "--image-check", "skip"]
     process = subprocess.Popen(
         [*command, "--output", str(folder / "million")],
         stdout=subprocess.DEVNULL,
