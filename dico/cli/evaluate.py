@@ -127,9 +127,9 @@ def evaluate(
     from dico.evaluation.evaluate import common_ids
     from dico.evaluation.evaluate import evaluate as score
     from dico.evaluation.files import (
+        read_candidates,
         read_captions,
         read_objects,
-        read_references,
         read_training_captions,
         read_truth,
         write_captions,
@@ -191,7 +191,7 @@ def evaluate(
         training_captions=read_training_captions(training, columns) if training else None,
         objects=read_objects(objects, wanted) if objects else None,
         synonyms=Synonyms.read(synonyms) if synonyms else None,
-        candidates={named[0][0]: read_references(candidates, wanted, columns=columns)}
+        candidates={named[0][0]: read_candidates(candidates, wanted, columns)}
         if candidates
         else None,
         scenes=scenes,

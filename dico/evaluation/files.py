@@ -7,9 +7,10 @@ that the captions use are the ids. Objects: {id: [names]} or COCO instances.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from dico.data.formats.columns import KNOWN_NAMES
 from dico.data.formats.detect import of_file
 from dico.errors import DataError, UsageError
 from dico.metrics.scores import name_some
+from dico.storage.uris import is_image_name
 
 _HARMLESS = ("row_repaired", "positives_malformed", "split_unknown", "image_two_ids")
+_COCO_NUMBER = re.compile(r"(?:COCO_[a-z]+\d{4}_)?0*(\d+)")
 _FILE_KEYS = ("image", "file_name", "filename", "filepath", "name")
 
 
@@ -50,7 +53,7 @@ def read_captions(path: str | Path, columns: Columns = KNOWN_NAMES) -> dict[str,
     Raises:
         DataError: not such a file, an id twice, a caption that is not text.
     """
-    format_name, entries = _read(path, columns)
+    format_name, entries = _read(path, replace(columns, role="system"))
     if format_name in ("coco", "karpathy"):
         raise DataError(f"{path}: looks like references; a system has one caption per image")
     for entry in entries:
@@ -85,6 +88,13 @@ def read_references(
     return read_truth(path, wanted, split, columns).captions
 
 
+def read_candidates(
+    path: str | Path, wanted: Collection[str] = (), columns: Columns = KNOWN_NAMES
+) -> dict[str, list[str]]:
+    """Several captions of each image by one captioner; arguments and errors as of `read_truth`."""
+    return read_truth(path, wanted, "", replace(columns, role="system")).captions
+
+
 def read_truth(
     path: str | Path,
     wanted: Collection[str] = (),
@@ -103,7 +113,7 @@ def read_truth(
         DataError: not such a file, an id twice, captions that are not texts, no such split.
         UsageError: a split is asked of a file that has none.
     """
-    _, entries = _read(path, columns)
+    _, entries = _read(path, replace(columns, role=columns.role or "references"))
     entries = _of_split(entries, split, str(path))
     ids = ids_of(entries, wanted)
     if not entries:
@@ -123,7 +133,7 @@ def read_truth(
 
 def read_training_captions(path: str | Path, columns: Columns = KNOWN_NAMES) -> list[str]:
     """The captions of the training split, or all where a file has no such split."""
-    _, entries = _read(path, columns)
+    _, entries = _read(path, replace(columns, role="references"))
     own = [entry for entry in entries if entry.split == "train"] or entries
     return [text for entry in own for text in entry.captions if _is_text(text)]
 
@@ -161,12 +171,47 @@ def write_captions(captions: Mapping[str, str], path: str | Path) -> None:
 
 
 def ids_of(entries: Sequence[Entry], wanted: Collection[str]) -> list[str]:
-    """Each entry's id: of the names that an image has those which ``wanted`` uses most."""
-    wanted = set(wanted)
+    """Each entry's id: of the names that an image has those which ``wanted`` uses most.
+
+    Where it uses none of them as they stand, names agree of which one lacks a folder or the suffix,
+    or has COCO's number in another form (``COCO_val2014_000000000042.jpg``, ``42``).
+    """
     kinds = [_names(entry) for entry in entries]
-    overlap = Counter(kind for names in kinds for kind, name in names.items() if name in wanted)
-    best = max(overlap, key=lambda kind: (overlap[kind], kind == "")) if overlap else ""
-    return [names.get(best, entry.image_id) for names, entry in zip(kinds, entries, strict=True)]
+    for form in (str, _base, _stem, _number):
+        known = {form(name): name for name in wanted}
+        overlap = Counter(k for names in kinds for k, name in names.items() if form(name) in known)
+        if not overlap or len(known) < len(set(wanted)):
+            continue
+        best = max(overlap, key=lambda kind: (overlap[kind], kind == ""))
+        named = [names.get(best, names[""]) for names in kinds]
+        ids = [known.get(form(name), name) for name in named]
+        whole = [names.get(best.partition("/")[0], names[""]) for names in kinds]
+        ids = [one if _agree(one, name) else name for one, name in zip(ids, whole, strict=True)]
+        if form is str or len(set(ids)) == len(ids):
+            return ids
+    return [entry.image_id for entry in entries]
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether two names of a file may be of one folder: one has none, or ends the other."""
+    folders = [f"/{name}".replace("\\", "/").rpartition("/")[0] for name in (one, other)]
+    short, long = sorted(folders, key=len)
+    return long.endswith(short)
+
+
+def _base(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
+def _stem(name: str) -> str:
+    base = _base(name)
+    return base.rpartition(".")[0] if is_image_name(base) else base
+
+
+def _number(name: str) -> str:
+    """COCO's number of an image without the zeros before it; any other name as `_stem` has it."""
+    match = _COCO_NUMBER.fullmatch(_stem(name))
+    return match[1] if match else _stem(name)
 
 
 def _names(entry: Entry) -> dict[str, str]:
@@ -195,8 +240,9 @@ def _read(path: str | Path, columns: Columns, images: str = "") -> tuple[str, li
         raise DataError(f"{path}: no such file")
     dataset = of_file(str(path), images, columns)
     entries = list(read_entries(dataset, check_exists=bool(images), captions_only=True, deep=True))
-    if columns != KNOWN_NAMES and not any(entry.captions or entry.left_out for entry in entries):
-        return _read(path, KNOWN_NAMES, images)
+    named = columns.image or columns.captions
+    if named and not any(entry.captions or entry.left_out for entry in entries):
+        return _read(path, Columns(role=columns.role), images)
     for entry in entries:
         for code, detail in entry.findings:
             if code == "json_duplicate_key":

@@ -196,6 +196,40 @@ def test_references_in_every_form(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "said",
+    ["000000000007", "val2014/COCO_val2014_000000000007.jpg", "COCO_val2014_000000000007",
+     "/data/val2014/COCO_val2014_000000000007.jpg", "C:\\val2014\\COCO_val2014_000000000007.jpg"],
+)  # fmt: skip
+@pytest.mark.parametrize("has_name", [True, False])
+def test_captions_may_call_an_image_by_its_path_or_its_padded_number(tmp_path, said, has_name):
+    name = {"file_name": "val2014/COCO_val2014_000000000007.jpg"} if has_name else {}
+    images = [{"id": 7, **name}, {"id": 8, "file_name": "y.jpg"}]
+    references = tmp_path / "references.json"
+    references.write_text(json.dumps({**COCO, "images": images}))
+    assert read_references(references, [said])[said] == ["a", "c"]
+
+
+def test_a_name_in_another_folder_is_another_image(tmp_path):
+    path = tmp_path / "references.json"
+    path.write_text(json.dumps({"val/1.jpg": ["a"], "val/2.jpg": ["b"]}))
+    assert read_references(path, ["train/1.jpg"]) == {"val/1.jpg": ["a"], "val/2.jpg": ["b"]}
+    assert read_references(path, ["1.jpg"])["1.jpg"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("people", "machine"),
+    [("caption", "prediction"), ("reference", "prediction"), ("gts", "generated_caption"),
+     ("references", "caption"), ("ground_truth", "pred")],
+)  # fmt: skip
+def test_a_table_of_predictions_beside_references_gives_each_its_own(tmp_path, people, machine):
+    path = tmp_path / "both.jsonl"
+    rows = [{"image_id": n, people: f"person {n}", machine: f"machine {n}"} for n in (7, 8)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_captions(path) == {"7": "machine 7", "8": "machine 8"}
+    assert read_references(path) == {"7": ["person 7"], "8": ["person 8"]}
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b'{"7": "a", "7": "b"}', "more than once: 7"),

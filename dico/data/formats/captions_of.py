@@ -9,6 +9,7 @@ from dico.data.formats.cells import looks_like_list, split_joined, unpack
 from dico.data.formats.columns import (
     CAPTION_KEYS,
     CAPTIONS_KEYS,
+    REFERENCE_KEYS,
     TURN_KEYS,
     first,
     first_key,
@@ -59,7 +60,14 @@ def captions_of(row: Mapping[str, Any], reading: Reading, findings: Findings) ->
     if reading.columns.captions:
         return _named(row, reading, findings)
     captions = Captions()
+    if own := first_key(row, reading.columns.of_role()):
+        reading.read.add(own)
+        captions.add(row[own], findings)
+        captions.single = not _is_list(row[own])
+        return captions
     several, one = first_key(row, CAPTIONS_KEYS), first_key(row, CAPTION_KEYS)
+    if reading.columns.role == "system" and one and several in REFERENCE_KEYS:
+        several = ""
     if isinstance(row.get(several), str) and not looks_like_list(row[several]):
         row = {**row, several: _split(row[several], findings)}
     numbered = [key for key in numbered_captions(row) if row[key] is not None and row[key] != ""]

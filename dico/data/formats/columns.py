@@ -63,6 +63,38 @@ CAPTIONS_KEYS = (
     "reference_strs",
     "comments",
 )
+PREDICTION_KEYS = (
+    "prediction",
+    "predictions",
+    "predicted_caption",
+    "predicted",
+    "pred_caption",
+    "pred",
+    "generated_caption",
+    "generated_text",
+    "generated",
+    "hypothesis",
+    "hyp",
+    "model_output",
+    "candidate",
+)
+"""Columns of a captioner's own captions, where a table holds those of people beside them."""
+REFERENCE_KEYS = (
+    "references",
+    "reference_captions",
+    "reference_caption",
+    "reference",
+    "refs",
+    "ref",
+    "ground_truths",
+    "ground_truth",
+    "gt_captions",
+    "gt_caption",
+    "gts",
+    "gt",
+)
+"""Columns of people's captions in such a table."""
+_OF_ROLE = {"system": PREDICTION_KEYS, "references": REFERENCE_KEYS}
 ID_KEYS = ("image_id", "cocoid", "imgid", "img_id", "id", "uniq_id")
 SPLIT_KEYS = ("split", "set_name", "subset")
 TURN_KEYS = frozenset(("conversations", "messages", "conversation"))
@@ -110,11 +142,17 @@ class Columns:
     """Column of the image; a point leads into an object, as in ``image.path``."""
     captions: tuple[str, ...] = ()
     """Columns of captions, each a text or a list of texts."""
+    role: str = ""
+    """Whose captions a table that holds both is read for: ``system``, ``references`` or no matter."""
 
     @classmethod
     def named(cls, image: str = "", captions: str = "") -> "Columns":
         """From the options' texts; several columns of captions with commas."""
         return cls(image.strip(), tuple(c.strip() for c in captions.split(",") if c.strip()))
+
+    def of_role(self) -> tuple[str, ...]:
+        """The names that come before all others for the captions that are wanted."""
+        return () if self.captions else _OF_ROLE.get(self.role, ())
 
 
 KNOWN_NAMES = Columns()
@@ -202,6 +240,7 @@ def known_columns(names: Iterable[str], columns: Columns) -> tuple[bool, bool, b
         bool(columns.captions)
         or any(key in CAPTION_KEYS or key in CAPTIONS_KEYS for key in normal)
         or not TURN_KEYS.isdisjoint(normal)
+        or not set(columns.of_role()).isdisjoint(normal)
         or bool(numbered_captions(normal))
     )
     return image, captions, any(key in ID_KEYS for key in normal)
