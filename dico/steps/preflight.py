@@ -5,10 +5,10 @@ taken for nothing, and the step would quietly run without its GPU.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dico.configuration.pods import check_nodes, resources_of
 from dico.configuration.schema import to_json
 from dico.data.formats.columns import Columns
 from dico.errors import ConfigError
@@ -18,13 +18,8 @@ from dico.presets.plugins import check_plugins
 from dico.steps.find_champion import find_champion
 from dico.storage.places import default_place
 
-CPU_REQUEST, MEMORY_REQUEST = "250m", "512Mi"
-"""What every pod asks the scheduler for; its limits are what it may use."""
-
 LARGEST_INTEGER = 2**53
 """From here on not every whole number is a 64-bit float, as which Kubeflow keeps numbers."""
-
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|[KMGT]i?)?")
 
 
 class Outputs(NamedTuple):
@@ -82,7 +77,8 @@ def preflight(
     config = resolve(preset, overrides)
     check_plugins(config)
     _require_whole(seed=seed, gpus=gpus, num_nodes=num_nodes)
-    resources = _resources(gpu_type, gpus, num_nodes, cpu, memory)
+    resources = resources_of(gpu_type, gpus, num_nodes, cpu, memory)
+    check_nodes(node_selector, tolerations)
     if config.captioner.load_in_4bit and not gpus:
         raise ConfigError("captioner.load_in_4bit: needs a GPU of CUDA; give gpus=1")
     store, registry = default_place(store, "store"), default_place(registry, "registry")
@@ -142,23 +138,6 @@ def _told(config: Config) -> tuple[str, Columns]:
     """The format and the columns of the dataset, as the settings of validation name them."""
     settings = config.validation
     return settings.format, Columns.named(settings.image_column, settings.caption_column)
-
-
-def _resources(
-    gpu_type: str, gpus: int, num_nodes: int, cpu: str, memory: str
-) -> dict[str, dict[str, str]]:
-    for name, number, least in (("gpus", gpus, 0), ("num_nodes", num_nodes, 1)):
-        if number < least:
-            raise ConfigError(f"{name}: must be at least {least}, got {number}")
-    for name, quantity in (("cpu", cpu), ("memory", memory)):
-        if not _QUANTITY.fullmatch(quantity):
-            raise ConfigError(f"{name}: expected a quantity such as 4 or 16Gi, got {quantity!r}")
-    if gpus and not gpu_type:
-        raise ConfigError("gpu_type: empty; give the resource's name, such as nvidia.com/gpu")
-    return {
-        "limits": {"cpu": cpu, "memory": memory} | ({gpu_type: str(gpus)} if gpus else {}),
-        "requests": {"cpu": CPU_REQUEST, "memory": MEMORY_REQUEST},
-    }
 
 
 def _show(findings: Sequence[Finding]) -> None:

@@ -7,16 +7,17 @@ from a login page, a missing token from a wrong address, and one version from an
 import importlib.metadata
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import urljoin, urlsplit
 
 from dico.errors import AccessError, TryAgainError, UsageError
-from dico_pipelines.cluster.connection import Connection
+from dico_pipelines.cluster.connection import GIVE_TOKEN, Connection
 
 SECONDS_TO_ANSWER = 10.0
+HEALTH = "/apis/v2beta1/healthz"
 
 REACH = "check KFP_ENDPOINT, or run: kubectl port-forward -n kubeflow svc/ml-pipeline 8888"
 _UI = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then http://localhost:8080"
-_TOKEN = "set KFP_TOKEN_FILE to a file with a token, or KFP_EXISTING_TOKEN to the token"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def read_health(connection: Connection) -> Health:
 
     where = connection.endpoint
     try:
-        answer = get(connection, "/apis/v2beta1/healthz", allow_redirects=False)
+        answer = get(connection, HEALTH, allow_redirects=False)
     except requests.exceptions.SSLError:
         raise AccessError(
             f"{where}: its certificate is not trusted here; set KFP_CA_CERT to the certificate "
@@ -80,7 +81,7 @@ def read_health(connection: Connection) -> Health:
     except OSError as error:  # requests raises no other kind
         raise TryAgainError(f"{where}: cannot be reached ({cause(error)}); {REACH}") from None
     if answer.is_redirect:
-        raise AccessError(f"{where}: redirects to a login page; {_TOKEN}")
+        _refuse_redirect(connection, urljoin(answer.url, answer.headers["Location"]))
     refuse(answer.status_code, answer.text, connection)
     try:
         said = answer.json()
@@ -92,6 +93,15 @@ def read_health(connection: Connection) -> Health:
             f"{where}: answers with {what} where Kubeflow Pipelines would report its health; give "
             "the address of its API, such as https://HOST/pipeline, and a token if it needs a login"
         ) from None
+
+
+def _refuse_redirect(connection: Connection, target: str) -> NoReturn:
+    """Tells the same API at another address, such as https, from a login page."""
+    where, path = connection.endpoint, HEALTH
+    if urlsplit(target).path.endswith(path):
+        moved = target.partition("?")[0].removesuffix(path)
+        raise UsageError(f"{where}: has moved to {moved}; give that address")
+    raise AccessError(f"{where}: redirects to a login page; {GIVE_TOKEN}")
 
 
 def ui_of(connection: Connection) -> str:
@@ -112,29 +122,38 @@ def refuse(status: int, body: str, connection: Connection) -> None:
     if status < 400:
         return
     where, said = connection.endpoint, _said(body)
-    namespace = connection.namespace or "(none)"
     if status == 401:
         state = "is refused or has expired" if connection.token else "is missing"
-        raise AccessError(f"{where}: the token {state}; {_TOKEN}")
+        raise AccessError(f"{where}: the token {state}; {GIVE_TOKEN}")
     if status == 403:
+        if not connection.token:
+            raise AccessError(f"{where}: this is not allowed without a token{said}; {GIVE_TOKEN}")
+        space = f" in namespace {connection.namespace}" if connection.namespace else ""
         raise AccessError(
-            f"{where}: this is not allowed in namespace {namespace}{said}; ask for the role "
-            "kubeflow-edit there, or name another by --namespace"
+            f"{where}: this is not allowed{space}{said}; ask for the role kubeflow-edit there, or "
+            "name another by --namespace"
         )
     if status == 404:
-        raise UsageError(f"{where}: not found there{said}; is this the address of the API?")
+        raise UsageError(
+            f"{where}: not found there{said}; is this the address of the API, such as "
+            "https://HOST/pipeline?"
+        )
     if status in (408, 425, 429) or status >= 500:
         raise TryAgainError(f"{where}: not ready, it answers {status}{said}")
     raise UsageError(f"{where}: the server refuses this ({status}){said}")
 
 
 def _said(body: str) -> str:
-    """The server's own words, as `` (...)``; nothing where it has none."""
+    """The server's own words, as `` (...)``; nothing where it has none, or sends a page."""
     try:
-        message = json.loads(body)["message"]
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return f" ({' '.join(str(message).split())[:400]})"
+        content = json.loads(body)
+        message = content["message"] if isinstance(content, dict) else ""
+    except ValueError:
+        message = "" if "<" in body else body
+    except KeyError:
+        message = ""
+    words = " ".join(str(message).split())
+    return f" ({words[:400]})" if words else ""
 
 
 def cause(error: BaseException) -> str:

@@ -60,6 +60,22 @@ def kfp_client(connection: Connection, note_skew: bool = True) -> Iterator[Any]:
         ) from None
 
 
+def find_run(client: Any, run_id: str) -> Any:
+    """The run of that id, as ``client`` gives it.
+
+    Raises:
+        UsageError: there is none.
+    """
+    import kfp_server_api
+
+    try:
+        return client.get_run(run_id)
+    except kfp_server_api.ApiException as error:
+        if error.status != 404:
+            raise
+        raise UsageError(f"run {run_id}: no such run; dico runs lists the latest by id") from None
+
+
 def _client(connection: Connection) -> Any:
     import kfp
 

@@ -16,6 +16,9 @@ SERVICE = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 POD_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105, a path
 """Where pods find the token that is meant for Kubeflow Pipelines."""
 
+GIVE_TOKEN = "set KFP_TOKEN_FILE to a file with a token, or KFP_EXISTING_TOKEN to the token"  # noqa: S105
+"""What to do where a token is missing."""
+
 POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 
@@ -43,7 +46,7 @@ def connection_from_environment(
 
     Raises:
         UsageError: no address is given, or it is not one.
-        AccessError: the token's file cannot be read.
+        AccessError: a token or a certificate cannot be read, or is none.
     """
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
     address = endpoint or os.environ.get("KFP_ENDPOINT", "") or (SERVICE if in_pod else "")
@@ -52,23 +55,53 @@ def connection_from_environment(
             "no address of Kubeflow Pipelines: set KFP_ENDPOINT or give --endpoint, such as "
             "http://localhost:8888 after: kubectl port-forward -n kubeflow svc/ml-pipeline 8888"
         )
-    if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
-        raise UsageError(f"{address}: not an address; it starts with http:// or https://")
     space = namespace or os.environ.get("KFP_NAMESPACE", "")
     if not space and in_pod and Path(POD_NAMESPACE).is_file():
         space = Path(POD_NAMESPACE).read_text().strip()
-    return Connection(
-        address.rstrip("/"), _token(token_file), space, os.environ.get("KFP_CA_CERT", "")
-    )
+    return Connection(_address(address), _token(token_file), space, _authority())
+
+
+def _address(given: str) -> str:
+    """The API's address; what a browser adds to it, such as ``/#/runs``, is left out."""
+    address = given.strip().partition("#")[0].partition("?")[0].rstrip("/")
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, or half of an IPv6 address
+        usable = False
+    if not usable:
+        raise UsageError(
+            f"{address}: not an address; it is http:// or https://, a host, and perhaps a port"
+        )
+    if "@" in parts.netloc:
+        raise UsageError(
+            f"{parts.hostname}: the address holds a user or a password, which Kubeflow Pipelines "
+            f"does not take; {GIVE_TOKEN}"
+        )
+    return address
+
+
+def _authority() -> str:
+    path = os.environ.get("KFP_CA_CERT", "")
+    if path and not os.access(path, os.R_OK):
+        raise AccessError(f"KFP_CA_CERT: {path}: there is no file that can be read")
+    return path
 
 
 def _token(token_file: str) -> str:
     path = token_file or os.environ.get("KFP_TOKEN_FILE", "")
     if not path and os.environ.get("KFP_EXISTING_TOKEN"):
-        return os.environ["KFP_EXISTING_TOKEN"].strip()
+        return _checked("KFP_EXISTING_TOKEN", os.environ["KFP_EXISTING_TOKEN"])
     if not path and Path(POD_TOKEN).is_file():
         path = POD_TOKEN
     try:
-        return Path(path).read_text().strip() if path else ""
+        return _checked(path, Path(path).read_text(errors="replace")) if path else ""
     except OSError as error:
         raise AccessError(f"{path}: the token cannot be read ({error.strerror})") from None
+
+
+def _checked(source: str, text: str) -> str:
+    token = text.strip()
+    if not (token.isascii() and token.isprintable() and " " not in token and token):
+        raise AccessError(f"{source}: holds no token, which is one line of letters and digits")
+    return token

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dico.errors import UsageError
 from dico.process.exits import ERROR_PREFIX
 from dico_pipelines.cluster.answers import SECONDS_TO_ANSWER, cause, get, refuse
-from dico_pipelines.cluster.client import kfp_client
+from dico_pipelines.cluster.client import find_run, kfp_client
 from dico_pipelines.cluster.connection import Connection, connection_from_environment
 from dico_pipelines.cluster.steps import StepState, steps_of
 
@@ -37,7 +37,7 @@ def show_logs(
     """
     connection = connection_from_environment(endpoint, namespace, token_file)
     with kfp_client(connection) as client:
-        details = client.get_run(run_id).run_details
+        details = find_run(client, run_id).run_details
     steps = steps_of(details.task_details or []) if details else []
     wanted = step.replace("_", "-")
     chosen = [one for one in steps if one.name == wanted] if step else steps

@@ -8,6 +8,7 @@ from typing import Any
 
 from dico.errors import UsageError
 from dico_pipelines.bucket_only import write_bucket_only
+from dico_pipelines.cluster.pods import check_pods
 from dico_pipelines.local.specification import Specification, parse_arguments, read_specification
 from dico_pipelines.presets import settle
 
@@ -22,7 +23,8 @@ def read_values(pipeline: Path, arguments: list[str]) -> tuple[Specification, di
 
     Raises:
         UsageError: an argument is wrong, or names a place of this machine.
-        ConfigError: an unknown parameter, preset or setting, or a value of the wrong type.
+        ConfigError: an unknown parameter, preset or setting, a value of the wrong type, or one of
+            which no pod can be made.
     """
     specification = read_specification(pipeline)
     every = parse_arguments(specification, arguments)
@@ -31,6 +33,7 @@ def read_values(pipeline: Path, arguments: list[str]) -> tuple[Specification, di
     values |= {key: value for key, value in settled.items() if value != every[key]}
     for key in PLACES:
         _require_shared(key, str(every.get(key, "")))
+    check_pods(every)
     return specification, values
 
 

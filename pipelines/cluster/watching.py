@@ -7,7 +7,7 @@ from typing import Any
 
 from dico.errors import DicoError, TryAgainError
 from dico.process.progress import format_seconds
-from dico_pipelines.cluster.client import kfp_client
+from dico_pipelines.cluster.client import find_run, kfp_client
 from dico_pipelines.cluster.connection import Connection, connection_from_environment
 from dico_pipelines.cluster.logs import log_of, reason_and_end
 from dico_pipelines.cluster.reasons import HOME, reasons_of
@@ -39,7 +39,7 @@ def show_run(
     """
     connection = connection_from_environment(endpoint, namespace, token_file)
     with kfp_client(connection) as client:
-        run = client.get_run(run_id)
+        run = find_run(client, run_id)
     state = (run.state or "PENDING").lower()
     print(f"{run.display_name or run_id}: {state}")
     steps = _poll(connection, run)
@@ -66,7 +66,7 @@ def await_run(connect: Callable[[], Connection], run_id: str, pause: float = POL
         connection = connect()
         try:
             with kfp_client(connection, note_skew=False) as client:
-                run = client.get_run(run_id)
+                run = find_run(client, run_id)
             num_failures = 0
         except TryAgainError:
             num_failures += 1

@@ -236,16 +236,16 @@ def test_training_gets_its_gpus_and_shared_memory(name):
 
 
 def test_what_the_pipelines_write_out_is_what_the_library_calls_it():
+    from dico.configuration import pods
     from dico.process import retry
     from dico.process.run_name import RUN_VARIABLE
-    from dico.steps import preflight
     from dico.storage.places import WORK_VARIABLE
 
     assert variables.NODE_VARIABLE == retry.NODE_VARIABLE
     assert variables.RUN_VARIABLE == RUN_VARIABLE
     assert variables.WORK_VARIABLE == WORK_VARIABLE
-    assert variables.CPU_REQUEST == preflight.CPU_REQUEST
-    assert variables.MEMORY_REQUEST == preflight.MEMORY_REQUEST
+    assert variables.CPU_REQUEST == pods.CPU_REQUEST
+    assert variables.MEMORY_REQUEST == pods.MEMORY_REQUEST
 
 
 @pytest.mark.parametrize("name", PIPELINES)

@@ -50,7 +50,7 @@ class KfpServer:
         self.experiments, self.runs, self.recurring = [], [], []
         self.tag, self.multi_user, self.answers_v1beta1 = "2.17.0", False, True
         self.token = ""
-        self.answer = None
+        self.answer, self.location = None, "/dex/auth"
         self.states = ["SUCCEEDED"]
         self.failures_of_runs = 0
         self.workflow = Workflow("dico-x7k2p")
@@ -81,6 +81,8 @@ class KfpServer:
         if collection == "runs" and name and self.failures_of_runs:
             self.failures_of_runs -= 1
             return 503, {"message": "restarting"}
+        if collection == "runs" and name and name not in [run["run_id"] for run in self.runs]:
+            return 404, {"code": 5, "message": f"ResourceNotFoundError: Run {name} not found."}
         operation = OPERATIONS.get((method, f"{collection}/{{id}}" if name else collection))
         if operation is None:
             return self._refuse(404, f"no operation {method} {parts.path}")
@@ -201,7 +203,7 @@ def serving(server):
             if isinstance(said, Iterator):
                 self.stream(said)
                 return
-            self.answer(status, said, {"Location": "/dex/auth"} if 300 <= status < 400 else {})
+            self.answer(status, said, {"Location": server.location} if 300 <= status < 400 else {})
 
         do_GET = do_POST = do_DELETE = _answer
 

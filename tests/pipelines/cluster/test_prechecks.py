@@ -11,7 +11,7 @@ from tests.pipelines.cluster.kfp_server import KfpServer
 from tests.pipelines.cluster.kube_server import KubeServer, node
 
 PIPELINE = Path(__file__).parents[3] / "pipelines" / "caption.yaml"
-PUSHED = "image=registry.example/dico@sha256:0"
+PUSHED = f"image=registry.example/dico@sha256:{'0' * 64}"
 GIVEN = ["inputs=/data/in", PUSHED]
 BUCKET = [*GIVEN, "store=s3://bucket/store", "registry=s3://bucket/registry"]
 

@@ -157,17 +157,77 @@ def test_runs_are_listed_in_columns(server, endpoint, capsys):
     ("answer", "error", "words"),
     [
         ((401, {"message": "unauthenticated"}), AccessError, "the token is missing; set KFP_TOKEN"),
-        ((403, {"message": "no"}), AccessError, r"not allowed in namespace team \(no\)"),
+        (
+            (403, {"message": "no"}),
+            AccessError,
+            r"not allowed without a token \(no\); set KFP_TOKEN",
+        ),
+        ((403, "RBAC: access denied"), AccessError, r"without a token \(RBAC: access denied\)"),
         ((404, {"message": "x"}), UsageError, "is this the address of the API"),
         ((302, "<html>"), AccessError, "redirects to a login page"),
         ((200, "<!DOCTYPE html><html><body>Log in"), UsageError, "a web page, perhaps a login"),
         ((503, {}), TryAgainError, "not ready, it answers 503"),
+        ((502, "<html>Bad Gateway</html>"), TryAgainError, "not ready, it answers 502$"),
     ],
 )
 def test_each_refusal_has_its_words(server, endpoint, answer, error, words):
     server.answer = answer
     with pytest.raises(error, match=words):
         submit(PIPELINE, VALUES, namespace="team")
+
+
+def test_a_right_that_is_missing_names_the_namespace(server, endpoint, monkeypatch):
+    monkeypatch.setenv("KFP_EXISTING_TOKEN", "s3cr3t")
+    server.answer = 403, {"message": "no"}
+    with pytest.raises(
+        AccessError, match=r"not allowed in namespace team \(no\); ask for the role"
+    ):
+        submit(PIPELINE, VALUES, namespace="team")
+    with pytest.raises(AccessError, match=r"not allowed \(no\); ask for the role"):
+        submit(PIPELINE, VALUES)
+
+
+@pytest.mark.parametrize("added", ["/", " ", "/#/runs/details/run-1", "?x=1"])
+def test_what_a_browser_adds_to_an_address_is_left_out(server, endpoint, added):
+    assert list_runs(endpoint=endpoint + added) == []
+
+
+def test_the_same_api_at_another_address_is_no_login(server, endpoint):
+    server.location = "https://kubeflow.example/pipeline/apis/v2beta1/healthz"
+    server.answer = 308, ""
+    with pytest.raises(UsageError, match=r"has moved to https://kubeflow.example/pipeline; give"):
+        list_runs()
+    server.location = "/oauth2/start?rd=/apis/v2beta1/healthz"
+    with pytest.raises(AccessError, match="redirects to a login page"):
+        list_runs()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["localhost", "ftp://host", "http://", "http://host:99999", "http://host:port", "http://[::1"],
+)
+def test_an_address_that_is_none(address):
+    with pytest.raises(UsageError, match="not an address; it is http:// or https://, a host"):
+        list_runs(endpoint=address)
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown():
+    with pytest.raises(UsageError, match=r"kubeflow.example: the address holds a user") as failure:
+        list_runs(endpoint="https://me:s3cr3t@kubeflow.example/pipeline")
+    assert "s3cr3t" not in str(failure.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines", b"\xff\xfe", "ü".encode()])
+def test_a_file_that_holds_no_token(endpoint, tmp_path, content):
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(AccessError, match="token: holds no token, which is one line"):
+        list_runs(token_file=str(tmp_path / "token"))
+
+
+def test_a_certificate_that_is_not_there(endpoint, monkeypatch):
+    monkeypatch.setenv("KFP_CA_CERT", "/none.pem")
+    with pytest.raises(AccessError, match=r"KFP_CA_CERT: /none.pem: there is no file"):
+        list_runs()
 
 
 def test_a_server_that_is_not_there():
@@ -178,8 +238,6 @@ def test_a_server_that_is_not_there():
         list_runs(endpoint=address)
     with pytest.raises(UsageError, match="no address of Kubeflow Pipelines: set KFP_ENDPOINT"):
         list_runs()
-    with pytest.raises(UsageError, match="localhost: not an address"):
-        list_runs(endpoint="localhost")
 
 
 def test_tokens_come_from_files_or_the_environment(server, endpoint, tmp_path, monkeypatch):
@@ -223,6 +281,14 @@ def test_another_version_is_noted(server, endpoint, capsys):
         (["store=s3://b", "presets=toy"], ConfigError, "did you mean preset"),
         (["store=s3://b", "preset=nothing"], UsageError, "nothing"),
         (["store=s3://b", "overrides=xe.num_stps=2"], UsageError, "num_stps"),
+        (["cpu=100m"], ConfigError, "cpu: must be at least 250m, which pods request; got 100m"),
+        (["memory=16GB"], ConfigError, "memory: expected a quantity such as 4 or 16Gi"),
+        (["gpus=-1"], ConfigError, "gpus: must be at least 0, got -1"),
+        (['node_selector={"pool": 1}'], ConfigError, 'pool: expected a text such as "1" in quotes'),
+        (['tolerations=[{"kye": "a"}]'], ConfigError, "tolerations: unknown field kye; known are"),
+        (["image="], ConfigError, "image: '' is not the name of an image"),
+        (["image=r.example/dico@sha256:..."], ConfigError, "sha256: and 64 digits"),
+        (["volume="], ConfigError, "volume: '' is not a name in Kubernetes"),
     ],
 )
 def test_wrong_values_are_refused_before_anything_is_sent(server, endpoint, values, error, words):
@@ -275,6 +341,7 @@ GIVEN = {
 }
 TEXTS = {"preset": "toy", "overrides": "", "cpu": "4", "memory": "16Gi", "run_key": "007"}
 TEXTS |= {"version": "3", "model_name": "2026", "gpu_type": "nvidia.com/gpu"}
+TEXTS |= {"image": f"registry.example/dico@sha256:{'0' * 64}", "volume": "42", "secret": "007"}
 
 
 def every_value(pipeline):

@@ -21,7 +21,7 @@ from tests.pipelines.cluster.kfp_server import KfpServer
 from tests.pipelines.cluster.kube_server import KubeServer
 
 PIPELINE = Path(__file__).parents[3] / "pipelines" / "caption.yaml"
-GIVEN = ["inputs=/data/in", "image=registry.example/dico@sha256:0"]
+GIVEN = ["inputs=/data/in", f"image=registry.example/dico@sha256:{'0' * 64}"]
 LOG = "reading\n\nerror: toy: has no champion\n"
 
 
@@ -72,6 +72,12 @@ def test_a_run_is_shown_by_its_id(failing, capsys):
     said = capsys.readouterr().out
     assert ": failed\n" in said
     assert "  | error: toy: has no champion" in said
+
+
+@pytest.mark.parametrize("look", [show_run, show_logs])
+def test_a_run_that_is_not_there(server, look):
+    with pytest.raises(UsageError, match="run nowhere: no such run; dico runs lists the latest"):
+        look("nowhere")
 
 
 def test_logs_are_printed_by_step(failing, capsys):
