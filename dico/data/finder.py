@@ -8,7 +8,7 @@ of its kind, or lie in the folder of the row's split.
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -30,6 +30,8 @@ Findings = list[tuple[str, str]]
 _SPLIT_FOLDER = re.compile(r"(?:images?[_-]?)?[a-z]+[_-]?\d*(?:[_-]?images?)?", re.IGNORECASE)
 _IMAGE_FOLDER = re.compile(r"image|img|photo|pic|jpe?g|png|dataset", re.IGNORECASE)
 _MAX_FOLDERS = 10_000
+_MAX_LOST = 50  # names of one folder of another machine that are looked for in vain
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 class ImageFinder:
@@ -57,6 +59,8 @@ class ImageFinder:
             deep,
         )
         self._listed: dict[str, set[str] | None] = {}
+        self._moved_to: dict[str, str] = {}
+        self._num_lost = Counter[str]()
 
     def find(
         self, names: Sequence[str], findings: Findings, split: str = "", image_id: str = ""
@@ -74,13 +78,10 @@ class ImageFinder:
         if is_address(first):
             findings.append(("image_address", first[:200]))
             return first
-        if (
-            not self.check_exists
-            or is_remote(first)
-            or os.path.isabs(first)
-            or first.startswith("file:")
-        ):
+        if not self.check_exists or is_remote(first) or first.startswith("file:"):
             return join(self.roots[0], first)
+        if _is_absolute(first):
+            return self._moved(first, split, findings)
         folder = first.rpartition("/")[0] if len(names) > 1 else ""
         for name in names:
             bare = bool(folder) and name != first
@@ -99,6 +100,35 @@ class ImageFinder:
         found_id = self.find_id(image_id, findings, split) if image_id else ""
         return found_id or join(self.roots[0], first)
 
+    def _moved(self, path: str, split: str, findings: Findings) -> str:
+        """An absolute path; where nothing is there, the file that its longest end names here.
+
+        A dataset that was made on another machine, as ``/kaggle/input/flickr8k/Images/1.jpg``, has its
+        images here in ``Images``. A bare name counts in a root alone: elsewhere it may be another image.
+        """
+        folder, _, base = path.replace("\\", "/").rpartition("/")
+        here = join(self._moved_to[folder], base) if folder in self._moved_to else path
+        if os.path.lexists(here):
+            return here
+        parts = path.rpartition("?d=")[2].replace("\\", "/").split("/")  # ?d= of Label Studio
+        for start in range(len(parts)) if self._num_lost[folder] < _MAX_LOST else ():
+            name = "/".join(parts[start:])
+            found = self._in_roots(name, parts[start - 1] if start else "") if name else []
+            if not found and "/" in name:
+                found = self._beside(name) or self._below(name)
+            if found:
+                uri = self._only(found, path, split, findings)
+                self._moved_to[folder] = parent(uri) if uri else folder
+                return uri
+        self._num_lost[folder] += 1
+        return join(self.roots[0], path)
+
+    def within(self, folder: str, name: str) -> str:
+        """The image of this name in the only folder that is called so; empty where none is."""
+        path = f"{folder}/{name}"
+        found = self._in_roots(path, "") or self._below(path) if self.check_exists else []
+        return found[0] if len(found) == 1 else ""
+
     def find_id(self, image_id: str, findings: Findings, split: str = "") -> str:
         """The image whose file is called as the id is: ``ID.jpg``, or ``..._000000000ID.jpg``.
 
@@ -108,12 +138,16 @@ class ImageFinder:
             return join(self.roots[0], image_id)
         folder, _, name = image_id.rpartition("/")
         name = name.rpartition(".")[0] if is_image_name(name) else name
-        for index in (self._stems, self._numbers):
-            found = index.get(name if index is self._stems else name.lstrip("0"), [])
-            found = [uri for uri in found if not folder or parent(uri).endswith(folder)]
-            if found:
-                return self._only(found, image_id, split, findings)
-        return ""
+        end = f"/{folder.rpartition('/')[2]}" if _is_absolute(folder) else folder
+        ways = (self._stems.get(name, []), self._numbers.get(name.lstrip("0"), []))
+        ways = tuple([uri for uri in way if parent(uri).endswith(end)] for way in ways)
+        near = [list(filter(self._is_near, way)) for way in ways]
+        found = next(filter(None, (*near, *ways)), [])
+        return self._only(found, image_id, split, findings) if found else ""
+
+    def _is_near(self, uri: str) -> bool:
+        """Whether an image lies in a root or below the first, not in a folder beside it."""
+        return uri.startswith(f"{self.roots[0]}/") or parent(uri) in self.roots
 
     def _in_roots(self, name: str, folder: str) -> list[str]:
         """Places of a name in the roots; with ``folder`` not in a root that is another folder."""
@@ -268,6 +302,11 @@ class ImageFinder:
             return []
         with os.scandir(folder) as listing:
             return sorted(item.name for item in listing if is_image_name(item.name))
+
+
+def _is_absolute(path: str) -> bool:
+    """Whether a path is absolute here or on Windows."""
+    return os.path.isabs(path) or bool(_DRIVE.match(path))
 
 
 def _is_of_images(folder: str) -> bool:

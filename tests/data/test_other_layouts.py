@@ -128,3 +128,28 @@ def test_an_image_named_by_number(tmp_path):
     write_images(tmp_path, "12.jpg")
     (tmp_path / "d.jsonl").write_text('{"image": 12, "caption": "a dog"}\n')
     assert captions(tmp_path / "d.jsonl") == {"12.jpg": ["a dog"]}
+
+
+def test_what_a_cache_or_an_earlier_saving_left_beside_arrow_files_is_not_read(tmp_path):
+    rows = [{"image": {"bytes": photo(1), "path": None}, "text": "a dog"}]
+    for name in ("data-00000-of-00001", "data-00001-of-00002", "cache-0a1b2c3d4e"):
+        write_table(tmp_path / f"{name}.arrow", rows)
+    assert len(detect(str(tmp_path)).parts) == 2  # a cache by its name
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    assert captions_of_all(tmp_path) == [["a dog"]]
+
+
+def test_a_row_for_each_sentence_of_an_image_in_an_object(tmp_path):
+    texts = ["a dog", "two dogs", "a cat"]
+    rows = [
+        {"image": {"bytes": photo(n // 2), "path": None}, "sentences": {"raw": text, "sentid": n},
+         "cocoid": n // 2}
+        for n, text in enumerate(texts)
+    ]  # fmt: skip
+    write_table(tmp_path / "d.parquet", rows)
+    assert captions_of_all(tmp_path / "d.parquet") == [["a dog", "two dogs"], ["a cat"]]
+
+
+def captions_of_all(dataset):
+    return [entry.captions for entry in read_entries(detect(str(dataset)), pixels=True)]

@@ -77,6 +77,8 @@ def captions_of(row: Mapping[str, Any], reading: Reading, findings: Findings) ->
             captions.found, captions.single = [row[one]], True  # TextCaps repeats all in each row
         elif one:
             captions.add_new(row[one], findings)
+        else:  # one object, as Hugging Face's COCO has one of its sentences in each row
+            captions.single = isinstance(row[several], dict) and len(captions.found) == 1
         numbered = []
     elif one:
         captions.add(row[one], findings)

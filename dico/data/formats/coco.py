@@ -27,7 +27,7 @@ def read(path: str, reading: Reading) -> Iterator[Entry]:
                 duplicates = [("json_duplicate_key", name) for name in parser.take_duplicate_keys()]
                 has_images = has_images or key == "images"
                 if key == "images":
-                    yield from _add_image(grouping, item, duplicates, path, reading)
+                    yield from _add_image(grouping, item, duplicates, path)
                 elif key == "annotations":
                     yield from _add_caption(grouping, item, duplicates, path)
         except JsonFinding as error:
@@ -52,7 +52,14 @@ def _entries(joined: Joined, path: str, reading: Reading) -> Iterator[Entry]:
         own = normal_split(image["split"], findings)
         name = image["file_name"]
         split = own or reading.split
-        uri = reading.images.find([name], findings, split) if name else ""
+        if name:
+            uri = reading.images.find([name], findings, split)
+        else:
+            uri = reading.images.find_id(joined.key, findings, split)
+            if not uri and not reading.captions_only:
+                findings.append(
+                    ("row_malformed", f"no file_name, and no image is called {joined.key}")
+                )
         entry = Entry(joined.key, uri, list(captions), own or reading.split, where, findings)
         entry.names = {"id": joined.key, **({"file_name": name} if name else {})}
         entry.left_out = list(left_out)
@@ -67,22 +74,27 @@ def _add_image(
     item: Any,
     findings: list[tuple[str, str]],
     path: str,
-    reading: Reading,
 ) -> Iterator[Entry]:
-    good = isinstance(item, dict) and isinstance(item.get("file_name"), str) and item["file_name"]
-    if isinstance(item, dict) and reading.captions_only and not good:
-        item, good = {**item, "file_name": ""}, "captions are enough"
-    if not good or not isinstance(item.get("id"), int | str):
-        detail = f"an image without id or file_name: {item!r}"[:200]
-        yield Entry("", "", [], "", path, [("row_malformed", detail)])
+    if not isinstance(item, dict) or not isinstance(item.get("id"), int | str):
+        yield Entry(
+            "", "", [], "", path, [("row_malformed", f"an image without id: {item!r}"[:200])]
+        )
     else:
         kept = {
-            "file_name": item["file_name"],
+            "file_name": _file_name(item),
             "split": item.get("split"),
             "rejected": bool(is_rejected(item)),
         }
         _add_captions(grouping, str(item["id"]), first(item, _CAPTION_KEYS), False, [])
         grouping.add_image(str(item["id"]), kept, findings)
+
+
+def _file_name(image: dict[str, Any]) -> str:
+    """An image's file name, or the end of its address on COCO's own server; empty for neither."""
+    name, address = image.get("file_name"), image.get("coco_url")
+    if not name and isinstance(address, str):
+        return "/".join(address.rsplit("/", 2)[-2:])
+    return name if isinstance(name, str) else ""
 
 
 def _add_caption(

@@ -133,6 +133,10 @@ MARKS = frozenset((*REJECTED_KEYS, *VALID_KEYS, *STATUS_KEYS))
 _OF_A_FORM = re.compile(r"^(?:Input|Answer)\.(?=\w)")
 _NUMBERED = re.compile(r"(caption|text|sentence|raw|comment|description|reference)s?[ _-]?\d{1,3}")
 
+_NUMBERED_IMAGE = re.compile(
+    r"(?:image|img|photo|picture)(?:_(?:path|file|name|url))?s?[ _-]?\d{1,3}"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -210,6 +214,11 @@ def numbered_captions(keys: Iterable[str]) -> list[str]:
     return [key for key in keys if _NUMBERED.fullmatch(key)]
 
 
+def numbered_images(keys: Iterable[str]) -> list[str]:
+    """The keys that are images by number: ``image_0``, ``image_1``; in the row's order."""
+    return [key for key in keys if _NUMBERED_IMAGE.fullmatch(key)]
+
+
 def is_column(path: str, names: Iterable[str]) -> bool:
     """Whether a column that the user named, or the object that it lies in, is one of ``names``."""
     known = {path, normal_key(path), path.partition(".")[0]}
@@ -235,7 +244,11 @@ def is_rejected(row: Mapping[str, Any]) -> str:
 def known_columns(names: Iterable[str], columns: Columns) -> tuple[bool, bool, bool]:
     """Whether columns of these names hold an image, a caption and an id."""
     normal = [normal_key(name) for name in names]
-    image = bool(columns.image) or any(key in IMAGE_KEYS or key == "images" for key in normal)
+    image = (
+        bool(columns.image)
+        or any(key in IMAGE_KEYS or key == "images" for key in normal)
+        or bool(numbered_images(normal))
+    )
     captions = (
         bool(columns.captions)
         or any(key in CAPTION_KEYS or key in CAPTIONS_KEYS for key in normal)

@@ -1,8 +1,9 @@
 """The dataset's files in a folder: one table, files that share it by split, shards, or sidecars."""
 
+import json
 import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from dico.data.entries import split_in_name
 from dico.data.formats.columns import Columns
@@ -26,6 +27,7 @@ _NOT_DATASETS = (
     "package.json",
     "config.json",
 )
+_CACHED = re.compile(r"(?:cache-[0-9a-z]+|tmp\w*)(?:_\d+_of_\d+)?\.arrow")
 _MAX_CANDIDATES = 2_000
 
 
@@ -110,6 +112,9 @@ def _stem(uri: str) -> str:
 
 def _chosen(kind: str, uris: list[str]) -> list[str]:
     """Of several files of one format those that are meant by their names."""
+    if kind == "arrow":
+        own = [uri for uri in uris if _is_written(uri)]
+        return own or uris
     if kind == "coco" and any("caption" in _base(uri) for uri in uris):
         return [uri for uri in uris if "caption" in _base(uri)]
     if kind == "captions" and len(uris) > 1:
@@ -118,6 +123,17 @@ def _chosen(kind: str, uris: list[str]) -> list[str]:
         ]
         return plain or uris
     return uris
+
+
+def _is_written(uri: str) -> bool:
+    """Whether an Arrow file is its dataset's own, not a cache or what an earlier saving left."""
+    name = uri.rpartition("/")[2]
+    try:
+        state = json.loads(Path(parent(uri), "state.json").read_text(encoding="utf-8"))
+        listed = [one["filename"] for one in state["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return not _CACHED.fullmatch(name)
+    return not listed or name in listed
 
 
 def _base(uri: str) -> str:

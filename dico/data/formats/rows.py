@@ -23,6 +23,7 @@ from dico.data.formats.columns import (
     lookup,
     normal_key,
     normal_keys,
+    numbered_images,
 )
 from dico.data.formats.reading import Embedded, Findings, Reading, Row
 from dico.data.formats.tasks import unwrap
@@ -128,6 +129,8 @@ def _place(entry: Entry, image: Any, row: Mapping[str, Any], reading: Reading) -
         if is_address(image) and entry.image_id:
             entry.uri = reading.images.find_id(entry.image_id, [], split)
         entry.uri = entry.uri or reading.images.find(names, entry.findings, split, entry.image_id)
+        if not entry.uri:
+            names = _in_a_named_folder(entry, image, row, reading) or names
         entry.image_id = entry.image_id or names[0]
     elif isinstance(image, list):
         entry.findings.append(("row_malformed", f"{len(image)} images in one row"))
@@ -136,6 +139,19 @@ def _place(entry: Entry, image: Any, row: Mapping[str, Any], reading: Reading) -
     told = image is not None and entry.findings
     if not entry.uri and not reading.captions_only and not told:
         entry.findings.append(("row_malformed", _no_image(entry, row)))
+
+
+def _in_a_named_folder(
+    entry: Entry, image: str, row: Mapping[str, Any], reading: Reading
+) -> list[str]:
+    """The name with its folder, where several folders have the image and one cell names one of them."""
+    for folder in row.values():
+        is_name = isinstance(folder, str) and folder not in ("", image)
+        if is_name and (uri := reading.images.within(str(folder), image)):
+            entry.uri = uri
+            entry.findings[:] = [one for one in entry.findings if one[0] != "image_ambiguous"]
+            return [f"{folder}/{image}"]
+    return []
 
 
 def _name_by_place(where: str, reading: Reading) -> str:
@@ -161,7 +177,10 @@ def _image(row: Mapping[str, Any], reading: Reading) -> Any:
         if found is not None:
             reading.read.update((key, "filepath"))
             return found
-    return _one(image_in_turns(first(row, sorted(TURN_KEYS))))
+    numbered = numbered_images(row)
+    reading.read.update(numbered)
+    found = _one([row[key] for key in numbered if row[key] is not None])
+    return found or _one(image_in_turns(first(row, sorted(TURN_KEYS))))
 
 
 def _one(value: Any) -> Any:
