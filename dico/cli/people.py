@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from dico.people.published import Rated, Ratings
 
 
+_NO_ALPHA = "undefined; two raters must judge the same images, and not all judgements be the same"
+
+
 def rate(
     captions: Annotated[
         list[Path], typer.Argument(help="Captions of two or more systems, one file each.")
@@ -111,6 +114,8 @@ def agree(
     output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
     """Measure how far raters, metrics and evaluators agree: alpha, tau, accuracy, win rates."""
+    from math import isfinite
+
     from dico.errors import DataError
     from dico.metrics.scores import name_some
     from dico.people import agreement
@@ -122,6 +127,8 @@ def agree(
         JUDGES.check(name)
     truth = _references(references, split)
     ratings, own = _read(judgements, captions, pairs, num_references, keep_own, truth)
+    if not ratings.rated:
+        raise DataError("; ".join([f"{judgements}: no judgement that counts", *ratings.notes]))
     lacking = list(dict.fromkeys(own.image_id for own in ratings.rated if not own.references))
     scores: dict[str, Any] = {}
     if not lacking:
@@ -142,6 +149,8 @@ def agree(
         "metrics": {n: a._asdict() for n, a in agreement.agree(ratings, scores).items()},
         "notes": ratings.notes,
     }
+    if not all(isfinite(own["tau_b"]) for own in result["metrics"].values()):
+        ratings.notes.append("nan: the metric or the ratings are the same for all captions")
     _print(result)
     if output is not None:
         output.write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + "\n")
@@ -221,8 +230,11 @@ def _with_references(rated: "Rated", references: dict[str, list[str]]) -> "Rated
 
 def _print(result: dict[str, Any]) -> None:
     print(f"{result['num_captions']} captions of {result['num_images']} images")
-    if result["alpha"] is not None:
-        print(f"agreement of raters, Krippendorff's alpha: {result['alpha']:.3f}")
+    alpha = result["alpha"]
+    print(
+        "agreement of raters, Krippendorff's alpha: "
+        + (_NO_ALPHA if alpha is None else f"{alpha:.3f}")
+    )
     for own in result["win_rates"]:
         print(
             f"{own['first']} against {own['second']}: {own['win_rate']:.3f} "

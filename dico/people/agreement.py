@@ -65,11 +65,11 @@ def alpha_of_choices(judgements: Sequence[Judgement]) -> float | None:
     """Krippendorff's alpha of the choices, as names; None for one rater or one choice."""
     raters = list(dict.fromkeys(own.rater for own in judgements))
     images = list(dict.fromkeys(own.image_id for own in judgements))
-    choices = list(dict.fromkeys(own.choice for own in judgements))
+    choices = list(dict.fromkeys(own.chosen for own in judgements))
     table = np.full((len(raters), len(images)), np.nan)
     for own in judgements:
         place = raters.index(own.rater), images.index(own.image_id)
-        table[place] = choices.index(own.choice)
+        table[place] = choices.index(own.chosen)
     return _alpha(table, "nominal")
 
 

@@ -52,9 +52,17 @@ class Judgement:
         data = {"format": FORMAT, **dataclasses.asdict(self)}
         return json.dumps(data, ensure_ascii=False) + "\n"
 
+    @property
+    def chosen(self) -> str:
+        """``choice``, of systems that say the same the first by name."""
+        same = [name for name in self.captions if self.worth(name) == 1]
+        return min(same, default=self.choice)
+
     def worth(self, system: str) -> float:
-        """1 for the chosen caption, .5 for each of equal ones, else 0."""
-        return 0.5 if self.choice == EQUAL else float(self.choice == system)
+        """1 for the chosen caption, whichever system it is shown of, .5 for equal ones, else 0."""
+        if self.choice == EQUAL:
+            return 0.5
+        return float(self.captions[system] == self.captions.get(self.choice))
 
 
 class WinRate(NamedTuple):
@@ -139,7 +147,8 @@ def win_rates(
 def _tells(judgement: Judgement, first: str, second: str) -> bool:
     if not {first, second} <= judgement.captions.keys():
         return False
-    return judgement.choice in (first, second, EQUAL, WRONG)
+    own = judgement.worth(first) + judgement.worth(second)
+    return own > 0 or judgement.choice == WRONG
 
 
 def _judgement(line: str, where: str) -> Judgement:

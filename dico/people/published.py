@@ -195,8 +195,9 @@ def of_judgements(
     """Own judgements: of each caption one rating a rater, 1 chosen, .5 equal, 0 not."""
     found: dict[tuple[str, str], list[float]] = {}
     for own in judgements:
-        for system, caption in own.captions.items():
-            found.setdefault((own.image_id, caption), []).append(own.worth(system))
+        worth = {caption: own.worth(system) for system, caption in own.captions.items()}
+        for caption, rating in worth.items():
+            found.setdefault((own.image_id, caption), []).append(rating)
     return Ratings(
         [
             Rated(image, caption, tuple(ratings), tuple(references.get(image, ())), image)

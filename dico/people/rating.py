@@ -133,7 +133,7 @@ class Session:
             self.tasks[image_id],
             shown,
             chosen,
-            round(min(max(seconds, 0.0), MAX_SECONDS), 2),
+            round(float(min(max(0.0, seconds), MAX_SECONDS)), 2),  # 0 where it is not a number
             datetime.now(UTC).isoformat(timespec="seconds"),
         )
         self._add(judgement)

@@ -108,7 +108,7 @@ class _Routes:
             raise UsageError("choice: expected a caption's place, equal or wrong")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise UsageError("seconds: expected a number")
-        self._session.judge(rater, number, choice, float(seconds))
+        self._session.judge(rater, number, choice, seconds)
         return self._answer(rater, self._session.next(rater))
 
     async def image(self, request: Request) -> Response:

@@ -55,6 +55,46 @@ def test_without_references_it_says_what_is_left_out(judgements, capsys):
     assert "left out: none for a, b; give" in capsys.readouterr().out
 
 
+def written(path, *lines):
+    """A file of judgements of rater, image and choice."""
+    judged = [Judgement(who, i, CAPTIONS, tuple(CAPTIONS), choice) for who, i, choice in lines]
+    path.write_text("".join(own.to_line() for own in judged))
+    return path
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("ann", "a", "dico"), ("ann", "b", "xe")],
+        [(who, i, "equal") for who in ("ann", "bob") for i in "ab"],
+    ],
+    ids=["one rater", "all the same"],
+)
+def test_an_alpha_that_is_undefined_is_said_to_be(tmp_path, capsys, lines):
+    output = tmp_path / "agree.json"
+    assert run("agree", written(tmp_path / "own.jsonl", *lines), "--output", output) == 0
+    assert "alpha: undefined; two raters must judge the same images" in capsys.readouterr().out
+    assert json.loads(output.read_text())["alpha"] is None
+
+
+def test_a_tau_of_equal_ratings_is_explained(tmp_path, capsys):
+    references = tmp_path / "references.json"
+    references.write_text(json.dumps({i: ["a red dog runs fast", "the dog"] for i in "ab"}))
+    own = written(tmp_path / "own.jsonl", ("ann", "a", "equal"), ("ann", "b", "equal"))
+    assert run("agree", own, "--references", references) == 0
+    assert "nan: the metric or the ratings are the same" in capsys.readouterr().out
+
+
+def test_a_file_without_a_judgement_that_counts_is_named(tmp_path, capsys):
+    assert run("agree", written(tmp_path / "own.jsonl")) == 65
+    assert "own.jsonl: no judgement that counts" in capsys.readouterr().err
+    (tmp_path / "tokens.txt").write_text("a.jpg#0\ta dog runs\n")
+    (tmp_path / "expert.txt").write_text("a.jpg\ta.jpg#0\t1\t1\t2\n")
+    arguments = (tmp_path / "expert.txt", "--captions", tmp_path / "tokens.txt")
+    assert run("agree", *arguments) == 65
+    assert "counts; 1 captions of the image itself left out" in capsys.readouterr().err
+
+
 def test_published_files(tmp_path, capsys):
     (tmp_path / "Flickr8k.token.txt").write_text(
         "a.jpg#0\ta dog runs\na.jpg#1\ta dog\nb.jpg#0\ta man\nb.jpg#1\ta man sits\n"

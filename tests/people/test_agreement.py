@@ -8,7 +8,7 @@ import pytest
 
 from dico.errors import DataError
 from dico.people.agreement import agree, alpha, alpha_of_choices
-from dico.people.judgements import Judgement
+from dico.people.judgements import Judgement, win_rates
 from dico.people.published import (
     Rated,
     Ratings,
@@ -201,6 +201,19 @@ def test_alpha_of_choices():
     assert alpha_of_choices(agreed[:3]) is None
     opposed = [*agreed[:3], *(judged("q", i, "equal") for i in "abc")]
     assert alpha_of_choices(opposed) < 0
+
+
+def test_who_chooses_one_of_two_equal_captions_prefers_neither_system():
+    captions = {"xe": "a dog", "dico": "a dog", "scst": "a cat"}
+    one, other = (
+        Judgement(rater, "a", captions, tuple(captions), choice)
+        for rater, choice in (("ann", "xe"), ("bob", "dico"))
+    )
+    rates = {(own.first, own.second): own.win_rate for own in win_rates([one, other])}
+    assert rates == {("xe", "dico"): 0.5, ("xe", "scst"): 1.0, ("dico", "scst"): 1.0}
+    assert [own.chosen for own in (one, other)] == ["dico", "dico"]
+    ratings = of_judgements([one, other], {}).rated
+    assert {own.caption: own.ratings for own in ratings} == {"a dog": (1, 1), "a cat": (0, 0)}
 
 
 def test_scores_of_references_and_own_judgements():

@@ -73,6 +73,13 @@ def test_the_file_says_who_chose_what_in_which_order(tmp_path):
     assert line["seconds"] == pytest.approx(2.345, abs=0.006)
 
 
+@pytest.mark.parametrize("seconds", [float("nan"), -1, 10**400])
+def test_seconds_are_a_number_of_a_day_at_most(tmp_path, seconds):
+    session(tmp_path).judge("ann", 0, 0, seconds)
+    (judgement,) = read_judgements(tmp_path / "judgements.jsonl")
+    assert judgement.seconds == (86_400 if seconds > 0 else 0)
+
+
 def test_the_last_judgement_of_an_image_counts(tmp_path):
     own = session(tmp_path)
     task = own.next("ann")
