@@ -35,6 +35,7 @@ from dico.configuration.schema import to_dict
 from dico.errors import DataError
 from dico.facts import Vocabulary
 from dico.storage import atomic_write
+from dico.storage.digests import folder_digest
 
 FORMAT = 1
 AUDIT_FILE = "audit.json"
@@ -89,6 +90,9 @@ class Audit:
 
     examples: list[dict[str, Any]]
     """Pairs with their scores, of all kinds."""
+
+    evaluator: str = ""
+    """Digest of the evaluator's folder; empty for a judge that has none."""
 
     def to_dict(self) -> dict[str, Any]:
         """The content of audit.json."""
@@ -152,19 +156,29 @@ def audit(
     )
 
 
-def read_audit(folder: str | Path) -> dict[str, Any]:
+def read_audit(place: str | Path, evaluator: str | Path = "") -> dict[str, Any]:
     """The content of audit.json.
 
+    Args:
+        place: the folder that holds it, or the file itself.
+        evaluator: folder of the evaluator that it must be of; empty for any.
+
     Raises:
-        DataError: it is missing or not what it should be.
+        DataError: it is missing, not what it should be, or of another evaluator.
     """
-    path = Path(folder) / AUDIT_FILE
+    path = Path(place)
+    path = path if path.is_file() else path / AUDIT_FILE
     try:
         data: dict[str, Any] = json.loads(path.read_text())
         if data["format"] != FORMAT or data["verdict"]["word"] not in WORDS:
             raise ValueError(f"format {data['format']}, verdict {data['verdict']['word']}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not an audit: {error}") from None
+    if evaluator and data.get("evaluator") != folder_digest(evaluator):
+        raise DataError(
+            f"{path}: audits {data.get('name')!r}, not the evaluator in {evaluator} as it is now; "
+            f"run dico audit {evaluator}"
+        )
     return data
 
 

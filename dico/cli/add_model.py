@@ -27,7 +27,10 @@ def add(
     split: Annotated[str, typer.Option(help="Split to caption and score.")] = "test",
     judge: Annotated[str, typer.Option(help="Folder of an independent evaluator.")] = "",
     audit: Annotated[
-        str, typer.Option(help="Folder written by `dico audit`: the gate looks for its hacks.")
+        str,
+        typer.Option(
+            help="What `dico audit` wrote of this evaluator: the gate looks for its hacks."
+        ),
     ] = "",
     preset: Preset = "toy",
     overrides: Overrides = "",
@@ -53,7 +56,7 @@ def add(
     from dico.steps.report_run import report_run
 
     if audit:
-        read_audit(audit)  # a wrong folder is told before anything is computed
+        read_audit(audit, evaluator)  # a wrong one is told before anything is computed
     with tempfile.TemporaryDirectory(prefix="register-") as working:
 
         def place(kind: str) -> str:

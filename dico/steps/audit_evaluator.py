@@ -1,5 +1,6 @@
 """Step: audits the evaluator before a captioner is trained on its judgement."""
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from dico.errors import DataError
 from dico.features.pointer import open_features
 from dico.models.judge import has_judge
 from dico.report.audit_page import write_audit_page
+from dico.storage.digests import folder_digest
 from dico.tracking.trackers import tracked
 from dico.training.malloc import keep_freed_memory
 
@@ -47,6 +49,7 @@ def audit_evaluator(
     second = second_evaluator if has_judge(second_evaluator) else ""
     judge, *others = judges_of(evaluator, settings.part, second, uris, stored)
     result = audit(judge, items, training_captions(manifest), settings, vocabulary, others)
+    result = dataclasses.replace(result, evaluator=folder_digest(evaluator))
     folder = Path(output_audit)
     folder.mkdir(parents=True, exist_ok=True)
     result.save(folder)

@@ -70,6 +70,12 @@ def verify_digests(folder: str | Path, digest: str = "") -> None:
             )
 
 
+def folder_digest(folder: str | Path) -> str:
+    """The digest of a folder written with `write_digests`; raises as `read_digests` does."""
+    read_digests(folder)
+    return sha256_file(Path(folder) / DIGESTS)
+
+
 def read_digests(folder: str | Path) -> dict[str, dict[str, str | int]]:
     """The entries of ``digests.json``: relative path to ``{"sha256", "bytes"}``."""
     path = Path(folder) / DIGESTS

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from dico.audit.audit import read_audit
 from dico.cli import main
 from dico.data.manifest import read_manifest
 from dico.data.toy.config import ToyConfig
@@ -50,6 +51,16 @@ def test_an_unfit_evaluator_ends_the_run_and_the_audit_is_there(world, tmp_path)
     assert page.count("data:image/png;base64,") >= 20
     assert "<script" not in page
     assert data["verdict"]["reasons"][0] in page
+
+
+def test_an_audit_is_of_one_evaluator(world, tmp_path):
+    run(world, tmp_path, allow_unfit=True)
+    assert read_audit(tmp_path, world / "evaluator") == read_audit(tmp_path / "audit.json")
+    tokenizer = Tokenizer.train(["a red circle"], 300)
+    write_evaluator(tmp_path / "other", tokenizer, clip_config(tokenizer, num_text_positions=40))
+    told = r"audits 'evaluator, pac', not the evaluator in .*other as it is now; run dico audit"
+    with pytest.raises(DataError, match=told):
+        read_audit(tmp_path, tmp_path / "other")
 
 
 def test_a_setting_lets_it_go_on(world, tmp_path):
