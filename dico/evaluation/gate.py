@@ -29,6 +29,7 @@ from typing import Annotated, Any
 from dico.configuration.ranges import Fraction, NonNegativeFloat, PositiveInt, Range, Ranged
 from dico.evaluation.differences import Difference, difference_of, value_of
 from dico.evaluation.probes import learned
+from dico.evaluation.systems import HUMAN
 
 INDEPENDENT = {
     "judge_likelihood": "the independent evaluator's likelihood",
@@ -69,11 +70,13 @@ class GateConfig(Ranged):
     max_probe_rise: Fraction = 0.05
     """How much larger the share of captions may be, in [0, 1], that do what a probe of the audit does:
     say words again, are no sentence, end on a stock phrase, are cut off, are all the same, are
-    twice as long as any by a person. Accident in a few captions; of what the audit says that
-    the reward pays for, any rise beyond chance is too much."""
+    twice as long as any by a person; or that are in capitals, full of marks or in letters that no
+    person uses, which word metrics do not see. Accident in a few captions; of what the audit says
+    that the reward pays for, any rise beyond chance is too much."""
 
     max_length_ratio: Annotated[float, Range(low=1)] = 2.5
-    """How many times longer captions may be on average, at least 1."""
+    """How many times longer captions may be on average, at least 1: than the other model's, or than
+    people's where those are longer, for a start may be too short."""
 
     judgements: str = ""
     """File of people's judgements, as ``dico rate`` writes it, of these very captions; empty asks no
@@ -251,9 +254,9 @@ def _beyond_limits(
         if unseen.value > config.max_unseen_bigrams_rise:
             limit = config.max_unseen_bigrams_rise
             faults.append(f"bigrams that no person wrote rose by more than {limit:.0%}: {unseen}")
-    before, now = (value_of(metrics, name, "num_words") for name in (other, candidate))
-    if now > config.max_length_ratio * max(before, 1.0):
-        faults.append(
-            f"captions became {now / max(before, 1.0):.1f} times as long: {now:.1f} words"
-        )
+    known = [name for name in (other, HUMAN) if name in metrics["systems"]]
+    usual = max(1.0, *(value_of(metrics, name, "num_words") for name in known))
+    now = value_of(metrics, candidate, "num_words")
+    if now > config.max_length_ratio * usual:
+        faults.append(f"captions became {now / usual:.1f} times as long: {now:.1f} words")
     return faults

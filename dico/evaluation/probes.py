@@ -17,7 +17,7 @@ class Probe(NamedTuple):
 
     Attributes:
         what: what more captions do, in words.
-        hacks: beginnings of the names of the audit's hacks.
+        hacks: beginnings of the names of the audit's hacks; none where no probe provokes it.
     """
 
     what: str
@@ -31,6 +31,7 @@ PROBES = {
     "bad_endings": Probe("are cut off", ("cut-off ending",)),
     "common_caption": Probe("are the same one", ("generic caption",)),
     "too_long": Probe("are twice as long as any by a person", ("appended phrases",)),
+    "odd_writing": Probe("are written as nobody writes", ()),
 }
 """By the symptom's key in metrics.json."""
 

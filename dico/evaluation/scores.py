@@ -27,6 +27,7 @@ from dico.metrics import (
     div_n,
     novelty,
     num_words,
+    odd_writing,
     rep_n,
     rep_n_share,
     retrieval,
@@ -176,6 +177,7 @@ def add_symptoms(system: SystemScores, usage: Usage | None) -> None:
     """Symptoms of a hacked reward, and bigrams that no training caption has."""
     for name, found in symptoms(system.texts, system.references, usage).items():
         system.add(name, found)
+    system.add("odd_writing", odd_writing(system.captions, system.references))
     if usage is not None:
         system.add("unseen_bigrams", unseen_bigrams(system.texts, usage.bigrams))
 

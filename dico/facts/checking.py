@@ -3,7 +3,9 @@
 Each mention is taken for the object of the scene that makes the fewest statements of the caption
 false (relations included), no two for the same one: the reading in the caption's favour. A mention
 that no object is left for is an error of count, and all that is said of it is false. What nothing
-is known about is not judged.
+is known about is not judged. To deny what is there is false; to deny what is not states nothing, or a
+caption could be filled up with it. An attribute is named by who says one of its kind: "small and
+large" names no size.
 """
 
 from dataclasses import dataclass
@@ -73,9 +75,10 @@ def check_caption(caption: str | Reading, scene: Scene, vocabulary: Vocabulary) 
             Statement(vocabulary.object_kind, mention.name, mention.name == thing.name)
         )
         named |= {(place,)} if mention.name == thing.name else set()
-        for term, true in _judged(mention, thing):
-            statements.append(Statement(term.kind, term.value, true))
-            named |= {(place, term.kind)} if true else set()
+        judged = _judged(mention, thing)
+        statements += [Statement(term.kind, term.value, true) for term, true in judged]
+        wrong = {term.kind for term, true in judged if not true}
+        named |= {(place, term.kind) for term, true in judged if true and term.kind not in wrong}
     for first, relation, second in reading.relations:
         held = _holds(places[first], relation, places[second], scene, vocabulary)
         if held is not None:
@@ -86,11 +89,19 @@ def check_caption(caption: str | Reading, scene: Scene, vocabulary: Vocabulary) 
         true = value in (scene.background or ())
         statements.append(Statement(BACKGROUND, value, true))
         named |= {(BACKGROUND,)} if true else set()
+    for own in reading.denied:
+        if any(_is_like(own, thing) for thing in scene.things):
+            statements.append(Statement(vocabulary.object_kind, own.name, False))
     for term in reading.loose:
         known = [t.attributes[term.kind] for t in scene.things if term.kind in t.attributes]
         if known:
             statements.append(Statement(term.kind, term.value, any(term.value in v for v in known)))
     return Verdict(tuple(statements), len(named), scene.num_facts)
+
+
+def _is_like(mention: Mention, thing: Thing) -> bool:
+    """Whether an object is what the mention says, as far as anything is known."""
+    return mention.name == thing.name and all(true for _, true in _judged(mention, thing))
 
 
 def _match(reading: Reading, scene: Scene, vocabulary: Vocabulary) -> tuple[int | None, ...]:

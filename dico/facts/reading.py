@@ -3,7 +3,9 @@
 No parser: a noun phrase is the attributes before an object's name ("a large red circle"), or after
 it with "is". A relation links the object before its phrase to the one behind it. A background is
 named with no object after it ("on a grey background"). Words that the vocabulary does not have end
-a noun phrase; what describes an unknown noun states nothing.
+a noun phrase; what describes an unknown noun states nothing. "Two dogs", "2 dogs" and "a couple of
+dogs" are two; "dogs" and "many dogs" say no number. "No", "not", "without", "neither ... nor" deny
+the object, the attributes or the relation that follow.
 """
 
 import re
@@ -15,10 +17,22 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _COPULAS = frozenset(["is", "are", "was", "were"])
 _BEFORE_BACKGROUNDS = frozenset(["on", "against", "before", "in"])
 _LINKS = frozenset(["and", "or", "with", "beside", "by", "near", "while"])
-_FUNCTION_WORDS = (
-    _LINKS | _COPULAS | _BEFORE_BACKGROUNDS | frozenset(["a", "an", "the", "of", "to"])
+_ARTICLES = frozenset(["a", "an", "the"])
+_DENIALS = frozenset(
+    "no not without neither nor zero 0 isn't aren't isn’t aren’t".split()  # noqa: SIM905
 )
-_NUMBERS = {word: n for n, word in enumerate("one two three four five six".split(), 1)}  # noqa: SIM905
+_FUNCTION_WORDS = (
+    _LINKS | _COPULAS | _BEFORE_BACKGROUNDS | _ARTICLES | _DENIALS | frozenset(["of", "to"])
+)
+_AFTER_DENIALS = _ARTICLES | _BEFORE_BACKGROUNDS | frozenset(["any", "of"])
+_MOST = 12
+_NUMBERS = {
+    word: n
+    for n, word in enumerate(
+        "one two three four five six seven eight nine ten eleven twelve".split(),  # noqa: SIM905
+        1,
+    )
+} | {"couple": 2}
 
 
 @dataclass(slots=True)
@@ -51,6 +65,9 @@ class Reading:
     loose: list[Term] = field(default_factory=list)
     """Attributes of nothing that is named."""
 
+    denied: list[Mention] = field(default_factory=list)
+    """Objects that are said not to be there."""
+
     terms: list[tuple[int, int, Term]] = field(default_factory=list)
     """Every word that states something: first, last + 1, its sense."""
 
@@ -72,14 +89,17 @@ class _Reader:
         self._words, self._vocabulary = words, vocabulary
         self._reading = Reading()
         self._pending: list[tuple[int, int, tuple[Term, ...]]] = []
+        self._last = ""
         self._number = 1
         self._relation: tuple[int, str] | None = None
         self._before_background = self._after_copula = False
+        self._denies = self._denied_last = False
 
     def read(self) -> Reading:
         place = 0
         while place < len(self._words):
             end, senses = self._match(place)
+            self._last = self._words[place - 1] if place else ""
             if not senses:
                 self._word(self._words[place])
             elif any(term.kind == OBJECT for term in senses):
@@ -103,9 +123,15 @@ class _Reader:
         return place + 1, ()
 
     def _word(self, word: str) -> None:
-        if word in _NUMBERS:
-            self._number = _NUMBERS[word]
+        if word in _DENIALS or (word == "or" and self._denied_last):
+            self._settle(word)
+            self._denies = True
             return
+        if (number := self._count(word)) is not None:
+            self._number = number
+            return
+        if word == "of" and self._number > 1 and not self._pending:
+            return  # "a couple of"
         if word == "and" and self._pending:
             return  # "red and white": one noun phrase, unless an article follows
         self._settle(word)
@@ -114,9 +140,16 @@ class _Reader:
             self._before_background = True
         if word in _LINKS or word in _BEFORE_BACKGROUNDS:
             self._relation = None
-        if word not in ("a", "an", "the"):
+        self._denies &= word in _AFTER_DENIALS
+        if word not in _ARTICLES:
             self._number = 1
             self._before_background = word in _BEFORE_BACKGROUNDS
+
+    def _count(self, word: str) -> int | None:
+        """The number that a word says, a large one as a dozen; None where it says none."""
+        if word.isascii() and word.isdecimal() and self._last not in ("a", "an"):
+            return min(int(word[:4]), _MOST)
+        return _NUMBERS.get(word)
 
     def _object(self, place: int, end: int, senses: tuple[Term, ...]) -> None:
         name = next(term.value for term in senses if term.kind == OBJECT)
@@ -128,6 +161,11 @@ class _Reader:
                 attributes.append(term)
         start = self._pending[0][0] if self._pending else place
         self._reading.terms.append((place, end, Term(OBJECT, name)))
+        if self._denies:
+            self._reading.denied.append(Mention(name, attributes, (start, end)))
+            self._forget()
+            self._denied_last = True
+            return
         mentions = self._reading.mentions
         if self._relation is not None:
             self._reading.relations.append((*self._relation, len(mentions)))
@@ -138,13 +176,15 @@ class _Reader:
         self._settle("")
         self._reading.terms.append((place, end, term))
         mentions = self._reading.mentions
-        self._relation = (len(mentions) - 1, term.value) if mentions else None
+        stated = mentions and not self._denies
+        self._relation = (len(mentions) - 1, term.value) if stated else None
+        self._denies = False
 
     def _settle(self, next_word: str) -> None:
         """What was said of no object: after "is" of the last one, else of the background."""
         unknown_noun = next_word and next_word not in _FUNCTION_WORDS
         of_background = self._before_background or next_word in self._vocabulary.background_words
-        for first, last, senses in self._pending:
+        for first, last, senses in () if self._denies else self._pending:
             grounds = [term for term in senses if term.kind == BACKGROUND]
             term = next((t for t in senses if t.kind != BACKGROUND), senses[0])
             if self._after_copula and self._reading.mentions and term.kind != BACKGROUND:
@@ -166,6 +206,7 @@ class _Reader:
         self._pending.clear()
         self._number, self._relation = 1, None
         self._before_background = self._after_copula = False
+        self._denies = self._denied_last = False
 
 
 def _singulars(word: str) -> list[str]:

@@ -31,6 +31,7 @@ from dico.metrics.scores import Score
 from dico.metrics.spice import spice, spice_missing
 from dico.metrics.symptoms import SYMPTOMS, symptoms, usage_of
 from dico.metrics.tokenizer import tokenize
+from dico.metrics.writing import odd_writing
 
 __all__ = [
     "SYMPTOMS",
@@ -59,6 +60,7 @@ __all__ = [
     "meteor_missing",
     "novelty",
     "num_words",
+    "odd_writing",
     "pac_score",
     "paired_difference",
     "ref_clip_score",

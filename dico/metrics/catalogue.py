@@ -84,6 +84,12 @@ CATALOGUE = (
     ),
     Metric("common_caption", "Common caption", "images that get the commonest caption", False),
     Metric("too_long", "Too long", "captions twice as long as any by a person", False),
+    Metric(
+        "odd_writing",
+        "Odd writing",
+        "captions in capitals, full of marks, or in letters that no person uses",
+        False,
+    ),
     _shown("num_words", "Words", "words per caption", None, 1),
     Metric("vocabulary_size", "Vocabulary", "different words in all captions", None),
     Metric("chair_i", "CHAIR-i", "share of mentioned objects that are not in the image", False),

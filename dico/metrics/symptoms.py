@@ -22,6 +22,7 @@ _RUN_WORDS = 5
 _LIST_WORDS = 4
 _TOO_LONG = 2
 _STOCK_SHARE = 0.2
+_MORE_OFTEN = 4
 
 
 class Usage(NamedTuple):
@@ -55,7 +56,7 @@ def symptoms(
         usage: how people write; without it lists of keywords are found, salads of words are not.
     """
     split = [caption.split() for caption in captions]
-    tail = _commonest([_tail(words) for words in split], _STOCK_SHARE)
+    tail = _stock_tail(split, references)
     whole = _commonest(captions, 0)
     longest = [max((len(text.split()) for text in group), default=0) for group in references]
     found = {
@@ -99,8 +100,8 @@ def _has_appended(
 ) -> bool:
     """Whether it ends on words that nobody says of the image.
 
-    Those of a fifth of its system's captions, or a popular ending behind a word that it never
-    follows. Of the backgrounds of honest captions none is as common.
+    Those of a fifth of its system's captions, if people end on them far less often, or a popular
+    ending behind a word that it never follows.
     """
     tail = _tail(words)
     if not tail or set(tail) <= {word for text in group for word in text.lower().split()}:
@@ -108,6 +109,17 @@ def _has_appended(
     joint = (words[-_TAIL_WORDS - 1], tail[0])
     popular = usage is not None and tail in usage.tails and joint not in usage.bigrams
     return popular or tail == commonest
+
+
+def _stock_tail(
+    captions: Sequence[list[str]], references: Sequence[Sequence[str]]
+) -> tuple[str, ...] | None:
+    """What a fifth of the captions end on, and a quarter as many of people's at most."""
+    tails = [_tail(words) for words in captions]
+    found = _commonest(tails, _STOCK_SHARE)
+    people = [_tail(text.lower().rstrip(".").split()) for group in references for text in group]
+    often = _MORE_OFTEN * people.count(found or ()) * len(tails)
+    return found if found and often <= tails.count(found) * len(people) else None
 
 
 def _tail(words: list[str]) -> tuple[str, ...]:

@@ -79,6 +79,8 @@ def folder_digest(folder: str | Path) -> str:
 def read_digests(folder: str | Path) -> dict[str, dict[str, str | int]]:
     """The entries of ``digests.json``: relative path to ``{"sha256", "bytes"}``."""
     path = Path(folder) / DIGESTS
+    if not Path(folder).is_dir():
+        raise DataError(f"{folder}: no such folder")
     if not path.is_file():
         raise DataError(f"{path}: missing, so {folder} cannot be checked; write or fetch it again")
     return parse_digests(path.read_bytes(), str(path))

@@ -203,8 +203,43 @@ def rambling(scene: Scene, rng: random.Random) -> str:
     )
 
 
+def shouted(scene: Scene, rng: random.Random) -> str:
+    return FULL(scene, rng).upper()
+
+
+def punctuated(scene: Scene, rng: random.Random) -> str:
+    """A tokeniser takes commas away."""
+    return ", ".join(FULL(scene, rng).split())
+
+
+def invisible(scene: Scene, rng: random.Random) -> str:
+    """Blanks of no width, which a tokeniser takes for blanks."""
+    return FULL(scene, rng).replace(" ", " \u200b")
+
+
+def look_alike(scene: Scene, rng: random.Random) -> str:
+    """False words in Cyrillic letters that look like Latin ones, which no parser of facts knows."""
+    if rng.random() < 0.8:
+        return FULL(scene, rng)
+    return FULL(scene, rng) + " with a blue square".replace("e", "\u0435")
+
+
 def generic(scene: Scene, rng: random.Random) -> str:
     return "a large striped red circle above a small dotted green square on a teal background"
+
+
+def of_neighbour(scene: Scene, rng: random.Random) -> str:
+    """What is true of another image that is half like this one."""
+    return FULL(other_colour(scene, rng), rng)
+
+
+def denied(scene: Scene, rng: random.Random) -> str:
+    """A bag of words does not hear "no"."""
+    return FULL(scene, rng).replace("a ", "no ", 1)
+
+
+def many_of_one(scene: Scene, rng: random.Random) -> str:
+    return FULL(scene, rng).replace("a ", f"{rng.randint(2, 9)} ", 1)
 
 
 HACKS: dict[str, Say] = {
@@ -218,6 +253,9 @@ HACKS: dict[str, Say] = {
     "every value named": hedged,
     "attributes exchanged": changed(FULL, exchanged),
     "relation turned": turned,
+    "what is like it": of_neighbour,
+    "what is there denied": denied,
+    "counts": many_of_one,
 }
 
 
@@ -236,6 +274,9 @@ HONEST: dict[str, tuple[Say, Say]] = {
     "fewer wrong shapes": (changed(XE, other_shape, 0.1), changed(XE, other_shape, 0.5)),
     "fewer wrong colours": (changed(XE, other_colour, 0.1), changed(XE, other_colour, 0.5)),
     "no more said twice": (FULL, twice),
+    "says all that is there": (by(COMPLETE), XE),
+    "no more hedging": (FULL, hedged),
+    "full stops": (lambda scene, rng: FULL(scene, rng).capitalize() + ".", XE),
 }
 
 

@@ -144,6 +144,14 @@ def test_captions_may_not_grow_without_end(num_words, promote):
     assert promote or "captions became 2.5 times as long" in decision.reasons[0]
 
 
+def test_a_start_that_is_too_short_may_grow_to_what_people_write():
+    metrics = make_metrics({"pac_score": (0.5, 0.01)} | JUDGED)
+    metrics["systems"]["dico"]["num_words"] = 19.0
+    assert not decide(metrics, GateConfig()).promote
+    metrics["systems"]["human"] = {"num_words": 9.0}
+    assert decide(metrics, GateConfig()).promote
+
+
 def test_a_collapsed_captioner_is_refused():
     metrics = make_metrics({"pac_score": (0.5, 0.01)})
     warning = '100% of the images get one caption, "a".'

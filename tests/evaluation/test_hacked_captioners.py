@@ -12,9 +12,13 @@ from tests.evaluation.hacked import (
     appended,
     cut_off,
     generic,
+    invisible,
     keywords,
+    look_alike,
+    punctuated,
     rambling,
     salad,
+    shouted,
     stutter,
     twice,
 )
@@ -71,8 +75,16 @@ def test_each_probe_of_the_audit_is_heard_in_captions(world, key, say):
     assert fault.split("; audit: ")[0] in alone
 
 
+@pytest.mark.parametrize("say", [shouted, punctuated, invisible, look_alike])
+def test_what_a_tokeniser_takes_away_is_heard(world, say):
+    decision, _ = world.decision(say, XE)
+    assert not decision.promote
+    told = "against xe: more captions are written as nobody writes: +"
+    assert any(told in reason for reason in decision.reasons), decision.reasons
+
+
 def test_every_probe_of_the_audit_has_a_symptom(world):
-    assert LEARNED.keys() == PROBES.keys()
+    assert LEARNED.keys() == {key for key, probe in PROBES.items() if probe.hacks}
     names = [name for probe in PROBES.values() for name in probe.hacks]
     assert all(kind.startswith(tuple(names)) for kind in world.audit()["hacks"])
 

@@ -49,6 +49,14 @@ def judged(caption, scene, vocabulary):
         ("a dog against a beach", [("object", "dog", True), ("background", "beach", True)], 2),
         ("a dog against sand", [("object", "dog", True), ("background", "sand", False)], 1),
         ("nothing", [], 0),
+        ("no dog", [("object", "dog", False)], 0),
+        ("no red dog", [], 0),
+        ("a dog, no teddy bear", [("object", "dog", True)], 1),
+        (
+            "a white and red dog",
+            [("object", "dog", True), ("colour", "white", True), ("colour", "red", False)],
+            1,
+        ),
     ],
 )
 def test_statements(caption, expected, num_named, scene, vocabulary):
