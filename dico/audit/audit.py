@@ -168,6 +168,8 @@ def read_audit(place: str | Path, evaluator: str | Path = "") -> dict[str, Any]:
     """
     path = Path(place)
     path = path if path.is_file() else path / AUDIT_FILE
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; dico audit EVALUATOR --output {place} writes it")
     try:
         data: dict[str, Any] = json.loads(path.read_text())
         if data["format"] != FORMAT or data["verdict"]["word"] not in WORDS:

@@ -140,17 +140,18 @@ def agree(
     if (images is None) != (not evaluator):
         raise DataError("scores by an evaluator need both --images and --evaluator")
     scores |= _scores_of_images(ratings.rated, images, evaluator or [], judge or [])
+    metrics = agreement.agree(ratings, scores)
+    if not all(isfinite(own.tau_b) for own in metrics.values()):
+        ratings.notes.append("nan: the metric or the ratings are the same for all captions")
     result = {
         "format": 1,
         "num_captions": len(ratings.rated),
         "num_images": len({rated.image_id for rated in ratings.rated}),
         "alpha": agreement.alpha_of_choices(own) if own else agreement.alpha(ratings),
         "win_rates": [rate._asdict() for rate in win_rates(own)],
-        "metrics": {n: a._asdict() for n, a in agreement.agree(ratings, scores).items()},
+        "metrics": {name: own._asdict() for name, own in metrics.items()},
         "notes": ratings.notes,
     }
-    if not all(isfinite(own["tau_b"]) for own in result["metrics"].values()):
-        ratings.notes.append("nan: the metric or the ratings are the same for all captions")
     _print(result)
     if output is not None:
         output.write_text(json.dumps(_finite(result), indent=1, allow_nan=False) + "\n")
