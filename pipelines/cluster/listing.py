@@ -66,7 +66,7 @@ def _row(run: Any, now: datetime) -> tuple[str, ...]:
     ended = run.finished_at if run.finished_at and run.finished_at.year > 2000 else now
     return (
         run.run_id or "",
-        run.display_name or "",
+        " ".join((run.display_name or "").split()),
         (run.state or "pending").lower(),
         "" if unknown else f"{started:%Y-%m-%d %H:%M}",
         "" if unknown else format_seconds((ended - started).total_seconds()),

@@ -40,7 +40,7 @@ def check_before_sending(connection: Connection, values: Mapping[str, Any], acco
             notes.append(f"{_ALONE}, whatever is asked for: not to {connection.namespace}")
     else:
         missing = _mode(namespace, health) or [
-            *_account(namespace, account or ACCOUNTS[health.multi_user]),
+            *_account(namespace, account, ACCOUNTS[health.multi_user]),
             *_claim(namespace, values),
             *_image(namespace, image),
         ]
@@ -79,13 +79,17 @@ def _mode(namespace: Namespace, health: Health) -> list[str]:
     return []
 
 
-def _account(namespace: Namespace, account: str) -> list[str]:
+def _account(namespace: Namespace, named: str, default: str) -> list[str]:
+    account = named or default
     if namespace.has("service_account", account) is not False:
         return []
-    return [
-        f"account {account} is not in namespace {namespace.name}; apply manifests/overlays/..., "
-        "or leave --service-account out"
-    ]
+    if named:
+        cure = f"name one that is, or leave --service-account out: {default} is then used"
+    else:
+        cure = (
+            "Kubeflow makes it where it is installed; name one that is there by --service-account"
+        )
+    return [f"account {account} is not in namespace {namespace.name}; {cure}"]
 
 
 def _claim(namespace: Namespace, values: Mapping[str, Any]) -> list[str]:
@@ -130,7 +134,11 @@ def _image(namespace: Namespace, image: str) -> list[str]:
         for entry in node.get("status", {}).get("images", [])
         for name in entry.get("names", [])
     }
-    return [] if image in known else [f"image {image} is on no node, and {_PUSH}"]
+    if image in known:
+        return []
+    return [
+        f"image {image} is on no node (a node tells within a minute what was loaded), and {_PUSH}"
+    ]
 
 
 def _secret(namespace: Namespace, values: Mapping[str, Any]) -> list[str]:

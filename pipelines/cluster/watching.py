@@ -50,7 +50,9 @@ def show_run(
     if not steps:
         print("  no step has begun")
     if state == "failed":
-        print("\n".join(_why(connection, run_id, steps, reasons)[1]))
+        message, lines = _why(connection, run_id, steps, reasons)
+        named = any(step.state == "failed" for step in steps)
+        _print_lines(lines if named else [f"  {message}"])
     return steps
 
 
@@ -83,7 +85,7 @@ def await_run(connect: Callable[[], Connection], run_id: str, pause: float = POL
     print(f"  {run.state.lower()} after {took}")
     if run.state != SUCCEEDED:
         message, lines = _why(connection, run_id, steps, _reasons(connection, run_id, steps))
-        print("\n".join(lines))
+        _print_lines(lines)
         raise RunFailedError(f"run {run_id}: {run.state.lower()}: {message}")
 
 
@@ -142,6 +144,11 @@ def _line(step: StepState, reason: str) -> str:
         took = format_seconds(((step.ended or datetime.now(UTC)) - step.started).total_seconds())
     told = f"{step.state} {took}".strip() if step.state != "done" else took
     return f"  {_MARKS[step.state]} {step.name:<24}{told}{f': {reason}' if reason else ''}"
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def _why(

@@ -100,7 +100,7 @@ def parse_arguments(specification: Specification, arguments: list[str]) -> dict[
             raise UsageError(f"{key}: given twice")
         values[key] = _convert(key, text, known[key]["parameterType"])
     for key, parameter in known.items():
-        if key not in values and "defaultValue" not in parameter:
+        if values.get(key, "") == "" and "defaultValue" not in parameter:
             raise ConfigError(f"{key}: this parameter has no default; give {key}=...")
         default = parameter.get("defaultValue")
         if parameter["parameterType"] == "NUMBER_INTEGER" and key not in values:

@@ -27,6 +27,15 @@ WAITING = {
     "Secret": ('CreateContainerConfigError: secret "dico" not found', "-k manifests/secret"),
     "quota": (FORBIDDEN + QUOTA, "kubectl describe quota"),
     "taint": (f"{NO_NODE}3 node(s) had untolerated taint {{gpu: }}.", "tolerations="),
+    "volume": (
+        f"{NO_NODE}1 node(s) had volume node affinity conflict.",
+        "use a class with ReadWriteMany",
+    ),
+    "no profile": (
+        'CreateContainerConfigError: secret "mlpipeline-minio-artifact" not found',
+        "the namespace is no profile of Kubeflow",
+    ),
+    "pods": (f"{NO_NODE}1 Too many pods.", "or add a node"),
     "room": (f"{NO_NODE}3 Insufficient nvidia.com/gpu.", "ask for less by cpu="),
 }
 FAILED = {
@@ -35,6 +44,18 @@ FAILED = {
         "leave --service-account out",
     ),
     "deleted pod": ("pod deleted", "goes on from its last checkpoint"),
+    "room on a disk": (
+        "The node was low on resource: ephemeral-storage",
+        "goes on from its last checkpoint",
+    ),
+    "deadline": (
+        "Pod was active on the node longer than the specified deadline",
+        "goes on from its last checkpoint",
+    ),
+    "Pod Security": (
+        f'{FORBIDDEN}violates PodSecurity "restricted:latest": runAsNonRoot != true',
+        "pod-security.kubernetes.io/enforce=baseline",
+    ),
     "memory": ("OOMKilled (exit code 137)", "give more by memory="),
 }
 

@@ -44,8 +44,8 @@ def test_what_is_all_there_is_sent(server, cluster):
 @pytest.mark.parametrize(
     ("change", "options", "words"),
     [
-        (("serviceaccounts", "pipeline-runner"), {}, "account pipeline-runner is not in namespace kubeflow"),
-        ((), {"service_account": "dico"}, "account dico is not in namespace kubeflow"),
+        (("serviceaccounts", "pipeline-runner"), {}, "account pipeline-runner is not in namespace kubeflow; Kubeflow makes it"),
+        ((), {"service_account": "dico"}, "account dico is not in namespace kubeflow; .* pipeline-runner is then used"),
         (("persistentvolumeclaims", "dico"), {}, "claim dico is not in namespace kubeflow; apply"),
         ((), {"namespace": "dico"}, "runs everything in its own namespace, which dico is not"),
     ],

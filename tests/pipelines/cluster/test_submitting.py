@@ -139,7 +139,7 @@ def test_a_refused_schedule_leaves_the_one_before(server, endpoint):
 
 def test_runs_are_listed_in_columns(server, endpoint, capsys):
     submit(PIPELINE, VALUES, name="a")
-    submit(PIPELINE, VALUES, name="a much longer name")
+    submit(PIPELINE, VALUES, name="a much\nlonger name")
     server.runs[0].update(state="SUCCEEDED", finished_at="2026-11-23T03:12:30Z")
     capsys.readouterr()
     rows = list_runs(num_runs=5, now=datetime(2026, 11, 23, 3, 1, tzinfo=UTC))
@@ -294,6 +294,13 @@ def test_another_version_is_noted(server, endpoint, capsys):
 def test_wrong_values_are_refused_before_anything_is_sent(server, endpoint, values, error, words):
     with pytest.raises(error, match=words):
         submit(PIPELINE, values)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("given", [[], ["inputs="]])
+def test_what_has_no_default_must_be_given(server, endpoint, given):
+    with pytest.raises(ConfigError, match=r"inputs: this parameter has no default; give inputs="):
+        submit(FOLDER / "caption.yaml", given)
     assert server.requests == []
 
 

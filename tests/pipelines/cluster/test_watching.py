@@ -74,6 +74,17 @@ def test_a_run_is_shown_by_its_id(failing, capsys):
     assert "  | error: toy: has no champion" in said
 
 
+def test_a_run_that_failed_without_a_step_says_where_to_look(server, capsys):
+    server.states = ["FAILED"]
+    run_id = submit(PIPELINE, GIVEN)
+    capsys.readouterr()
+    show_run(run_id)
+    assert capsys.readouterr().out.endswith(
+        ": failed\n  no step has begun\n  no step of it says why; "
+        f"kubectl get workflow -l pipeline/runid={run_id} -o yaml\n"
+    )
+
+
 @pytest.mark.parametrize("look", [show_run, show_logs])
 def test_a_run_that_is_not_there(server, look):
     with pytest.raises(UsageError, match="run nowhere: no such run; dico runs lists the latest"):
