@@ -97,6 +97,8 @@ def validate(
     result = run(dataset, images, config, output / "manifest.parquet", output)
     for line in lines(result.fidelity):
         print(line)
+    if result.num_split_by_folder:
+        print(f"splits       {result.num_split_by_folder} images by the folders in which they lie")
     if result.warnings:
         flags = (f"{count} {code}" for code, count in result.warnings.items())
         print(f"flagged      {'; '.join(flags)}")

@@ -80,7 +80,7 @@ def write_manifest(
                 for code, detail, caption in findings:
                     if KINDS[code].severity != "warning":
                         aside.write(_aside_line(content, code, detail, caption))
-                record = _record(outcome, row, content, findings, identities, config, facts)
+                record = _record(outcome, scan, row, content, findings, identities, config, facts)
                 if not outcome.set_aside[row]:
                     writer.add(record)
                     outcome.num_with_facts += bool(record.facts)
@@ -141,6 +141,7 @@ def _reason_aside(findings: list[tuple[str, str, str | None]]) -> str:
 
 def _record(
     outcome: Outcome,
+    scan: Scan,
     row: int,
     content: dict[str, Any],
     findings: list[tuple[str, str, str | None]],
@@ -148,7 +149,8 @@ def _record(
     config: ValidationConfig,
     facts: Facts,
 ) -> Record:
-    split = content["split"]
+    told = scan.splits[row]
+    split = SPLITS[told] if told >= 0 else ""
     if not split:
         identity = identities.get(row) or content["sha256"] or content["uri"]
         split = split_of(identity, config.validation_share, config.test_share)

@@ -7,6 +7,7 @@ memory (about 60 bytes an image and 8 a caption).
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dico.data.captions import check_caption, normalise_caption, printable
-from dico.data.entries import Entry
+from dico.data.entries import SPLIT_NAMES, Entry
 from dico.data.manifest import SPLITS
 from dico.errors import DataError
 from dico.images.embedded import is_embedded_uri
@@ -28,7 +29,7 @@ from dico.images.near_duplicates import SIDE_PX, THUMB_BYTES
 from dico.images.sandbox import Inspectors, Limits
 from dico.process.limits import num_threads
 from dico.process.progress import progress
-from dico.storage.uris import is_address, is_remote
+from dico.storage.uris import is_address, is_remote, parent
 from dico.validation.config import ValidationConfig
 from dico.validation.findings import KINDS
 
@@ -74,6 +75,9 @@ class Scan:
     """Hash of each row's image; 0 where it is not usable."""
     splits: Any = field(default_factory=lambda: array("b"))
     """Index of each row's split in train, validation, test; -1 where it has none."""
+    folder_splits: Any = field(default_factory=lambda: array("b"))
+    """Index of the split that the folder of each row's image is called after; -1 for none, -2 where no
+    image is named."""
     caption_hashes: Any = field(default_factory=lambda: array("Q"))
     """Hash of each usable caption."""
     caption_is_long: Any = field(default_factory=lambda: array("b"))
@@ -86,6 +90,15 @@ class Scan:
         if not self.num_rows:
             return np.empty((0, SIDE_PX, SIDE_PX), np.uint8)
         return np.memmap(self.thumbs_path, np.uint8, "r", 0, (self.num_rows, SIDE_PX, SIDE_PX))
+
+    def num_split_by_folder(self) -> int:
+        """Takes the folders' splits where no row has one and all images lie in such; how many."""
+        told = np.frombuffer(self.folder_splits, np.int8)
+        splits = set(np.unique(told[told != -2]).tolist())
+        if len(splits) < 2 or not splits >= {0} or -1 in splits or max(self.splits) >= 0:
+            return 0
+        self.splits = array("b", np.maximum(told, -1).tobytes())
+        return int(np.count_nonzero(told >= 0))
 
     def release(self) -> None:
         """Gives back the memory of what only serves to compare rows with each other."""
@@ -281,11 +294,21 @@ def _remember(
     result.ids.append(_hash(entry.image_id) if entry.image_id else 0)
     result.contents.append(content)
     result.splits.append(SPLITS.index(entry.split) if entry.split in SPLITS else -1)
+    result.folder_splits.append(_folder_split(parent(entry.uri)) if entry.uri else -2)
     for caption in captions:
         result.caption_hashes.append(_hash(caption))
         result.caption_is_long.append(len(caption) >= LONG_CAPTION_CHARS)
         result.caption_rows.append(result.num_rows)
     result.num_rows += 1
+
+
+@lru_cache(maxsize=4_096)
+def _folder_split(folder: str) -> int:
+    """Index of the split that the last folders of a path tell: ``train/cats``; -1 for none."""
+    for name in folder.split("/")[:-4:-1]:
+        if name.lower() in SPLIT_NAMES and name:
+            return SPLITS.index(SPLIT_NAMES[name.lower()])
+    return -1
 
 
 def _hash(text: str) -> int:

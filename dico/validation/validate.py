@@ -53,6 +53,8 @@ class ValidationResult:
     """What was read against what is kept; see `dico.validation.fidelity`."""
     warnings: dict[str, int]
     """Findings that stay as flags, by their code."""
+    num_split_by_folder: int = 0
+    """Images whose split is the folder in which they lie, where the dataset's rows say none."""
 
 
 def validate(
@@ -93,6 +95,7 @@ def validate(
         scanned = scan(entries, Path(work), cache, config)
         if not scanned.num_rows:
             raise DataError(f"{dataset}: the dataset has no images; check the file and its format")
+        num_by_folder = scanned.num_split_by_folder()
         compared = compare(scanned, config)
         scanned.release()
         quarantine = report_dir / "quarantine.jsonl"
@@ -101,7 +104,7 @@ def validate(
             outcome.fidelity.unread.update(reading.not_read())
         summary = _summarise(
             source, facts, scanned, outcome, config, thresholds, Path(manifest_path)
-        )
+        ) | {"splits_by_folder": num_by_folder}
         _write_report(summary, scanned, compared, outcome, config, report_dir)
     return ValidationResult(
         ok=summary["ok"],
@@ -109,6 +112,7 @@ def validate(
         num_images=int(summary["numbers"]["num_usable"]),
         reasons=summary["reasons"],
         fidelity=summary["fidelity"],
+        num_split_by_folder=num_by_folder,
         warnings={
             code: found["num_findings"]
             for code, found in summary["findings"].items()

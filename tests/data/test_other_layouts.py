@@ -4,6 +4,7 @@ import base64
 import json
 
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
@@ -153,3 +154,28 @@ def test_a_row_for_each_sentence_of_an_image_in_an_object(tmp_path):
 
 def captions_of_all(dataset):
     return [entry.captions for entry in read_entries(detect(str(dataset)), pixels=True)]
+
+
+@pytest.mark.parametrize("name", ["d.jsonlines", "d.feather"])
+def test_other_suffixes_of_known_formats(tmp_path, name):
+    write_images(tmp_path, "a.jpg")
+    row = {"image": "a.jpg", "caption": "a dog"}
+    (tmp_path / "d.jsonlines").write_text(json.dumps(row))
+    if name == "d.feather":
+        pyarrow.feather.write_feather(pa.Table.from_pylist([row]), str(tmp_path / name))
+        (tmp_path / "d.jsonlines").unlink()
+    assert captions(tmp_path) == {"a.jpg": ["a dog"]}
+
+
+def test_a_folder_names_the_files_that_it_could_not_read(tmp_path):
+    write_images(tmp_path, "a.jpg")
+    (tmp_path / "annotations.xml").write_text("<annotations/>")
+    with pytest.raises(DataError, match="no captions for them; of no known format: annotations"):
+        detect(str(tmp_path))
+
+
+def test_a_text_beside_an_image_may_be_utf_16(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "a.txt").write_bytes("a café\r\n".encode("utf-16"))
+    (tmp_path / "b.json").write_bytes('["a cat"]'.encode("utf-16"))
+    assert captions(tmp_path) == {"a.jpg": ["a café"], "b.jpg": ["a cat"]}

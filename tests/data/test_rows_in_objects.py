@@ -22,15 +22,24 @@ OBJECTS = {
     "rows by id": {"a": {"caption": BOTH["a.jpg"][0], "tags": "dog"}, "b": {"caption": "a cat"}},
     "rows by category": {"dogs": [{"raw": BOTH["a.jpg"][0], "filename": "a.jpg"}],
                          "cats": [{"raw": "a cat", "filename": "b.jpg"}]},
+    "a column each": {"image": ["a.jpg", "b.jpg"],
+                      "caption": [*BOTH["a.jpg"], "a cat"]},
+    "lists of captions in a column": {"captions": [BOTH["a.jpg"], ["a cat"]],
+                                      "file_name": ["a.jpg", "b.jpg"]},
+    "objects by split": {"train": {"a.jpg": BOTH["a.jpg"]}, "val": {"b.jpg": "a cat"}},
+    "objects of ids by split": {"train": {"a": BOTH["a.jpg"]}, "test": {"b": ["a cat"]}},
+    "rows under results": {"results": [{"image": "a.jpg", "captions": BOTH["a.jpg"]},
+                                       {"image": "b.jpg", "caption": "a cat"}]},
     "captions among images": {"images": [{"filename": "a.jpg", "captions": BOTH["a.jpg"]},
                                          {"filename": "b.jpg", "captions": ["a cat"]}]},
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("content", OBJECTS.values(), ids=OBJECTS)
-def test_rows_in_an_object(tmp_path, content):
+def test_rows_in_an_object(tmp_path, content, indent):
     write_images(tmp_path, "a.jpg", "b.jpg")
-    (tmp_path / "d.json").write_text(json.dumps(content))
+    (tmp_path / "d.json").write_text(json.dumps(content, indent=indent))
     assert captions(tmp_path / "d.json") == BOTH
 
 
@@ -163,3 +172,41 @@ def test_lines_of_unknown_columns_name_them_to_every_command(tmp_path):
     (tmp_path / "d.jsonl").write_text('{"bild": "a.jpg", "texte": ["a dog"]}\n' * 2)
     with pytest.raises(DataError, match=r"bild, texte.*--image-column"):
         of_file(str(tmp_path / "d.jsonl"))
+
+
+def test_columns_of_different_lengths_are_named(tmp_path):
+    (tmp_path / "d.json").write_text(
+        json.dumps({"image": ["a.jpg", "b.jpg"], "caption": ["x y"]}, indent=1)
+    )
+    (entry,) = entries(tmp_path / "d.json")
+    assert entry.findings == [
+        ("file_malformed", "columns of different lengths: image 2, caption 1")
+    ]
+
+
+def test_objects_by_split_tell_their_splits(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    for values in (["a dog", "a cat"], [{"caption": "a dog"}, {"caption": "a cat"}]):
+        content = {"train": {"a.jpg": values[0]}, "val": {"b.jpg": values[1]}}
+        (tmp_path / "d.json").write_text(json.dumps(content))
+        found = {e.image_id: (e.split, e.captions) for e in entries(tmp_path / "d.json")}
+        assert found == {"a.jpg": ("train", ["a dog"]), "b.jpg": ("validation", ["a cat"])}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_objects_one_after_the_other_over_several_lines_are_named_once(tmp_path, suffix):
+    rows = [{"image": f"{n}.jpg", "caption": "a dog"} for n in range(2)]
+    (tmp_path / f"d.{suffix}").write_text("\n".join(json.dumps(row, indent=1) for row in rows))
+    with pytest.raises(DataError, match="write each on a line of its own"):
+        detect(str(tmp_path / f"d.{suffix}"))
+
+
+def test_a_format_that_is_named_is_believed_of_a_folders_only_table(tmp_path):
+    write_images(tmp_path, "a.jpg")
+    row = {"filename": "a.jpg", "size": 3, "regions": [], "file_attributes": {"caption": "a dog"}}
+    (tmp_path / "via.json").write_text(json.dumps({"a.jpg3": row}))
+    with pytest.raises(DataError, match="with --caption-column where each is a row"):
+        detect(str(tmp_path))
+    columns = Columns("filename", ("file_attributes.caption",))
+    found = read_entries(detect(str(tmp_path), format_name="mapping", columns=columns))
+    assert [(e.uri, e.captions) for e in found] == [(f"{tmp_path}/a.jpg", ["a dog"])]

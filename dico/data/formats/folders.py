@@ -78,6 +78,8 @@ def _only_sidecars(files: Sequence[str]) -> bool:
 
 def _by_format(uris: list[str], format_name: str, columns: Columns) -> dict[str, list[str]]:
     kinds: dict[str, list[str]] = {}
+    if format_name and len(uris) == 1:
+        return {format_name: uris}
     for uri in uris[:_MAX_CANDIDATES] if not format_name else uris:
         try:
             if is_split_list(uri):
@@ -158,7 +160,10 @@ def _nothing(folder: str, files: Sequence[str]) -> str:
     if images:
         folders = sorted({_below(folder, parent(uri)) for uri in images} - {""})
         where = f" in folders such as {', '.join(folders[:3])}" if folders else ""
-        return f"{folder}: {len(images)} images{where}, and no captions for them"
+        others = [uri for uri in files if not is_image_name(uri) and not is_left_behind(uri)]
+        seen = f"; of no known format: {', '.join(_below(folder, u) for u in others[:3])}"
+        told = seen if others else ""
+        return f"{folder}: {len(images)} images{where}, and no captions for them{told}"
     if any(re.search(r"\.(zip|7z|rar|tgz|tar\.gz)$", uri.lower()) for uri in files):
         return f"{folder}: only packed archives in it; unpack them"
     return f"{folder}: no dataset file in it; known formats are {', '.join(FORMATS)}"

@@ -3,7 +3,7 @@
 The list may also be under a key such as TextCaps' ``data``, or there is one under each split's name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dico.data.entries import SPLIT_NAMES
@@ -16,7 +16,9 @@ from dico.images.embedded import LEAST_CHARS
 
 MAX_LINE_CHARS = 32_000_000
 LIST_KEYS = ("data", "annotations", "rows", "samples", "items")
-_READ_KEYS = (*LIST_KEYS, "images")
+RESULT_KEYS = ("results", "predictions")
+"""Keys under which evaluation scripts put their list of rows."""
+_READ_KEYS = (*LIST_KEYS, *RESULT_KEYS, "images")
 _LISTS_OF_IMAGES = frozenset((*IMAGE_KEYS, *TURN_KEYS, "images"))
 
 
@@ -62,6 +64,7 @@ def read_list(path: str, reading: Reading) -> Iterator[Row]:
     """Rows of a JSON file whose top level is a list, or an object around one."""
     parser, index = Parser(), 0
     names: list[str] = []
+    columns: dict[str, list[Any]] = {}
     try:
         for key, item in iter_items(lambda: open_text(path), parser):
             split = SPLIT_NAMES.get(key.lower(), "") if key else ""
@@ -72,6 +75,7 @@ def read_list(path: str, reading: Reading) -> Iterator[Row]:
             if key and not split and key not in _READ_KEYS:
                 if isinstance(item, dict):
                     reading.unread[f"list {key}"] += 1
+                columns.setdefault(key, []).append(item)
                 continue
             if isinstance(item, dict):
                 _embed(item, "", -1, reading)
@@ -80,6 +84,31 @@ def read_list(path: str, reading: Reading) -> Iterator[Row]:
             index += 1
     except JsonFinding as error:
         yield path, None, [("file_malformed", f"{error} after {index} items")]
+        return
+    if not index and not names and any(len(cells) > 1 for cells in columns.values()):
+        yield from _zipped(columns, path)
+
+
+def _zipped(columns: dict[str, list[Any]], path: str) -> Iterator[Row]:
+    """The rows of columns that are lists; a list of another length is a finding."""
+    cells = equal_columns(columns)
+    if len(cells) < len(columns):
+        lengths = ", ".join(f"{name} {len(found)}" for name, found in columns.items())
+        yield path, None, [("file_malformed", f"columns of different lengths: {lengths}"[:300])]
+        return
+    for index, row in enumerate(zip(*cells.values(), strict=True)):
+        yield f"{path}, item {index}", dict(zip(cells, row, strict=True)), []
+
+
+def equal_columns(content: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The lists of an object, where each value is one and all are of one length above 1."""
+    lists = {key: value for key, value in content.items() if isinstance(value, list)}
+    lengths = {len(value) for value in lists.values()}
+    return (
+        lists
+        if len(lists) == len(content) and len(lengths) == 1 and lengths.isdisjoint({0, 1})
+        else {}
+    )
 
 
 def _embed(row: dict[str, object], line: str, start: int, reading: Reading) -> None:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dico.data.entries import Entry
+from dico.data.entries import SPLIT_NAMES, Entry
 from dico.data.formats import rows
 from dico.data.formats.captions_of import items_of
 from dico.data.formats.columns import Columns, known_columns
@@ -27,15 +27,30 @@ def read(path: str, reading: Reading) -> Iterator[Entry]:
     except JsonFinding as error:
         yield Entry("", "", [], "", path, [("file_malformed", str(error))])
         return
-    items = itertools.chain(begin, items)
-    if begin and _is_rows(begin[0][1], reading.columns):
-        yield from rows.read(_rows(items, path, parser, reading.columns), reading)
-        return
+    found = _of_splits(itertools.chain(begin, items), reading.columns)
     try:
-        for key, value in items:
-            yield _entry(key, value, f"{path}, {key!r}"[:300], parser, reading)
+        begun = list(itertools.islice(found, 1))
+        found = itertools.chain(begun, found)
+        if begun and _is_rows(begun[0][2], reading.columns):
+            yield from rows.read(_rows(found, path, parser, reading.columns), reading)
+            return
+        for split, key, value in found:
+            where = f"{path}, {key!r}"[:300]
+            yield _entry(key, value, where, split or reading.split, parser, reading)
     except JsonFinding as error:
         yield Entry("", "", [], "", path, [("file_malformed", str(error))])
+
+
+def _of_splits(
+    items: Iterable[tuple[str, Any]], columns: Columns
+) -> Iterator[tuple[str, str, Any]]:
+    """Split, key and value; an object under a split's name is one of images itself."""
+    for key, value in items:
+        split = SPLIT_NAMES.get(key.lower(), "") if isinstance(value, dict) else ""
+        if split and not known_columns(value, columns)[1]:
+            yield from ((split, name, one) for name, one in value.items())
+        else:
+            yield "", key, value
 
 
 def _is_rows(value: Any, columns: Columns) -> bool:
@@ -48,11 +63,11 @@ def _is_rows(value: Any, columns: Columns) -> bool:
 
 
 def _rows(
-    items: Iterable[tuple[str, Any]], path: str, parser: Parser, columns: Columns
+    items: Iterable[tuple[str, str, Any]], path: str, parser: Parser, columns: Columns
 ) -> Iterator[Row]:
     """The rows of all values; a key names its row's image, unless it is the row's number."""
     try:
-        for key, value in items:
+        for split, key, value in items:
             where = f"{path}, {key!r}"[:300]
             findings = [("json_duplicate_key", name) for name in parser.take_duplicate_keys()]
             if isinstance(value, list):
@@ -61,21 +76,22 @@ def _rows(
             elif isinstance(value, dict):
                 name = "image" if is_image_name(key) else "id"
                 is_number = key.isdigit() and known_columns(value, columns)[0]
-                yield where, value if is_number else {name: key, **value}, findings
+                named = value if is_number else {name: key, **value}
+                yield where, {"split": split, **named} if split else named, findings
             else:
                 yield where, value, findings
     except JsonFinding as error:
         yield path, None, [("file_malformed", str(error))]
 
 
-def _entry(key: str, value: Any, where: str, parser: Parser, reading: Reading) -> Entry:
+def _entry(key: str, value: Any, where: str, split: str, parser: Parser, reading: Reading) -> Entry:
     findings: Findings = [("json_duplicate_key", name) for name in parser.take_duplicate_keys()]
-    entry = Entry(key, "", [], "", where, findings, names={"image": key})
+    entry = Entry(key, "", [], split, where, findings, names={"image": key})
     entry.captions = items_of(value, findings, entry.left_out)
     if is_image_name(key):
-        entry.uri = reading.images.find([key], findings, reading.split)
+        entry.uri = reading.images.find([key], findings, split)
     else:
-        entry.uri = reading.images.find_id(key, findings, reading.split)
+        entry.uri = reading.images.find_id(key, findings, split)
     if not entry.uri and not reading.captions_only:
         findings.append(("row_malformed", f"no image is called {key}"))
     return entry

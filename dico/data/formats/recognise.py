@@ -7,15 +7,26 @@ from typing import Any
 
 from dico.data.formats import texts
 from dico.data.formats.captions_of import image_in_turns
-from dico.data.formats.columns import KNOWN_NAMES, TURN_KEYS, Columns, first, known_columns
+from dico.data.formats.columns import (
+    CAPTION_KEYS,
+    CAPTIONS_KEYS,
+    ID_KEYS,
+    IMAGE_KEYS,
+    KNOWN_NAMES,
+    TURN_KEYS,
+    Columns,
+    first,
+    known_columns,
+    normal_key,
+)
 from dico.data.formats.dataset import FORMATS
 from dico.data.formats.dialect import sniff, unknown_header
-from dico.data.formats.lines import LIST_KEYS
+from dico.data.formats.lines import LIST_KEYS, RESULT_KEYS, equal_columns
 from dico.errors import DataError, UsageError
 from dico.storage.uris import is_remote, local_copy
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-LINES_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+LINES_SUFFIXES = (".jsonl", ".ndjson", ".jsonlines", ".jsonl.gz", ".ndjson.gz", ".jsonlines.gz")
 JSON_SUFFIXES = (".json", ".json.gz")
 TEXT_SUFFIXES = (".txt", ".token", ".txt.gz")
 DATA_SUFFIXES = (
@@ -25,6 +36,7 @@ DATA_SUFFIXES = (
     *TEXT_SUFFIXES,
     ".parquet",
     ".arrow",
+    ".feather",
     ".tar",
 )
 _MAPPING = re.compile(  # an image's name, or any key with texts of several words or a caption
@@ -36,6 +48,10 @@ _MAPPING = re.compile(  # an image's name, or any key with texts of several word
 _SPLIT_LISTS = re.compile(
     r'\{\s*"(?:train|training|val|valid|validation|dev|test)"\s*:\s*\[\s*[{\]]', re.IGNORECASE
 )
+_SPLIT_OBJECTS = re.compile(
+    r'\{\s*"(?:train|training|val|valid|validation|dev|test)"\s*:\s*\{', re.IGNORECASE
+)
+_FIRST_COLUMN = re.compile(r'\{\s*"([^"\\]+)"\s*:\s*\[\s*["\d\[]')
 _FIRST_VALUE = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[?\s*(?=\{)')
 _KEYS = re.compile(r'"((?:[^"\\]|\\.){1,60})"\s*:')
 _OTHER_FILES = {
@@ -70,7 +86,7 @@ def format_of(uri: str, columns: Columns = KNOWN_NAMES) -> str:
         if begin.startswith(b"PAR1") or name.endswith(".parquet"):
             _check_schema(uri, path, columns)
             return "parquet"
-        if begin.startswith(b"ARROW1") or name.endswith(".arrow"):
+        if begin.startswith(b"ARROW1") or name.endswith((".arrow", ".feather")):
             return "arrow"
         if begin[257:262] == b"ustar" or name.endswith(".tar"):
             return "webdataset"
@@ -112,6 +128,9 @@ def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:
     if rows is not None and (len(rows) > 1 or name.endswith(LINES_SUFFIXES)):
         _check_rows(uri, rows, columns)
         return "jsonl"
+    if rows is None and re.search(r"\}\s*\n\s*\{\s*\n", start) and start.startswith("{\n"):
+        raise DataError(f"{uri}: JSON objects of several lines, one after the other: write each on a "
+                        "line of its own, as jq -c . FILE does")  # fmt: skip
     if name.endswith(LINES_SUFFIXES):
         return "jsonl"
     return _object_format(uri, start, rows, columns)
@@ -135,7 +154,8 @@ def _object_format(
         return "coco"
     if "annotations" in listed and '"image_id"' in start and not _names_its_images(start, columns):
         return "coco"
-    if _SPLIT_LISTS.match(start):
+    listed += [key for key in RESULT_KEYS if re.search(rf'"{key}"\s*:\s*\[\s*\{{', start)]
+    if _SPLIT_LISTS.match(start) or _is_of_columns(start, rows, columns):
         return "json"
     if listed and not images:
         if re.fullmatch(rf'\{{\s*"{listed[0]}"\s*:\s*\[\s*\]\s*\}}\s*', start):
@@ -156,13 +176,23 @@ def _object_format(
         raise UsageError(
             f"{uri}: looks like karpathy or coco, and its first images tell neither; use --format"
         )
-    if _MAPPING.match(start) or _holds_rows(start, columns):
+    if _MAPPING.match(start) or _SPLIT_OBJECTS.match(start) or _holds_rows(start, columns):
         return "mapping"
     keys = ", ".join(list(dict.fromkeys(_KEYS.findall(start[:4_000])))[:8])
     raise DataError(
         f"{uri}: JSON of no known kind, an object with the keys {keys}; say --format mapping where "
-        f"these are names of images; known formats are {', '.join(FORMATS)}"
+        f"these are names of images, with --caption-column where each is a row; known formats are "
+        f"{', '.join(FORMATS)}"
     )
+
+
+def _is_of_columns(start: str, rows: list[dict[str, Any]] | None, columns: Columns) -> bool:
+    """Whether an object has a list for each column, as ``to_dict`` of tables writes it."""
+    if rows:
+        return len(equal_columns(rows[0])) > 1 and known_columns(rows[0], columns)[1]
+    match = _FIRST_COLUMN.match(start)
+    names = (*IMAGE_KEYS, *CAPTION_KEYS, *CAPTIONS_KEYS, *ID_KEYS)
+    return match is not None and normal_key(match[1]) in names
 
 
 def _holds_rows(start: str, columns: Columns) -> bool:

@@ -17,6 +17,7 @@ from dico.data.formats.captions_of import captions_of, items_of
 from dico.data.formats.cells import looks_like_list
 from dico.data.formats.columns import ID_KEYS, MARKS, first, is_rejected, normal_keys
 from dico.data.formats.reading import Reading
+from dico.data.formats.texts import decoded
 from dico.data.strict_json import JsonFinding, Parser
 from dico.storage.uris import IMAGE_SUFFIXES
 
@@ -166,7 +167,7 @@ def _captions(entry: Entry, item: Item, reading: Reading) -> tuple[list[Any], bo
     data = item.read()
     if suffix_of(item.name) == ".json":
         return _from_json(entry, data, reading)
-    text = data.decode("utf-8-sig", "surrogateescape")
+    text = decoded(data)
     if looks_like_list(text):
         return items_of(text, entry.findings, entry.left_out), False
     return [line for line in text.splitlines() if line.strip()] or [text], False
@@ -175,7 +176,7 @@ def _captions(entry: Entry, item: Item, reading: Reading) -> tuple[list[Any], bo
 def _from_json(entry: Entry, data: bytes, reading: Reading) -> tuple[list[Any], bool]:
     parser = Parser()
     try:
-        content: Any = parser.parse(data.decode("utf-8-sig", "surrogateescape"))
+        content: Any = parser.parse(decoded(data))
     except JsonFinding as error:
         entry.findings.append((error.code, str(error)))
         return [], False

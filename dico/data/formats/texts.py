@@ -29,6 +29,13 @@ def open_text(path: str) -> AbstractContextManager[IO[str]]:
     return open(path, encoding=encoding, errors=errors, newline="")
 
 
+def decoded(data: bytes) -> str:
+    """The text of a small file's bytes, by the rules of `open_text`."""
+    if data[:2] in _UTF16:
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8-sig", "surrogateescape")
+
+
 def first_bytes(path: str, num_bytes: int) -> bytes:
     """The first bytes of a local file."""
     with open(path, "rb") as file:
