@@ -1,5 +1,6 @@
 """Tries again what a network spoiled: exponential pauses with full jitter, and a deadline."""
 
+import math
 import random
 import sys
 import time
@@ -30,10 +31,17 @@ class RetryPolicy:
     """Longest pause between tries, seconds."""
     deadline_seconds: float = 600.0
     """When to give up whatever happens, seconds."""
+    unknown_host_seconds: float = 4.0
+    """When to give up a host whose name nobody knows, seconds: mostly a mistyped address, where a
+    busy name server answers in time."""
 
 
 class TransientFault(Exception):
     """Raised by an operation that will perhaps do on another try."""
+
+
+class UnknownHost(TransientFault):
+    """No name server knows the host; after at least two tries in a few seconds it is final."""
 
 
 class WrongBytes(TransientFault):
@@ -63,11 +71,13 @@ def retry(operation: Callable[[int], T], what: str, policy: RetryPolicy) -> T:
                     f"{what}: wrong bytes {num_wrong} times ({fault}); check the store or its proxy"
                 ) from None
             reason = str(fault)
+            limit = policy.unknown_host_seconds if isinstance(fault, UnknownHost) else math.inf
         if not told and time.monotonic() - start > SILENT_SECONDS:
             print(f"{what}: still trying ({reason})", file=sys.stderr, flush=True)
             told = True
         pause = random.uniform(0, min(policy.max_pause_seconds, policy.base_seconds * 2**attempt))
-        if time.monotonic() + pause - start > policy.deadline_seconds:
+        seconds = time.monotonic() + pause - start
+        if seconds > policy.deadline_seconds or (attempt and seconds > limit):
             break
         if attempt + 1 < policy.max_attempts:
             time.sleep(pause)

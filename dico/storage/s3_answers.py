@@ -2,13 +2,14 @@
 
 import hashlib
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from dico.errors import AccessError, ConfigError, DataError, StorageError
-from dico.storage.retry import TransientFault, WrongBytes
+from dico.storage.retry import TransientFault, UnknownHost, WrongBytes
 
 _ACCESS_CODES = {
     "403", "AccessDenied", "AllAccessDisabled", "ExpiredToken", "ExpiredTokenException", "Forbidden",
@@ -21,6 +22,8 @@ _TRANSIENT_CODES = {
     "ServiceUnavailable", "RequestTimeTooSkewed", "ConditionalRequestConflict", "OperationAborted",
     "BadDigest", "IncompleteBody", "TooManyRequests", "408",
 }  # fmt: skip
+_ENDPOINTS = "AWS_ENDPOINT_URL_S3, the region and the network"
+_PROXIES = "HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 
 
@@ -39,24 +42,37 @@ def translated(error: Exception, where: str, bucket: str, client: Callable[[], A
         return WrongBytes("the answer's checksum is wrong")
     if isinstance(error, exceptions.ParamValidationError | ValueError):
         return ConfigError(f"{where}: S3 does not allow this name of a bucket or key")
-    if isinstance(error, exceptions.EndpointConnectionError):
-        return TransientFault(_unreachable(error, bucket))
+    if isinstance(error, exceptions.EndpointConnectionError | exceptions.ProxyConnectionError):
+        return _unreachable(error, bucket)
     transient = (exceptions.BotoCoreError, OSError)
     if isinstance(error, transient) or type(error).__module__.startswith(("urllib3", "http")):
         return TransientFault(type(error).__name__)
     return error
 
 
-def _unreachable(error: Any, bucket: str) -> str:
+def _unreachable(error: Any, bucket: str) -> TransientFault:
     """Which host did not answer, and what to set where the bucket's name was put before it."""
-    host = urlsplit(str(error.kwargs.get("endpoint_url", ""))).hostname or "the store"
-    told = f"EndpointConnectionError: no connection to {host}"
-    if not host.startswith(f"{bucket}."):
-        return told
-    return (
-        f"{told}, which is the bucket's name before the store's (virtual style); if there is no such "
-        "host, set addressing_style = path under s3 in the AWS config file"
-    )
+    proxy = error.kwargs.get("proxy_url", "")
+    host = urlsplit(str(proxy or error.kwargs.get("endpoint_url", ""))).hostname or "the store"
+    told = f"{type(error).__name__}: no connection to {'the proxy ' if proxy else ''}{host}"
+    is_unknown = _is_unknown(error)
+    if host.startswith(f"{bucket}.") and not host.endswith("amazonaws.com"):
+        told += (
+            ", which is the bucket's name before the store's (virtual style); if there is no such "
+            "host, set addressing_style = path under s3 in the AWS config file"
+        )
+    elif is_unknown:
+        told += f", a host that is not known; check {_PROXIES if proxy else _ENDPOINTS}"
+    return UnknownHost(told) if is_unknown else TransientFault(told)
+
+
+def _is_unknown(error: BaseException | None) -> bool:
+    """Whether a connection failed since no name server knows the host."""
+    while error is not None:
+        if isinstance(error, socket.gaierror):
+            return True
+        error = error.__cause__ or error.__context__ or getattr(error, "original_error", None)
+    return False
 
 
 def _addressing(client: Any) -> str:

@@ -5,7 +5,7 @@ import socket
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from dico.errors import AccessError
+from dico.errors import AccessError, TryAgainError
 from dico.storage import open_store
 from dico.storage.retry import RetryPolicy, TransientFault
 from dico.storage.s3 import S3Store
@@ -79,3 +79,28 @@ def test_a_host_that_does_not_answer_is_named(host, told):
     assert f"no connection to {host}" in str(fault)
     assert "secret" not in str(fault)
     assert ("addressing_style" in str(fault)) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("variable", "host"),
+    [("AWS_ENDPOINT_URL_S3", "store.invalid"), ("HTTP_PROXY", "proxy.invalid")],
+)
+def test_a_host_that_is_not_known_is_final_after_a_few_tries(monkeypatch, variable, host):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://store.example:9000")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setenv(variable, f"http://{host}:9000")
+    tried = []
+
+    def unknown(name, *_, **__):
+        tried.append(name)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    policy = RetryPolicy(base_seconds=0.01, unknown_host_seconds=0.01)
+    with pytest.raises(
+        TryAgainError, match=rf"{host}, a host that is not known; check .*{variable}"
+    ):
+        S3Store("s3://photos/set", policy).read_bytes("d.jsonl")
+    assert 2 <= len(tried) < 10
+    assert set(tried) == {host}
