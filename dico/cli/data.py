@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dico.cli.options import CaptionColumn, ImageColumn, Images
+from dico.cli.options import CaptionColumn, ImageColumn, Images, Where
 
 app = typer.Typer(no_args_is_help=True, help="Convert, shard, split and count datasets.")
 
@@ -24,6 +24,7 @@ def convert(
     format_name: Format = "",
     image_column: ImageColumn = "",
     caption_column: CaptionColumn = "",
+    where: Where = "",
 ) -> None:
     """Write a dataset in another format; images stay where they are."""
     from dico.data.convert import convert as run
@@ -31,7 +32,7 @@ def convert(
     from dico.data.formats import Columns
 
     left_out: Counter[str] = Counter()
-    columns = Columns.named(image_column, caption_column)
+    columns = Columns.named(image_column, caption_column, where)
     count = run(read_records(dataset, images, format_name, left_out, columns), output, to)
     print(f"{output}: {count} images as {to}")
     _say(left_out)
@@ -77,6 +78,7 @@ def stats(
     format_name: Format = "",
     image_column: ImageColumn = "",
     caption_column: CaptionColumn = "",
+    where: Where = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Count images, captions and words."""
@@ -86,7 +88,7 @@ def stats(
     from dico.data.formats import Columns
 
     left_out: Counter[str] = Counter()
-    columns = Columns.named(image_column, caption_column)
+    columns = Columns.named(image_column, caption_column, where)
     numbers = statistics(read_records(dataset, images, format_name, left_out, columns))
     numbers["left_out"] = dict(left_out)
     if as_json:

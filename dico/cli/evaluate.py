@@ -1,5 +1,6 @@
 """``dico evaluate``: scores of caption files, their intervals and what differs."""
 
+import dataclasses
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dico.cli.options import CaptionColumn, ImageColumn
+from dico.cli.options import CaptionColumn, ImageColumn, Where
 from dico.images.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _IMAGE_BATCH = 32
 _LEFT_OUT = {
     "caption_rejected": "marked as rejected or pre-canned",
+    "caption_not_chosen": "of rows that --where leaves out",
+    "caption_tags_beside": "tags beside a sentence",
     "caption_twice_in_sample": "in a row or sample twice",
 }
 
@@ -67,6 +70,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Split of a Karpathy JSON; test if it has one.")] = "",
     image_column: ImageColumn = "",
     caption_column: CaptionColumn = "",
+    where: Where = "",
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Maximum width x height of a scored image.")
     ] = MAX_PIXELS,
@@ -132,6 +136,7 @@ def evaluate(
         read_objects,
         read_training_captions,
         read_truth,
+        require_columns,
         write_captions,
     )
     from dico.facts import read_facts
@@ -144,9 +149,12 @@ def evaluate(
     for name in judge or []:
         JUDGES.check(name)
     _refuse_unused(evaluator, images, bert_model, bert_layer)
-    columns = Columns.named(image_column, caption_column)
+    columns = Columns.named(image_column, caption_column, where)
     named = names_of([captions, *(compare or [])])
-    systems = {name: read_captions(path, columns) for name, path in named}
+    if columns != Columns():
+        require_columns([captions, *(compare or []), references], columns)
+    of_systems = dataclasses.replace(columns, where=())  # which chooses among references
+    systems = {name: read_captions(path, of_systems) for name, path in named}
     wanted = set().union(*systems.values())
     told = read_truth(references, wanted, split, columns)
     truth, notes = told.captions, _leave_out_rejected(told, systems)

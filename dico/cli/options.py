@@ -27,6 +27,9 @@ Images = Annotated[
 ImageColumn = Annotated[
     str, typer.Option(help="Column or key of the image, as image.path; empty: known names.")
 ]
+Where = Annotated[
+    str, typer.Option(help='Rows that count, by a column, as "language=en"; several with commas.')
+]
 CaptionColumn = Annotated[
     str, typer.Option(help="Column or key of the captions, several with commas.")
 ]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dico.cli.options import CaptionColumn, ImageColumn, Images
+from dico.cli.options import CaptionColumn, ImageColumn, Images, Where
 from dico.images.limits import MAX_PIXELS
 
 
@@ -23,6 +23,7 @@ def validate(
     ] = "",
     image_column: ImageColumn = "",
     caption_column: CaptionColumn = "",
+    where: Where = "",
     explain: Annotated[
         str,
         typer.Option(
@@ -83,6 +84,7 @@ def validate(
         "near_duplicates": near_duplicates,
         "image_column": image_column,
         "caption_column": caption_column,
+        "where": where,
         "min_captions": min_captions,
         "max_pixels": max_pixels,
         "max_caption_chars": max_caption_chars,

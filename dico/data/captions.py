@@ -76,7 +76,7 @@ def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, s
     if not isinstance(caption, str):
         return [("caption_not_text", f"{type(caption).__name__} {caption!r}"[:120])]
     plain = len(caption) <= max_chars and _PLAIN.fullmatch(caption) and "www." not in caption
-    if plain and caption[0] not in _QUOTES and not _is_tags(caption):
+    if plain and caption[0] not in _QUOTES and not is_tags(caption):
         return [] if not _is_boilerplate(caption) else [("caption_boilerplate", caption[:120])]
     if not caption.strip():
         return [("caption_empty", "no text")]
@@ -90,6 +90,14 @@ def normalise_caption(caption: str) -> str:
     if _TIDY.fullmatch(caption):
         return caption
     return unicodedata.normalize("NFC", " ".join(caption.split()))
+
+
+def is_tags(caption: str) -> bool:
+    """Whether a text is tags between commas, as ``1girl, solo, long hair``: no sentence's words."""
+    if caption.count(",") < 2:
+        return False
+    tags = [tag.lower().split() for tag in caption.split(",")]
+    return all(len(tag) < 4 and _OF_SENTENCES.isdisjoint(tag) for tag in tags)
 
 
 def printable(text: str, max_chars: int = 120) -> str:
@@ -126,21 +134,13 @@ def _closely(caption: str) -> list[str]:
         codes.append("caption_lines")
     if _JOINED.search(caption):
         codes.append("caption_joined")
-    if _is_tags(caption):
+    if is_tags(caption):
         codes.append("caption_tags")
     if caption[0] in _QUOTES and _QUOTED.fullmatch(caption):
         codes.append("caption_quoted")
     if _foreign(caption):
         codes.append("caption_script")
     return codes
-
-
-def _is_tags(caption: str) -> bool:
-    """Whether a text is tags between commas, as ``1girl, solo, long hair``: no sentence's words."""
-    if caption.count(",") < 2:
-        return False
-    tags = [tag.lower().split() for tag in caption.split(",")]
-    return all(len(tag) < 4 and _OF_SENTENCES.isdisjoint(tag) for tag in tags)
 
 
 def _is_boilerplate(caption: str) -> bool:

@@ -10,7 +10,7 @@ from typing import IO
 
 import pyarrow.parquet as pq
 
-from dico.data.captions import check_caption, normalise_caption
+from dico.data.captions import check_caption, normalise_caption, printable
 from dico.data.entries import Entry
 from dico.data.formats import Columns, detect, read_entries
 from dico.data.formats.columns import KNOWN_NAMES
@@ -140,7 +140,8 @@ def _record(entry: Entry) -> Record:
     broken = [detail for code, detail in entry.findings if code != "row_repaired"]
     captions = [c for c in entry.captions if isinstance(c, str) and not _unreadable(c)]
     if broken or not entry.uri or len(captions) < len(entry.captions):
-        detail = broken[0] if broken else "a caption that is not text" if entry.uri else "no image"
+        unreadable = next((c for c in entry.captions if c not in captions), "")
+        detail = (broken or ([] if entry.uri else ["no image"]) or [_why(unreadable)])[0]
         raise DataError(f"{entry.where}: {detail}; run `dico validate` to see all that is wrong")
     return Record(
         image_id=entry.image_id,
@@ -154,6 +155,13 @@ def _record(entry: Entry) -> Record:
         positive_uris=tuple(entry.positive_uris),
         positive_captions=tuple(c for c in entry.positive_captions if isinstance(c, str)),
     )
+
+
+def _why(caption: object) -> str:
+    """Why a caption cannot be read, and what to do."""
+    if isinstance(caption, str):
+        return f"a caption that is not UTF-8 ({printable(caption, 60)}); save the file as UTF-8"
+    return "a caption that is not text"
 
 
 def _unreadable(caption: str) -> bool:

@@ -139,8 +139,8 @@ class ImageFinder:
         folder, _, name = image_id.rpartition("/")
         name = name.rpartition(".")[0] if is_image_name(name) else name
         end = f"/{folder.rpartition('/')[2]}" if _is_absolute(folder) else folder
-        ways = [self._stems.get(name, []), self._numbers.get(name.lstrip("0"), [])]
-        ways = [[uri for uri in way if parent(uri).endswith(end)] for way in ways]
+        called = (self._stems.get(name, []), self._numbers.get(name.lstrip("0"), []))
+        ways = [[uri for uri in way if parent(uri).endswith(end)] for way in called]
         near = [list(filter(self._is_near, way)) for way in ways]
         found = next(filter(None, (*near, *ways)), [])
         return self._only(found, image_id, split, findings) if found else ""

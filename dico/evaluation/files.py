@@ -18,6 +18,7 @@ from dico.data.entries import SPLIT_NAMES, Entry
 from dico.data.formats import Columns, read_entries
 from dico.data.formats.columns import KNOWN_NAMES
 from dico.data.formats.detect import of_file
+from dico.data.formats.reading import Reading
 from dico.errors import DataError, UsageError
 from dico.metrics.scores import name_some
 from dico.storage.uris import is_image_name
@@ -136,6 +137,27 @@ def read_training_captions(path: str | Path, columns: Columns = KNOWN_NAMES) -> 
     _, entries = _read(path, replace(columns, role="references"))
     own = [entry for entry in entries if entry.split == "train"] or entries
     return [text for entry in own for text in entry.captions if _is_text(text)]
+
+
+def require_columns(paths: Sequence[str | Path], columns: Columns) -> None:
+    """Refuses columns that the user names and none of the files has.
+
+    Raises:
+        UsageError: there is such a column.
+    """
+    lacking, seen = [], set[str]()
+    for path in paths:
+        readings: list[Reading] = []
+        dataset = of_file(str(path), "", columns)
+        for _ in read_entries(dataset, False, captions_only=True, readings=readings):
+            pass
+        lacking.append({column for reading in readings for column in reading.lacking()})
+        seen.update(column for reading in readings for shape in reading.shapes for column in shape)
+    for column in sorted(set[str].intersection(*lacking)):
+        names = ", ".join(map(str, paths))
+        raise UsageError(
+            f"no row of {names} has the column {column}, but {name_some(sorted(seen))}"
+        )
 
 
 def read_objects(path: str | Path, wanted: Collection[str] = ()) -> dict[str, list[str]]:

@@ -136,8 +136,8 @@ def _find_dataset(
 
 def _told(config: Config) -> tuple[str, Columns]:
     """The format and the columns of the dataset, as the settings of validation name them."""
-    settings = config.validation
-    return settings.format, Columns.named(settings.image_column, settings.caption_column)
+    told = config.validation
+    return told.format, Columns.named(told.image_column, told.caption_column, told.where)
 
 
 def _show(findings: Sequence[Finding]) -> None:

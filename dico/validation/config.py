@@ -18,6 +18,8 @@ class ValidationConfig(Ranged):
     """Column of a table, or key of a row, that names the image; empty means the known names."""
     caption_column: str = ""
     """Column of the captions, several with commas; empty means the known names."""
+    where: str = ""
+    """Rows whose captions count, as language=en; several conditions with commas; empty means all."""
     mode: Literal["fail", "quarantine"] = "fail"
     """fail: any error fails the dataset. quarantine: exclude up to the budget and continue."""
     quarantine_budget: Fraction = 0.02

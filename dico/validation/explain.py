@@ -28,7 +28,7 @@ def explain(dataset: str, images: str, config: ValidationConfig, row: str) -> st
     Raises:
         DataError: no row is called so.
     """
-    columns = Columns.named(config.image_column, config.caption_column)
+    columns = Columns.named(config.image_column, config.caption_column, config.where)
     source = detect(dataset, images, config.format, columns)
     found = list(_matching(source, row))
     if not found:

@@ -35,6 +35,8 @@ from dico.validation.findings import KINDS
 
 ROWS_PER_BATCH = 5_000
 LONG_CAPTION_CHARS = 50
+_LEFT_OUT = ("caption_rejected", "caption_not_chosen")
+"""Captions that the dataset, or the user, does not want: an image of nothing else is left out too."""
 FINDING = pa.struct([("code", pa.string()), ("detail", pa.string()), ("caption", pa.string())])
 SCHEMA = pa.schema(
     [
@@ -211,7 +213,7 @@ def _row(
     findings += [(code, detail, None) for code, detail in entry.findings]
     captions, positives = [], []
     lost = [code for code, _ in entry.left_out]
-    findings += [(c, "", _shown(text)) for c, text in entry.left_out if c == "caption_rejected"]
+    findings += [(c, "", _shown(text)) for c, text in entry.left_out if c in _LEFT_OUT]
     for caption in entry.captions:
         found = check_caption(caption, config.max_caption_chars)
         findings += [(code, detail, _shown(caption)) for code, detail in found]
@@ -234,7 +236,7 @@ def _row(
     broken_row = any(KINDS[code].severity != "warning" for code, _ in entry.findings)
     if len(captions) < config.min_captions and not broken_row:
         detail = f"{len(captions)} usable captions, and {config.min_captions} are required"
-        marked = not entry.captions and any(c == "caption_rejected" for c, _ in entry.left_out)
+        marked = not entry.captions and any(c in _LEFT_OUT for c, _ in entry.left_out)
         findings.append(("captions_rejected" if marked else "captions_missing", detail, None))
     if not entry.image_id and not broken_row:
         findings.append(("id_missing", entry.where, None))

@@ -82,7 +82,7 @@ def validate(
         ConfigError: the thresholds file or an own expectation is wrong.
     """
     thresholds = read_thresholds(config.thresholds)
-    columns = Columns.named(config.image_column, config.caption_column)
+    columns = Columns.named(config.image_column, config.caption_column, config.where)
     source = detect(dataset, images, config.format, columns)
     facts = find_facts(source, config.facts)
     report_dir = Path(report_dir)

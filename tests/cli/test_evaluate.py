@@ -256,3 +256,14 @@ def test_a_missing_caption_is_noticed_before_images_are_embedded(folder, capsys)
     arguments = ("dico.json", "--references", "references.json", "--images", f"{folder}/images")
     assert run(folder, *arguments, "--evaluator", f"{folder}/no-such-evaluator") == 65
     assert "no caption for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--caption-column", "typo"), ("--image-column", "typo"), ("--where", "typo=en")],
+)
+def test_a_column_that_no_file_has_is_refused(folder, capsys, option):
+    files = [str(folder / "dico.json"), "--references", str(folder / "references.json")]
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", *files, *option])
+    assert "has the column typo, but caption, image_id" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The captions of one row, however its columns are called and however a list is written."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from dico.data.formats.reading import Findings, Reading
 
 _TEXT_KEYS = ("raw", "caption", "text", "sentence", "sent", "value", "content", "assistant")
 _ASKED, _ANSWERED = ("human", "user"), ("gpt", "assistant")
+_LANGUAGE = re.compile(r"[a-z]{2}(?:[-_][A-Za-z]{2,4})?")
 LeftOut = list[tuple[str, Any]]
 
 
@@ -149,6 +151,10 @@ def _of_item(item: Any, findings: Findings, left_out: LeftOut) -> list[Any]:
     inside = first(item, (*_TEXT_KEYS, *CAPTIONS_KEYS))
     if inside is None and item and all(str(key).isdigit() for key in item):
         inside = list(item.values())
+    if inside is None and item and all(_LANGUAGE.fullmatch(str(key)) for key in item):
+        chosen = f"name one by --caption-column COLUMN.{next(iter(item))}"
+        findings.append(("row_malformed", f"captions by language ({', '.join(item)}): {chosen}"))
+        return []
     if inside is None:
         return [item]  # no caption that is known: shown as it is
     found = items_of(inside, findings, left_out)

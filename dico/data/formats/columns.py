@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dico.errors import UsageError
+
 IMAGE_KEYS = (
     "image",
     "file_name",
@@ -146,13 +148,30 @@ class Columns:
     """Column of the image; a point leads into an object, as in ``image.path``."""
     captions: tuple[str, ...] = ()
     """Columns of captions, each a text or a list of texts."""
+    where: tuple[tuple[str, str], ...] = ()
+    """Columns with the value that a row must have for its captions to count."""
     role: str = ""
     """Whose captions a table that holds both is read for: ``system``, ``references`` or no matter."""
 
     @classmethod
-    def named(cls, image: str = "", captions: str = "") -> "Columns":
-        """From the options' texts; several columns of captions with commas."""
-        return cls(image.strip(), tuple(c.strip() for c in captions.split(",") if c.strip()))
+    def named(cls, image: str = "", captions: str = "", where: str = "") -> "Columns":
+        """From the options' texts; several columns of captions with commas.
+
+        Raises:
+            UsageError: ``where`` is not ``COLUMN=VALUE``, several with commas.
+        """
+        chosen = [pair.partition("=") for pair in where.split(",") if pair.strip()]
+        if not all(column.strip() and sign for column, sign, _ in chosen):
+            raise UsageError(f"--where {where!r} is not COLUMN=VALUE, as language=en")
+        return cls(
+            image.strip(),
+            tuple(c.strip() for c in captions.split(",") if c.strip()),
+            tuple((column.strip(), value.strip()) for column, _, value in chosen),
+        )
+
+    def choose(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row has the values that ``where`` asks for."""
+        return all(_says(lookup(row, column), value) for column, value in self.where)
 
     def of_role(self) -> tuple[str, ...]:
         """The names that come before all others for the captions that are wanted."""
@@ -257,6 +276,10 @@ def known_columns(names: Iterable[str], columns: Columns) -> tuple[bool, bool, b
         or bool(numbered_captions(normal))
     )
     return image, captions, any(key in ID_KEYS for key in normal)
+
+
+def _says(value: object, wanted: str) -> bool:
+    return value is not None and str(value).strip().lower() == wanted.lower()
 
 
 def _is_reason(value: object) -> bool:

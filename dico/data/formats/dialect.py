@@ -13,7 +13,7 @@ from dico.data.formats.columns import KNOWN_NAMES, Columns, known_columns, norma
 from dico.images.embedded import looks_embedded
 from dico.storage.uris import IMAGE_SUFFIXES, is_address
 
-DELIMITERS = "\t|;,"
+DELIMITERS = "\t|;,~"
 HEAD_LINES = 60
 _MAX_LINES_ABOVE = 5
 _AFTER_NAMES = (" => ", " -> ", " - ", ": ", ":", " ")

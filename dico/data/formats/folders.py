@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from dico.data.entries import split_in_name
+from dico.data.formats import texts
 from dico.data.formats.columns import Columns
 from dico.data.formats.dataset import FORMATS, Part
 from dico.data.formats.recognise import DATA_SUFFIXES, format_of
@@ -14,7 +15,7 @@ from dico.data.formats.sidecar import is_sidecar, without_folder
 from dico.data.formats.split_lists import is_split_list
 from dico.errors import DataError, UsageError
 from dico.facts import FACTS_FILE
-from dico.storage.uris import is_image_name, list_files, parent
+from dico.storage.uris import is_image_name, is_remote, list_files, parent
 
 SHARDED = ("webdataset", "parquet", "arrow")
 _NOT_DATASETS = (
@@ -29,6 +30,7 @@ _NOT_DATASETS = (
 )
 _CACHED = re.compile(r"(?:cache-[0-9a-z]+|tmp\w*)(?:_\d+_of_\d+)?\.arrow")
 _MAX_CANDIDATES = 2_000
+_MAX_TEXTS, _HEAD_CHARS = 20, 1 << 20
 
 
 def parts_in(folder: str, format_name: str, columns: Columns) -> list[Part]:
@@ -154,9 +156,30 @@ def _share(folder: str, uris: Sequence[str]) -> bool:
     return (all(splits) and len(set(splits)) == len(splits)) or (one_name and in_folders)
 
 
+def _aligned(folder: str, files: Sequence[str]) -> str:
+    """What to do with two texts of which one names images a line and the other has as many lines."""
+    lines: dict[str, list[str]] = {}
+    for uri in files:
+        if uri.lower().endswith(".txt") and not is_remote(uri) and len(lines) < _MAX_TEXTS:
+            text = texts.head(uri, _HEAD_CHARS)
+            lines[_below(folder, uri)] = text.splitlines()
+    for names, named in lines.items():
+        if not named or not all(is_image_name(line.strip()) for line in named):
+            continue
+        for captions, said in lines.items():
+            if captions != names and len(said) == len(named) and any(" " in one for one in said):
+                return (
+                    f"{captions} has a caption a line, for the images of {names}: join them to a "
+                    f"table by `paste {names} {captions} > captions.tsv`, and name that"
+                )
+    return ""
+
+
 def _nothing(folder: str, files: Sequence[str]) -> str:
     """What a folder without a dataset looks like."""
     images = [uri for uri in files if is_image_name(uri)]
+    if aligned := _aligned(folder, files):
+        return f"{folder}: {aligned}"
     if images:
         folders = sorted({_below(folder, parent(uri)) for uri in images} - {""})
         where = f" in folders such as {', '.join(folders[:3])}" if folders else ""

@@ -1,7 +1,7 @@
 """State shared by all readers: places of images, chosen columns, findings."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from dico.data.formats.columns import KNOWN_NAMES, Columns, is_column
 Findings = list[tuple[str, str]]
 Row = tuple[str, Any, Findings]
 _MAX_SHAPES = 1_000
+_MAX_VALUES, _VALUE_CHARS = 6, 24
 
 
 @dataclass(slots=True)
@@ -36,24 +37,43 @@ class Reading:
     shapes: Counter[tuple[str, ...]] = field(default_factory=Counter)
     """The columns of the rows, with the number of rows that have them."""
 
-    def saw(self, row: Iterable[str]) -> None:
+    values: dict[str, set[str]] = field(default_factory=dict)
+    """The values of each column as text, up to one more than `_MAX_VALUES`."""
+
+    def saw(self, row: Mapping[str, Any]) -> None:
         """Counts the columns of a row; of very many different rows the last are counted as one."""
         shape = tuple(row)
         if shape not in self.shapes and len(self.shapes) >= _MAX_SHAPES:
             shape = ("of other rows",)
         self.shapes[shape] += 1
+        for column, value in row.items():
+            seen = self.values.setdefault(column, set())
+            if len(seen) <= _MAX_VALUES and isinstance(value, str | bool):
+                seen.add(str(value)[:_VALUE_CHARS])
+
+    def lacking(self) -> list[str]:
+        """The columns that the user names and no row has."""
+        chosen = (column for column, _ in self.columns.where)
+        named = (self.columns.image, *self.columns.captions, *chosen)
+        return [p for p in named if p and not any(is_column(p, shape) for shape in self.shapes)]
 
     def not_read(self) -> Counter[str]:
         """Members and columns that were read in no row, with their counts."""
         found = Counter(self.unread)
-        for path in (self.columns.image, *self.columns.captions):
-            if path and self.shapes and not any(is_column(path, shape) for shape in self.shapes):
-                found[f"no row has the column {path}"] += self.shapes.total()
+        for path in self.lacking() if self.shapes else ():
+            found[f"no row has the column {path}"] += self.shapes.total()
         for columns, count in self.shapes.items():
             for column in columns:
                 if column not in self.read:
-                    found[f"column {column}"] += count
+                    found[f"column {column}{self._kinds(column)}"] += count
         return found
+
+    def _kinds(self, column: str) -> str:
+        """The values of a column that sorts rows, such as a language's, and how to choose one."""
+        seen = sorted(self.values.get(column, ()))
+        if not 1 < len(seen) <= _MAX_VALUES or any(len(v) == _VALUE_CHARS for v in seen):
+            return ""
+        return f" of {', '.join(seen)}; --where {column}={seen[0]} reads these alone"
 
 
 @dataclass(frozen=True, slots=True)

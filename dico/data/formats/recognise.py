@@ -22,6 +22,7 @@ from dico.data.formats.columns import (
 from dico.data.formats.dataset import FORMATS
 from dico.data.formats.dialect import sniff, unknown_header
 from dico.data.formats.lines import LIST_KEYS, RESULT_KEYS, equal_columns
+from dico.data.formats.tasks import unwrap
 from dico.errors import DataError, UsageError
 from dico.storage.uris import is_remote, local_copy
 
@@ -123,7 +124,11 @@ def _text_format(uri: str, name: str, text: str, columns: Columns) -> str:
 def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:
     """Tells JSON kinds by the keys at the head of the file."""
     if start.startswith("["):
-        return "jsonl" if _is_a_broken_first_line(start) else "json"
+        if _is_a_broken_first_line(start):
+            return "jsonl"
+        if row := _first_of_list(start):
+            _check_rows(uri, [row], columns, "a JSON list")
+        return "json"
     rows = _first_lines(start)
     if rows is not None and (len(rows) > 1 or name.endswith(LINES_SUFFIXES)):
         _check_rows(uri, rows, columns)
@@ -134,6 +139,15 @@ def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:
     if name.endswith(LINES_SUFFIXES):
         return "jsonl"
     return _object_format(uri, start, rows, columns)
+
+
+def _first_of_list(start: str) -> dict[str, Any]:
+    """The first item of a list, where it is an object within the head of the file; else empty."""
+    try:
+        row, _ = json.JSONDecoder().raw_decode(start[1:].lstrip())
+    except (ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) else {}
 
 
 def _is_a_broken_first_line(start: str) -> bool:
@@ -234,12 +248,14 @@ def _first_lines(start: str) -> list[dict[str, Any]] | None:
     return rows if rows and all(isinstance(row, dict) for row in rows) else None
 
 
-def _check_rows(uri: str, rows: list[dict[str, Any]], columns: Columns) -> None:
+def _check_rows(
+    uri: str, rows: list[dict[str, Any]], columns: Columns, what: str = "JSON lines"
+) -> None:
     """Refuses rows none of which has an image or a caption under a known name."""
-    seen = [known_columns(row, columns) for row in rows]
+    seen = [known_columns(unwrap(row), columns) for row in rows]
     in_turns = any(image_in_turns(first(row, sorted(TURN_KEYS))) for row in rows)
     if not in_turns and not any(image or (has_id and caption) for image, caption, has_id in seen):
-        _refuse_columns(uri, "JSON lines", tuple(str(key) for key in rows[0]))
+        _refuse_columns(uri, what, tuple(str(key) for key in rows[0]))
 
 
 def _check_schema(uri: str, path: Path, columns: Columns) -> None:

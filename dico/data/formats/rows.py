@@ -98,6 +98,9 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
     if not MARKS.isdisjoint(row) and is_rejected(row):
         entry.left_out += [("caption_rejected", caption) for caption in entry.captions]
         entry.captions = []
+    if reading.columns.where and not reading.columns.choose(row):
+        entry.left_out += [("caption_not_chosen", caption) for caption in entry.captions]
+        entry.captions = []
     if "positive_images" in row:
         found = _texts(row, "positive_images", findings)
         entry.positive_uris = [reading.images.find([n], findings, split) for n in found]
@@ -120,9 +123,9 @@ def _place(entry: Entry, image: Any, row: Mapping[str, Any], reading: Reading) -
         if image.problem:
             entry.uri = ""
             entry.findings.append(("image_embedded", image.problem))
-    elif isinstance(image, str) and image.startswith("data:"):
+    elif isinstance(image, str) and (problem := _no_name(image)):
         entry.image_id = entry.image_id or _name_by_place(entry.where, reading)
-        entry.findings.append(("image_embedded", f"no image in base64: {image[:60]}"))
+        entry.findings.append(("image_embedded", f"{problem}: {image[:60]}"))
     elif isinstance(image, str):
         names = _names(image, row)
         entry.names["image"] = image
@@ -152,6 +155,15 @@ def _in_a_named_folder(
             entry.findings[:] = [one for one in entry.findings if one[0] != "image_ambiguous"]
             return [f"{folder}/{image}"]
     return []
+
+
+def _no_name(image: str) -> str:
+    """Why a text is neither an image's name nor base64; empty where it may be."""
+    if image.startswith("data:"):
+        return "no image in base64"
+    if image.startswith(("b'\\x", 'b"\\x')):
+        return "bytes as Python prints them; write base64, or Parquet"
+    return ""
 
 
 def _name_by_place(where: str, reading: Reading) -> str:
@@ -227,7 +239,8 @@ def _is_normal(key: object) -> bool:
 
 
 def _named(reading: Reading) -> tuple[str, ...]:
-    return (reading.columns.image, *reading.columns.captions)
+    chosen = (column for column, _ in reading.columns.where)
+    return (reading.columns.image, *reading.columns.captions, *chosen)
 
 
 def _broken(where: str, findings: Findings) -> Entry:

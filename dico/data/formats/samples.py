@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dico.data.captions import normalise_caption
+from dico.data.captions import is_tags, normalise_caption
 from dico.data.entries import Entry, normal_split, split_in_name
 from dico.data.formats.captions_of import captions_of, items_of
 from dico.data.formats.cells import looks_like_list
@@ -157,9 +157,18 @@ def _add_texts(entry: Entry, texts: Sequence[Item], reading: Reading) -> None:
         entry.left_out += [("caption_twice_in_sample", c) for c in captions if c not in new]
         said |= {normalise_caption(c) for c in captions if isinstance(c, str)}
         entry.captions += new
+    _leave_out_tags(entry)
     if marked:
         entry.left_out += [("caption_rejected", caption) for caption in entry.captions]
         entry.captions = []
+
+
+def _leave_out_tags(entry: Entry) -> None:
+    """Where a sample has sentences and tags, as trainers of image generators keep both, tags go."""
+    tags = [c for c in entry.captions if isinstance(c, str) and is_tags(c)]
+    if tags and len(tags) < len(entry.captions):
+        entry.left_out += [("caption_tags_beside", one) for one in tags]
+        entry.captions = [c for c in entry.captions if c not in tags]
 
 
 def _captions(entry: Entry, item: Item, reading: Reading) -> tuple[list[Any], bool]:
