@@ -56,8 +56,11 @@ def test_broken_folders_are_named(tmp_path):
     weights.write_bytes(bytes(data))
     with pytest.raises(DigestError, match=r"model\.safetensors"):
         Captioner.load(tmp_path)
-    with pytest.raises(DataError, match=r"digests\.json"):
+    with pytest.raises(DataError, match="nowhere: no such folder"):
         Captioner.load(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"digests\.json: missing"):
+        Captioner.load(tmp_path / "empty")
 
 
 def test_weights_of_another_size_are_refused(tmp_path):

@@ -105,8 +105,11 @@ def test_pixels_out_of_range_are_refused_by_name(change, message):
 
 
 def test_broken_folders_are_named(folder):
-    with pytest.raises(DataError, match=r"digests\.json"):
+    with pytest.raises(DataError, match="nowhere: no such folder"):
         Evaluator.load(folder / "nowhere")
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match=r"digests\.json: missing"):
+        Evaluator.load(folder / "empty")
     (folder / "pac.safetensors").write_bytes(b"x")
     with pytest.raises(DigestError, match=r"pac\.safetensors"):
         Evaluator.load(folder)

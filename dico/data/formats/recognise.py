@@ -126,7 +126,8 @@ def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:
     if start.startswith("["):
         if _is_a_broken_first_line(start):
             return "jsonl"
-        if row := _first_of_list(start):
+        row = _first_of_list(start)
+        if len(row) > 1:  # of a single key, what is missing is said where rows are read
             _check_rows(uri, [row], columns, "a JSON list")
         return "json"
     rows = _first_lines(start)
