@@ -210,3 +210,11 @@ def test_a_format_that_is_named_is_believed_of_a_folders_only_table(tmp_path):
     columns = Columns("filename", ("file_attributes.caption",))
     found = read_entries(detect(str(tmp_path), format_name="mapping", columns=columns))
     assert [(e.uri, e.captions) for e in found] == [(f"{tmp_path}/a.jpg", ["a dog"])]
+
+
+def test_equal_lists_under_images_are_no_columns_though_a_column_is_named(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    content = {"a.jpg": ["a dog", "a brown dog"], "b.jpg": ["a cat", "a red cat"]}
+    (tmp_path / "d.json").write_text(json.dumps(content))
+    found = read_entries(detect(str(tmp_path / "d.json"), columns=Columns("", ("text_en",))))
+    assert {entry.image_id: entry.captions for entry in found} == content

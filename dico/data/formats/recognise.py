@@ -204,7 +204,9 @@ def _object_format(
 def _is_of_columns(start: str, rows: list[dict[str, Any]] | None, columns: Columns) -> bool:
     """Whether an object has a list for each column, as ``to_dict`` of tables writes it."""
     if rows:
-        return len(equal_columns(rows[0])) > 1 and known_columns(rows[0], columns)[1]
+        named = not {*columns.captions}.isdisjoint(rows[0])
+        known = named or known_columns(rows[0], KNOWN_NAMES)[1]
+        return known and len(equal_columns(rows[0])) > 1
     match = _FIRST_COLUMN.match(start)
     names = (*IMAGE_KEYS, *CAPTION_KEYS, *CAPTIONS_KEYS, *ID_KEYS)
     return match is not None and normal_key(match[1]) in names
