@@ -8,7 +8,7 @@ the row of a row group.
 import os
 import re
 
-from dico.images.base64_text import from_base64
+from dico.images.base64_text import bare_base64, from_base64
 from dico.images.errors import ImageError
 from dico.storage import open_store, split_uri
 from dico.storage.uris import is_remote
@@ -18,7 +18,6 @@ _URI = re.compile(
     r"#(?P<first>\d+)\+(?P<second>\d+)(?::(?P<name>.*))?",
     re.DOTALL,
 )
-_DATA_URI = re.compile(r"data:[\w.+/-]*(?:;[\w=.+-]+)*;base64,", re.IGNORECASE)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+=*\s*")
 _BEGINNINGS = ("/9j/", "_9j_", "iVBORw0KGgo", "R0lGOD", "UklGR", "SUkqA", "TU0AK")
 LEAST_CHARS = 60
@@ -60,18 +59,12 @@ def read_embedded(uri: str) -> bytes:
         raise ImageError("image_truncated", f"{uri}: the file ends before the image does")
     if match["kind"] == "tar" or (match["kind"] == "arrow" and not _is_base64(data)):
         return data
-    return from_base64(data, uri)
-
-
-def strip_data_uri(text: str) -> str:
-    """The base64 of a ``data:image/jpeg;base64,...`` URI; other texts as they are."""
-    match = _DATA_URI.match(text)
-    return text[match.end() :] if match else text
+    return from_base64(data.decode("latin-1"), uri)
 
 
 def looks_embedded(text: str) -> bool:
     """Whether a text is an image in base64 and not a name: by its first bytes, or long."""
-    if _DATA_URI.match(text):
+    if len(bare_base64(text)) < len(text):
         return True
     if len(text) < (LEAST_CHARS if text.startswith(_BEGINNINGS) else 200):
         return False

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dico.images.embedded import looks_embedded
 from dico.images.errors import ImageError
 from dico.images.limits import MAX_ASPECT_RATIO, MAX_BYTES, MAX_PIXELS
 from dico.process.activity import DATA, activity
@@ -234,6 +235,13 @@ def _not_an_image(data: bytes, where: str) -> tuple[str, str]:
         return "image_format", f"{where}: a pointer of Git LFS; fetch the image by git lfs pull"
     if head.startswith((b"%pdf", b"%!ps")):
         return "image_format", f"{where}: a PDF or PostScript document; export it as PNG"
+    if looks_embedded(data[:512].decode("latin-1")):
+        return (
+            "image_format",
+            f"{where}: an image in base64, not its own bytes; decode it (base64 -d)",
+        )
+    if head.startswith((b"{", b"[")):
+        return "image_format", f"{where}: JSON, and not the bytes of an image's file"
     return "image_format", f"{where}: not an image of a known format ({', '.join(FORMATS)})"
 
 

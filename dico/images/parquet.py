@@ -171,7 +171,7 @@ def _bytes(value: Any) -> bytes | None:
     if isinstance(data, dict):
         data = data["bytes"]
     if isinstance(data, str):
-        return from_base64(data.encode(), "a column")
+        return from_base64(data, "a column")
     return None if data is None else bytes(data)
 
 

@@ -53,6 +53,7 @@ def build_app(service: Service) -> Starlette:
         route("/v2", routes.server),
         route("/v2/health/live", routes.live),
         route("/v2/health/ready", routes.ready),
+        route("/v1/models", routes.models),
         route("/v1/models/{name}:predict", routes.predict, "POST"),
         route("/v1/models/{name}", routes.model_ready),
     ]
@@ -113,6 +114,10 @@ class Routes:
         """Who answers."""
         extensions = ["binary_tensor_data"]
         return _json({"name": "dico", "version": dico.__version__, "extensions": extensions})
+
+    async def models(self, _: Request) -> Response:
+        """The names of the models, of which there is one."""
+        return _json({"models": [self.source.name]})
 
     async def model(self, request: Request) -> Response:
         """The model's inputs and outputs."""

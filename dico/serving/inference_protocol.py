@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dico.images.base64_text import from_base64
-from dico.images.embedded import strip_data_uri
 from dico.images.errors import ImageError
 from dico.policy.captioning import Caption
 from dico.serving.service import Refusal
@@ -145,7 +144,7 @@ def image_of(text: str, where: str) -> bytes:
     if is_address(text):
         raise _bad(f"{where}: a web address, which is not fetched; send the image in base64")
     try:
-        return from_base64(strip_data_uri(text).encode("ascii", "replace"), where)
+        return from_base64(text, where)
     except ImageError:
         raise _bad(f"{where}: not base64") from None
 

@@ -475,10 +475,12 @@ def test_an_arrow_file_whose_rows_indices_choose_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,"])
+@pytest.mark.parametrize("prefix", ["", "data:image/jpeg;base64,", "b'"])
 def test_images_in_base64_within_lines(tmp_path, wrapped, prefix):
     encode = base64.encodebytes if wrapped else base64.urlsafe_b64encode
-    texts = [prefix + encode(photo(n)).decode() for n in range(3)]
+    texts = [
+        prefix + encode(photo(n)).decode() + prefix[1:2] * (len(prefix) == 2) for n in range(3)
+    ]
     lines = [
         json.dumps({"id": f"\u00e9{n}", "image": t, "captions": [f"a dog {n}"]})
         for n, t in enumerate(texts)

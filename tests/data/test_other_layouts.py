@@ -35,12 +35,13 @@ def test_images_in_lists_within_tables(tmp_path, form):
 
 @pytest.mark.parametrize("form", ["parquet", "arrow"])
 def test_base64_within_tables(tmp_path, form):
-    texts = [base64.b64encode(photo(n)).decode() for n in range(2)]
+    texts = [base64.b64encode(photo(n)).decode() for n in range(4)]
+    texts[2:] = ["data:image/jpeg;base64," + texts[2], f"b'{texts[3]}'"]
     rows = [{"image": text, "caption": "a dog"} for text in (*texts, "not*base64" * 60)]
     write_table(tmp_path / f"d.{form}", rows)
     found = list(read_entries(detect(str(tmp_path / f"d.{form}")), pixels=True))
-    assert [entry.image_bytes for entry in found[:2]] == [photo(0), photo(1)]
-    assert [read_image(entry.uri) for entry in found[:2]] == [photo(0), photo(1)]
+    assert [entry.image_bytes for entry in found[:4]] == [photo(n) for n in range(4)]
+    assert [read_image(entry.uri) for entry in found[:4]] == [photo(n) for n in range(4)]
 
 
 def test_label_studios_tasks(tmp_path):

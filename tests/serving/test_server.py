@@ -150,6 +150,23 @@ def test_bad_images(server, body, status, code):
     assert not re.search(r"Traceback|/tmp|/home|\.py|0x", answer["error"])
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (base64.b64encode(tiny.image(0)), "in base64, not its own bytes"),
+        (
+            b"data:image/png;base64," + base64.b64encode(tiny.image(0)),
+            "in base64, not its own bytes",
+        ),
+        (b'{"image": "AAAA"}', "JSON, and not the bytes"),
+    ],
+)
+def test_an_image_that_is_packed_in_text_is_named(server, body, reason):
+    status, answer = server.request("POST", "/caption", body)
+    assert (status, answer["code"]) == (415, "image_format")
+    assert reason in answer["error"]
+
+
 def test_too_many_pixels(server):
     file = io.BytesIO()
     Image.new("L", (400, 400)).save(file, "PNG")
@@ -332,8 +349,9 @@ def test_sigterm_answers_what_is_under_way(version):
         lambda data: base64.encodebytes(data).decode(),
         lambda data: base64.urlsafe_b64encode(data).decode().rstrip("="),
         lambda data: "data:image/png;base64," + base64.b64encode(data).decode(),
+        lambda data: str(base64.b64encode(data)),
     ],
-    ids=["lines", "urlsafe", "data URI"],
+    ids=["lines", "urlsafe", "data URI", "Python's bytes"],
 )
 def test_base64_as_clients_write_it(server, expected, write):
     tensor = TENSOR | {"data": [write(tiny.image(2))]}
@@ -348,10 +366,11 @@ def test_base64_as_clients_write_it(server, expected, write):
     [
         lambda text: {"image": {"b64": text}},
         lambda text: {"b64": text},
+        lambda text: {"image_bytes": {"b64": text}},
         lambda text: {"image": "data:image/png;base64," + text},
         lambda text: text,
     ],
-    ids=["image.b64", "b64", "data URI", "text"],
+    ids=["image.b64", "b64", "image_bytes.b64", "data URI", "text"],
 )
 def test_kserves_protocol_of_version_1(server, expected, write):
     texts = [base64.b64encode(tiny.image(n)).decode() for n in (2, 3)]
@@ -361,6 +380,7 @@ def test_kserves_protocol_of_version_1(server, expected, write):
     assert [one["caption"] for one in answer["predictions"]] == [expected[2][0], expected[3][0]]
     assert all(one["logp"] < 0 for one in answer["predictions"])
     assert server.request("GET", "/v1/models/tiny", None)[1] == {"name": "tiny", "ready": True}
+    assert server.request("GET", "/v1/models", None)[1] == {"models": ["tiny"]}
 
 
 @pytest.mark.parametrize(

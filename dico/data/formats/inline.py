@@ -6,12 +6,11 @@ from typing import Any
 from dico.data.formats.captions_of import image_in_turns
 from dico.data.formats.columns import IMAGE_KEYS, TURN_KEYS, Columns, first, normal_key
 from dico.data.formats.reading import Embedded
-from dico.images.base64_text import from_base64
+from dico.images.base64_text import bare_base64, from_base64
 from dico.images.embedded import (
     LEAST_CHARS,
     embedded_uri,
     looks_embedded,
-    strip_data_uri,
 )
 from dico.images.errors import ImageError
 
@@ -47,14 +46,14 @@ def _reference(text: str, raw: bytes, offset: int, uri: str, name: str) -> Embed
             "an image in base64 in a packed file or a JSON list: unpack it, or write JSON lines"
         )
         return Embedded(uri, None, name, problem)
-    plain = strip_data_uri(text)
+    plain = bare_base64(text)
     for written in (plain, json.dumps(plain)[1:-1], plain.replace("/", "\\/")):
         data = written.encode("utf-8", "surrogateescape")
         at = raw.find(data)
         if at >= 0:
             place = embedded_uri(uri, offset + at, len(data), name)
             try:
-                return Embedded(place, from_base64(data, place), name)
+                return Embedded(place, from_base64(written, place), name)
             except ImageError as error:
                 return Embedded(place, None, name, str(error))
     return Embedded(uri, None, name, "an image in base64 that is written with escapes")

@@ -232,9 +232,7 @@ def _embedded(uri: str, value: Any, name: str, reading: Reading) -> Embedded:
         return Embedded(uri, None, name)
     data = value.as_py()
     try:
-        return Embedded(
-            uri, from_base64(data.encode(), uri) if isinstance(data, str) else data, name
-        )
+        return Embedded(uri, from_base64(data, uri) if isinstance(data, str) else data, name)
     except ImageError as error:
         return Embedded(uri, None, name, str(error))
 
