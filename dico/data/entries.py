@@ -31,6 +31,8 @@ class Entry:
     """Other names of the image by what the dataset calls them, such as ``cocoid``."""
     num_rows: int = 1
     """Rows of the dataset's file that this entry stands for."""
+    other_places: list[str] = field(default_factory=list)
+    """File and line, or item, of the rows after the first that speak of this image."""
     left_out: list[tuple[str, Any]] = field(default_factory=list)
     """Captions that the reader leaves out, as pairs of a finding's code and the caption."""
 

@@ -296,7 +296,7 @@ def _remember(
     result.ids.append(_hash(entry.image_id) if entry.image_id else 0)
     result.contents.append(content)
     result.splits.append(SPLITS.index(entry.split) if entry.split in SPLITS else -1)
-    result.folder_splits.append(_folder_split(parent(entry.uri)) if entry.uri else -2)
+    result.folder_splits.append(split_of_folder(parent(entry.uri)) if entry.uri else -2)
     for caption in captions:
         result.caption_hashes.append(_hash(caption))
         result.caption_is_long.append(len(caption) >= LONG_CAPTION_CHARS)
@@ -305,7 +305,7 @@ def _remember(
 
 
 @lru_cache(maxsize=4_096)
-def _folder_split(folder: str) -> int:
+def split_of_folder(folder: str) -> int:
     """Index of the split that the last folders of a path tell: ``train/cats``; -1 for none."""
     for name in folder.split("/")[:-4:-1]:
         if name.lower() in SPLIT_NAMES and name:

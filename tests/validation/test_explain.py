@@ -46,6 +46,22 @@ def test_rows_are_explained_by_number_id_and_place(dataset, capsys):
     assert (code, said.err.count("\n")) == (65, 1)
 
 
+def test_each_line_of_an_image_explains_it(tmp_path, capsys):
+    write_dataset(tmp_path, 2)
+    names = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.jpg"))
+    (tmp_path / "train").mkdir()
+    (tmp_path / names[0]).rename(tmp_path / "train/0.jpg")
+    table = f'image,caption\ntrain/0.jpg,"a dog\nruns"\n{names[1]},a cat\ntrain/0.jpg,a brown dog\n'
+    (tmp_path / "d.csv").write_text(table)
+    for place in ("d.csv:2", "d.csv:5"):
+        code, said = run(capsys, tmp_path / "d.csv", "--explain", place)
+        assert (code, said.out.count("\n\n")) == (0, 0)
+        assert "d.csv:2\n" in said.out
+        assert "2 rows of this image: also d.csv:5" in said.out
+        assert "(none: train, by its folder, where all images" in said.out
+        assert "caption      a brown dog\n" in said.out
+
+
 def test_what_was_read_is_kept_or_named(dataset, capsys, tmp_path):
     path, rows = dataset
     code, said = run(capsys, path, "--output", tmp_path / "out", "--workers", "1")

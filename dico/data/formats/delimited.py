@@ -124,9 +124,9 @@ def _quoted(lines: "_Lines", dialect: Dialect) -> Iterator[tuple[int, list[str],
             return
         except csv.Error as error:
             code = "file_truncated" if "unexpected end" in str(error) else "row_malformed"
-            yield lines.number, [], [(code, f"CSV: {error}")]
+            yield lines.first, [], [(code, f"CSV: {error}")]
             continue
-        yield lines.number, fields, []
+        yield lines.first, fields, []
 
 
 def _plain(lines: "_Lines", dialect: Dialect) -> Iterator[tuple[int, list[str], Findings]]:
@@ -187,6 +187,7 @@ class _Lines:
     def __init__(self, file: IO[str], mark_bytes: int) -> None:
         self._file, self._waiting = file, deque[str]()
         self.number, self.start, self.raw = 0, 0, ""
+        self.first = 1
         self._end = mark_bytes
 
     def __iter__(self) -> "_Lines":
@@ -203,7 +204,7 @@ class _Lines:
 
     def begin(self) -> None:
         """Marks the beginning of a record."""
-        self.start, self.raw = self._end, ""
+        self.start, self.raw, self.first = self._end, "", self.number + 1
 
     def put_back(self, lines: list[str]) -> None:
         """Gives back lines that belong to the next records."""

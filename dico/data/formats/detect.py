@@ -129,6 +129,7 @@ def _read_part(format_name: str, part: Part, reading: Reading) -> Iterator[Entry
         for entry in _read_file(format_name, str(path), reading):
             if is_remote(part.uri):
                 entry.where = entry.where.replace(str(path), part.uri)
+                entry.other_places = [w.replace(str(path), part.uri) for w in entry.other_places]
             yield entry
 
 

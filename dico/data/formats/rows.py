@@ -257,6 +257,7 @@ def _extend(run: Entry, entry: Entry) -> None:
     run.left_out += entry.left_out
     run.findings += entry.findings
     run.num_rows += 1
+    run.other_places.append(entry.where)
 
 
 def _group(grouping: Grouping, entry: Entry, reading: Reading) -> None:
@@ -290,6 +291,7 @@ def _joined(joined: Joined) -> Entry:
             findings.append((code, f"rows of one image say {', '.join(values)}"[:200]))
     left_out = [tuple(one) for row in joined.images for one in row.get("left_out", ())]
     image["left_out"], image["num_rows"] = left_out, len(joined.images)
+    image["other_places"] = [row["where"] for row in joined.images[1:]]
     return Entry(captions=joined.captions, findings=findings, **image)
 
 
