@@ -89,7 +89,7 @@ class KfpServer:
         parameters, model = operation
         wrong = [f"query parameter {key}" for key in query.keys() - parameters]
         if model:
-            wrong += list(mistakes(body, model, models))
+            wrong += list(mistakes(with_whole_numbers_as_texts(body), model, models))
             wrong += list(wrong_values(body))
         if wrong:
             return self._refuse(400, "; ".join(wrong))
@@ -116,8 +116,7 @@ class KfpServer:
         return add(self.experiments, "experiment_id", body)
 
     def _post_runs(self, name, query, body):
-        kept = {**body, "created_at": "2026-11-23T03:00:00Z"}
-        return add(self.runs, "run_id", through_protobuf(kept))
+        return add(self.runs, "run_id", through_protobuf(body))
 
     def _get_runs(self, name, query, body):
         if not name:
@@ -140,6 +139,12 @@ class KfpServer:
         return {}
 
 
+def with_whole_numbers_as_texts(body):
+    """64-bit numbers are texts in the published models; protobuf reads either, and kfp sends both."""
+    number = body.get("max_concurrency")
+    return {**body, "max_concurrency": str(number)} if isinstance(number, int) else body
+
+
 def through_protobuf(body):
     """What is left of numbers: 1.0 is 1, and of a large one what a double holds."""
     if isinstance(body, dict):
@@ -152,7 +157,8 @@ def through_protobuf(body):
 
 
 def add(collection, key, body):
-    collection.append({**body, key: f"{key.split('_')[0]}-{len(collection) + 1}"})
+    made = {"created_at": "2026-11-23T03:00:00Z", key: f"{key.split('_')[0]}-{len(collection) + 1}"}
+    collection.append({**body, **made})
     return collection[-1]
 
 

@@ -417,6 +417,34 @@ def test_the_plain_client_sends_a_text_that_looks_like_a_number_as_one(server, e
     assert server.refused == ["input parameter run_key requires type STRING, got 2026"]
 
 
+def by_plain_schedule(pipeline, *arguments):
+    """As ``kfp recurring-run create`` is called by hand: it sends every value as text."""
+    from kfp.cli.cli import cli
+
+    command = ["recurring-run", "create", "--experiment-name", "dico", "--job-name", "weekly"]
+    command += ["--cron-expression", "0 0 3 * * 0", "--enabled", "--no-catchup"]
+    command += ["--pipeline-package-path", str(pipeline), *arguments]
+    return CliRunner().invoke(cli, command, obj={}, auto_envvar_prefix="KFP")
+
+
+@pytest.mark.parametrize("name", ["dico", "retrain", "evaluate", "caption"])
+def test_the_plain_clients_schedule_takes_every_text(server, endpoint, name):
+    pipeline = FOLDER / f"{name}.yaml"
+    texts = {key: text for key, text in every_value(pipeline).items() if isinstance(text, str)}
+    done = by_plain_schedule(pipeline, *as_texts(texts))
+    assert done.exit_code == 0, done.output
+    (made,) = server.recurring
+    assert made["runtime_config"]["parameters"] == texts
+    assert (made["mode"], made["no_catchup"]) == ("ENABLE", True)
+    assert made["trigger"] == {"cron_schedule": {"cron": "0 0 3 * * 0"}}
+
+
+def test_the_plain_clients_schedule_sends_numbers_as_texts(server, endpoint):
+    assert by_plain_schedule(FOLDER / "retrain.yaml", "seed=1").exit_code != 0
+    assert server.refused == ["input parameter seed requires type NUMBER_INTEGER, got '1'"]
+    assert server.recurring == []
+
+
 @pytest.mark.parametrize("seed", [2**53, -(2**53), 2**53 + 1])
 def test_numbers_that_kubeflow_would_round_are_refused(server, endpoint, seed):
     with pytest.raises(ConfigError, match=f"seed: {seed} is 2.53 or more, which Kubeflow would"):
