@@ -85,6 +85,7 @@ REWARDS = Kind(
         "ref-clip-published",
         "cider-d",
         "generative",
+        "self-retrieval",
     ),
 )
 """Functions from a `dico.rewards.RewardContext` to a `dico.rewards.Reward`."""

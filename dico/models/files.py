@@ -78,12 +78,20 @@ def load_weights(
     Raises:
         DataError: missing, unreadable, or not this model's weights; the first of them is named.
     """
+    tensors = {(renamed or {}).get(name, name): v for name, v in read_tensors(path).items()}
+    require_fit(model.state_dict(), tensors, str(path))
+    model.load_state_dict(tensors, strict=True)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        DataError: missing or unreadable.
+    """
     try:
-        tensors: dict[str, Tensor] = load_file(path)
+        return dict(load_file(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     except Exception as error:
         raise DataError(f"{path}: not a safetensors file: {one_line(error, 300)}") from None
-    tensors = {(renamed or {}).get(name, name): value for name, value in tensors.items()}
-    require_fit(model.state_dict(), tensors, str(path))
-    model.load_state_dict(tensors, strict=True)

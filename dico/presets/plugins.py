@@ -5,6 +5,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from dico.configuration.schema import check
 from dico.errors import ConfigError
 from dico.plugins import Kind
 from dico.presets.config import Config
@@ -18,9 +19,13 @@ def check_plugins(config: Config) -> None:
         ConfigError: a name that neither dico nor an installed package has.
     """
     try:
-        parse_reward(config.finetune.reward)
+        rewards = {name for _, name in parse_reward(config.finetune.reward)}
     except ConfigError as error:
         raise ConfigError(f"finetune.{error}") from None
+    weights, folds = config.evaluator.weights, config.evaluator.reward_folds
+    may_have_folds = folds or (weights and not weights.startswith("pip:"))  # made before, with them
+    check(bool(may_have_folds) or "self-retrieval" not in rewards, "evaluator.reward_folds", folds,
+          "must be at least 2 for finetune.reward=self-retrieval")  # fmt: skip
     for setting, kind, names in _named(config, ""):
         for name in names:
             try:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dico.rewards.generative import GenerativeReward
     from dico.rewards.protocol import ImageEmbeddings, Reward, RewardBatch
     from dico.rewards.retokenised import RetokenisedReward
+    from dico.rewards.self_retrieval import SelfRetrievalReward
 
 __all__ = [
     "CiderReward",
@@ -26,6 +27,7 @@ __all__ = [
     "Reward",
     "RewardBatch",
     "RewardContext",
+    "SelfRetrievalReward",
     "WeightedReward",
     "build_reward",
     "parse_reward",
@@ -41,6 +43,7 @@ _MODULES = {
     "Reward": "protocol",
     "RewardBatch": "protocol",
     "RewardContext": "build",
+    "SelfRetrievalReward": "self_retrieval",
     "WeightedReward": "build",
     "build_reward": "build",
 }

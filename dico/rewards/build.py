@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dico.errors import ConfigError
 from dico.models.evaluator import Evaluator, Weights
+from dico.models.folds import Folds
 from dico.models.generative import GenerativeEvaluator
 from dico.models.tokenizer import Tokenizer
 from dico.plugins import REWARDS
@@ -16,10 +17,15 @@ from dico.rewards.clip import ClipReward, Form, RefClipReward
 from dico.rewards.generative import GenerativeReward
 from dico.rewards.names import parse_reward
 from dico.rewards.protocol import Reward, RewardBatch
+from dico.rewards.self_retrieval import SelfRetrievalReward
 
 
 def _no_generative() -> GenerativeEvaluator:
     raise ConfigError("reward: 'generative' asks for a generative evaluator, and none is given")
+
+
+def _no_folds() -> Folds:
+    raise ConfigError("reward: 'self-retrieval' asks for an evaluator's folds, and none are given")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class RewardContext:
     """References of all training images, for rarity of words."""
     generative: Callable[[], GenerativeEvaluator] = _no_generative
     """The generative evaluator beside the evaluator; loaded when asked for."""
+    folds: Callable[[], Folds] = _no_folds
+    """The evaluator's maps that have not seen an image; loaded when asked for."""
 
 
 Factory = Callable[[RewardContext], Reward]
@@ -54,6 +62,9 @@ _BUILT_IN: dict[str, Factory] = {
     "ref-clip-published": _by_cosine(RefClipReward, "clip", "published"),
     "cider-d": lambda context: CiderReward(context.corpus, context.tokenizer),
     "generative": lambda context: GenerativeReward(context.generative()),
+    "self-retrieval": lambda context: SelfRetrievalReward(
+        context.evaluator("pac"), context.folds()
+    ),
 }
 
 

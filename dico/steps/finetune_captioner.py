@@ -14,6 +14,8 @@ from dico.decoding import DecodingConfig
 from dico.errors import ConfigError
 from dico.features.pointer import features_digest, open_features, read_pointer
 from dico.models.evaluator import CONFIG_FILE, Evaluator, Weights
+from dico.models.folds import FILE as FOLDS_FILE
+from dico.models.folds import Folds
 from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative, tower_of
 from dico.policy import Policy, load_policy, save_policy
 from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
@@ -73,6 +75,7 @@ def finetune_captioner(
                 settings.reward,
                 evaluators,
                 functools.partial(GenerativeEvaluator.load, Path(evaluator) / FOLDER, world.device),
+                functools.partial(Folds.load, Path(evaluator), world.device),
                 policy,
                 [record.captions for record in train],
                 untold,
@@ -105,10 +108,11 @@ def _reward_digests(evaluator: str, reward: str, tower: str) -> list[str]:
     """Digests of what rewards may depend on.
 
     Raises:
-        ConfigError: the reward is generative, and the evaluator or the stored features are not.
+        ConfigError: the evaluator, or the stored features, lack what the reward asks for.
     """
     names = [CONFIG_FILE, "clip.safetensors", "pac.safetensors"]
-    if any(name == "generative" for _, name in parse_reward(reward)):
+    terms = {name for _, name in parse_reward(reward)}
+    if "generative" in terms:
         if not has_generative(evaluator):
             raise ConfigError(
                 "finetune.reward: 'generative' needs an evaluator that has a generative one beside "
@@ -119,6 +123,14 @@ def _reward_digests(evaluator: str, reward: str, tower: str) -> list[str]:
         own = tower_of(evaluator)
         check(tower == own, "features.tower", tower, f"must be {own}, as the generative reward's")
         names += [f"{FOLDER}/model.safetensors", f"{FOLDER}/blind.safetensors"]
+    if "self-retrieval" in terms:
+        if not (Path(evaluator) / FOLDS_FILE).is_file():
+            raise ConfigError(
+                "finetune.reward: 'self-retrieval' needs an evaluator with folds: train a new one "
+                "with evaluator.reward_folds=4 (not by a retraining, which keeps the champion's), or "
+                "set finetune.reward=pac"
+            )
+        names.append(FOLDS_FILE)
     paths = [Path(evaluator) / name for name in names]
     return [sha256_file(path) for path in paths if path.is_file()]
 
@@ -132,6 +144,7 @@ def _reward(
     expression: str,
     evaluators: Callable[[Weights], Evaluator],
     generative: Callable[[], GenerativeEvaluator],
+    folds: Callable[[], Folds],
     policy: Policy,
     corpus: list[tuple[str, ...]],
     untold: list[str],
@@ -139,7 +152,7 @@ def _reward(
     """The reward on the policy's ids, which go through their text where the evaluator has others."""
     evaluator = evaluators("pac")
     reward = build_reward(
-        expression, RewardContext(evaluators, evaluator.tokenizer, corpus, generative)
+        expression, RewardContext(evaluators, evaluator.tokenizer, corpus, generative, folds)
     )
     limit = evaluator.config.clip.context_length
     if untold:

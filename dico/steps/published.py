@@ -9,6 +9,7 @@ from typing import Any
 
 from dico.data.manifest import Record
 from dico.models.evaluator import CONFIG_FILE, Evaluator, save_evaluator
+from dico.models.folds import FILE as FOLDS_FILE
 from dico.models.tokenizer import Tokenizer
 from dico.process.device import computing_device
 from dico.steps.prepare_weights import resolve_evaluator
@@ -114,6 +115,7 @@ def _adapt(
     third = folder / "tower.safetensors"
     config = Evaluator.load(folder, "clip").config
     tokenizer, own = evaluator.tokenizer, folder / "vocabulary"
+    (folder / FOLDS_FILE).unlink(missing_ok=True)  # of weights that are others now
     save_evaluator(
         folder,
         replace(config, tuned=True),

@@ -34,6 +34,10 @@ class EvaluatorTrainingConfig(Ranged):
     projection_dropout: FractionBelowOne = 0.7
     """Of such maps: share of their inputs that each step leaves out, 0 to below 1. High, because a
     few hundred images have fewer captions than a map has weights."""
+    reward_folds: NonNegativeInt = 0
+    """Folds of the training images, each with maps that have not seen it, for the reward
+    ``self-retrieval``; 0 for none. Only with ``weights=pip:VISION+TEXT``; 4 suit some hundred images,
+    and cost 4 times the maps' training."""
     pac: str = ""
     """Weights tuned from it, such as ``clip_ViT-B-32.pth`` of PAC-S."""
     tower: str = ""
@@ -129,6 +133,10 @@ class EvaluatorTrainingConfig(Ranged):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(bool(self.vision_layers), "vision_layers", self.vision_layers, "must not be empty")
+        folds = self.reward_folds
+        check(folds != 1, "reward_folds", folds, "must be 0 or at least 2")
+        joins = self.weights.startswith("pip:")
+        check(not folds or joins, "reward_folds", folds, "needs weights=pip:VISION+TEXT")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which training images an evaluator may see, and which only the judge sees.
+"""Which training images an evaluator may see, which only the judge sees, and the folds of them.
 
 An independent judge must not have seen what the optimised evaluator learnt by heart. An image's
 part follows from the SHA-256 of its file alone, so a dataset that grows from week to week never
@@ -25,3 +25,8 @@ def judges_part(records: Sequence[Record], share: float) -> list[Record]:
 def evaluators_part(records: Sequence[Record], share: float) -> list[Record]:
     """The images that the optimised evaluator may see."""
     return [record for record in records if not for_judge(record.sha256, share)]
+
+
+def fold_of(sha256: str, num_folds: int) -> int:
+    """Which of ``num_folds`` folds the image of this digest is in, whatever its half."""
+    return int(sha256[_DIGITS : 2 * _DIGITS], 16) % num_folds

@@ -14,14 +14,18 @@ from typing import Any
 import torch
 
 from dico.data.manifest import Record
+from dico.errors import DataError
 from dico.models.encoders import EncoderConfig, TextTokenizer, build_encoder, load_tokenizer
 from dico.models.evaluator import Evaluator, EvaluatorConfig, save_evaluator
+from dico.models.folds import Folds
 from dico.models.sources import write_sources
 from dico.models.tokenizer import Tokenizer
+from dico.process.progress import progress
 from dico.training.configs import EvaluatorTrainingConfig
+from dico.training.folds import train_folds
 from dico.training.model_folder import describe_training
 from dico.training.positives import learn_vocabulary
-from dico.training.projections import train_projections
+from dico.training.projections import pooled, train_projections
 from dico.training.resilience.history import History, Rows
 from dico.weights.encoders import read_encoder
 from dico.weights.packages import PREFIX, Pair, find_pair, write_pair
@@ -41,6 +45,8 @@ class JoinedEvaluator:
     """Where the towers come from."""
     history: Rows
     """Logged values."""
+    folds: Folds | None
+    """Maps that have not seen an image, for rewards; None where ``reward_folds`` asks for none."""
 
     def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
         """Writes an evaluator's folder, how it was trained, and where its weights come from."""
@@ -53,6 +59,8 @@ class JoinedEvaluator:
             pac_weights=None,
             vocabulary=self.vocabulary,
         )
+        if self.folds is not None:
+            self.folds.save(folder)
         write_sources(folder, self.pair.sources)
         describe_training(folder, History(self.history), facts)
 
@@ -68,15 +76,22 @@ def join_towers(
 
     Raises:
         ConfigError: no such towers, or their packages are not installed.
-        DataError: a package's files are not those that were published; or no training images.
+        DataError: a package's files are not those that were published; or no training images, or
+            too few for their folds.
     """
+    if not train:
+        raise DataError("evaluator: the manifest has no training images")
     pair = find_pair(config.weights.removeprefix(PREFIX), "evaluator.weights")
     with tempfile.TemporaryDirectory(prefix="towers-") as working:
         evaluator = _read(pair, Path(working), config)
     evaluator.model.to(device)
-    history = train_projections(train, validation, evaluator, config, seed)
+    with progress("towers", total=len(train) + len(validation), unit="image") as bar:
+        seen = pooled(train, evaluator, bar.advance)
+        held_out = pooled(validation, evaluator, bar.advance)
+    history = train_projections(seen, held_out, evaluator.model, config, seed)
+    folds = train_folds(train, seen, evaluator.model, config, seed) if config.reward_folds else None
     vocabulary = learn_vocabulary(train, config.vocab_size)
-    return JoinedEvaluator(evaluator, evaluator.tokenizer, vocabulary, pair, history)
+    return JoinedEvaluator(evaluator, evaluator.tokenizer, vocabulary, pair, history, folds)
 
 
 def _read(pair: Pair, working: Path, config: EvaluatorTrainingConfig) -> Evaluator:

