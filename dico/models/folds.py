@@ -1,8 +1,9 @@
 """Maps of joined towers that have not seen an image, for rewards on training images.
 
-An evaluator remembers the images that it learnt from: of 653 photographs, people's captions find 87
-to 90 % of those, and 30 % of as many unseen ones. A reward by its own maps pays for what it
-remembers, and what a captioner learns from that does not carry over to other images. So training
+An evaluator remembers the images that it learnt from: of a quarter of 653 photographs, human captions
+retrieve their own with R@1 .82 to .87 where it has seen them, and .29 to .34 where it has not. A
+reward by its own maps pays for what it remembers, and what a captioner learns from that does not
+carry over to other images. So training
 images are cut into folds, and those of a fold are rewarded by maps that learnt from the other folds
 alone: cross-fitting (Chernozhukov et al. 2018, arXiv 1608.00060), as stacking has its out-of-fold
 predictions (Wolpert 1992).

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from dico.errors import UsageError
-from dico.registry import Registry, open_registry
+from dico.errors import ConfigError, UsageError
+from dico.registry import Registry, Version, open_registry
+from dico.registry.version import EVALUATOR
+from dico.rewards.needs import check_evaluator
+from dico.storage import open_store
+from dico.storage.store import split_uri
 from dico.validation.accepted import manifest_uri
 
 
@@ -31,6 +35,7 @@ def find_champion(
     settings: str,
     force: bool,
     store: str,
+    reward: str = "",
 ) -> Outputs:
     """Asks ``registry`` for the champion of ``model_name``.
 
@@ -42,8 +47,10 @@ def find_champion(
         settings: preset and overrides of this run.
         force: whether a retraining trains in any case.
         store: folder or s3:// prefix that holds the manifests of earlier runs.
+        reward: what a retraining fine-tunes on; the version's evaluator must have what it asks for.
 
     Raises:
+        ConfigError: it has not.
         UsageError: there is no such version, or no champion where one is needed.
     """
     opened = open_registry(registry)
@@ -60,9 +67,20 @@ def find_champion(
     found = _get(opened, model_name, chosen)
     known, baseline = "", ""
     if purpose == "retrain":
+        if reward:
+            _check_evaluator(found, reward)
         known = _known(found.metadata, settings, force)
         baseline = manifest_uri(store, str(found.metadata.get("fingerprint", "")))
     return Outputs(model_name, current, chosen, known, baseline)
+
+
+def _check_evaluator(version: Version, reward: str) -> None:
+    place, key = split_uri(version.uri)
+    opened = open_store(place)
+    try:
+        check_evaluator(reward, lambda name: opened.exists(f"{key}/{EVALUATOR}/{name}"))
+    except ConfigError as error:
+        raise ConfigError(f"{version.name}@{version.number}: {error}") from None
 
 
 def _get(registry: Registry, model_name: str, version: str) -> Any:

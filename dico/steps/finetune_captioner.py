@@ -11,15 +11,15 @@ from dico.audit.audit import read_audit
 from dico.configuration.schema import check, from_json, to_dict
 from dico.data.manifest import fingerprint, read_manifest, read_scenes
 from dico.decoding import DecodingConfig
-from dico.errors import ConfigError
 from dico.features.pointer import features_digest, open_features, read_pointer
 from dico.models.evaluator import CONFIG_FILE, Evaluator, Weights
 from dico.models.folds import FILE as FOLDS_FILE
 from dico.models.folds import Folds
-from dico.models.generative import FOLDER, GenerativeEvaluator, has_generative, tower_of
+from dico.models.generative import FOLDER, GenerativeEvaluator, tower_of
 from dico.policy import Policy, load_policy, save_policy
 from dico.rewards import RetokenisedReward, Reward, RewardContext, build_reward
 from dico.rewards.names import parse_reward
+from dico.rewards.needs import check_evaluator
 from dico.rewards.untold import WithoutUntoldWords
 from dico.storage import sha256_file
 from dico.tracking.trackers import tracked
@@ -110,26 +110,14 @@ def _reward_digests(evaluator: str, reward: str, tower: str) -> list[str]:
     Raises:
         ConfigError: the evaluator, or the stored features, lack what the reward asks for.
     """
+    check_evaluator(reward, lambda name: (Path(evaluator) / name).is_file())
     names = [CONFIG_FILE, "clip.safetensors", "pac.safetensors"]
     terms = {name for _, name in parse_reward(reward)}
     if "generative" in terms:
-        if not has_generative(evaluator):
-            raise ConfigError(
-                "finetune.reward: 'generative' needs an evaluator that has a generative one beside "
-                "it, and release 0.1.0 trained none: train a new evaluator with "
-                "evaluator.caption_weight above 0 (not by a retraining, which keeps the "
-                "champion's), or set finetune.reward=pac"
-            )
         own = tower_of(evaluator)
         check(tower == own, "features.tower", tower, f"must be {own}, as the generative reward's")
         names += [f"{FOLDER}/model.safetensors", f"{FOLDER}/blind.safetensors"]
     if "self-retrieval" in terms:
-        if not (Path(evaluator) / FOLDS_FILE).is_file():
-            raise ConfigError(
-                "finetune.reward: 'self-retrieval' needs an evaluator with folds: train a new one "
-                "with evaluator.reward_folds=4 (not by a retraining, which keeps the champion's), or "
-                "set finetune.reward=pac"
-            )
         names.append(FOLDS_FILE)
     paths = [Path(evaluator) / name for name in names]
     return [sha256_file(path) for path in paths if path.is_file()]

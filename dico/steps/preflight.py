@@ -90,7 +90,14 @@ def preflight(
     _show(findings)
     require(findings)
     versions = find_champion(
-        registry, model_name or preset, version, purpose, f"{preset} {overrides}", force, store
+        registry,
+        model_name or preset,
+        version,
+        purpose,
+        f"{preset} {overrides}",
+        force,
+        store,
+        config.finetune.reward,
     )
     source = ("", "", "")
     if purpose != "caption":

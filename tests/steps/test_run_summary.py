@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from dico.errors import ConfigError, DataError, UsageError
+from dico.models.folds import FILE as FOLDS
+from dico.models.generative import FOLDER, SETTINGS_FILE
 from dico.preflight import PreflightError
 from dico.registry import open_registry
+from dico.registry.version import EVALUATOR
 from dico.report.run_notes import read_notes, record_note
 from dico.steps.accept_dataset import accept_dataset
 from dico.steps.find_champion import find_champion
@@ -232,6 +235,28 @@ def test_a_retraining_knows_the_champions_dataset(champion, store, changes, know
     assert (found.champion, found.version, found.known) == ("1", "1", known)
     kept = f"{store}/manifests/a.parquet" if asked["purpose"] == "retrain" else ""
     assert found.baseline == kept
+
+
+@pytest.mark.parametrize(
+    ("reward", "file", "setting"),
+    [
+        ("0.1*self-retrieval", FOLDS, "reward_folds=4"),
+        ("cider-d + generative", f"{FOLDER}/{SETTINGS_FILE}", "caption_weight above 0"),
+    ],
+)
+def test_a_champion_whose_evaluator_lacks_what_the_reward_asks_for_is_refused_at_once(
+    champion, store, tmp_path, reward, file, setting
+):
+    arguments = ("toy", "", "retrain", "toy", False, store)
+    with pytest.raises(ConfigError, match=rf"^toy@1: finetune\.reward: .*evaluator\.{setting}"):
+        find_champion(champion, *arguments, reward)
+    assert find_champion(champion, *arguments, "pac").version == "1"
+    path = tmp_path / "model" / EVALUATOR / file
+    path.parent.mkdir(parents=True)
+    path.write_text("x")
+    version = open_registry(champion).register("toy", tmp_path / "model", {"fingerprint": ""}, "b")
+    arguments = ("toy", str(version.number), *arguments[2:])
+    assert find_champion(champion, *arguments, reward).version == "2"
 
 
 @pytest.fixture
