@@ -94,8 +94,9 @@ class ImageFinder:
             found = self._in_roots(name, "") or self._below(name)
             if found:
                 return self._only(found, first, split, findings)
-        if found := self._in_another_case(first):
-            return self._only(found, first, split, findings)
+        for name in (first, *_spellings(first)):
+            if found := self._in_another_case(name):
+                return self._only(found, first, split, findings)
         image_id = image_id if is_image_name(first) else first
         found_id = self.find_id(image_id, findings, split) if image_id else ""
         return found_id or join(self.roots[0], first)
@@ -194,8 +195,10 @@ class ImageFinder:
             own = [uri for uri in found if _split_of_folder(uri) == split]
             found = own or found
         if len(found) > 1:
-            places = ", ".join(parent(uri) for uri in found[:3])
-            findings.append(("image_ambiguous", f"{name} lies in {places}"[:300]))
+            folders = list(dict.fromkeys(map(parent, found)))
+            places = ", ".join((folders if len(folders) > 1 else found)[:3])
+            what = "lies in" if len(folders) > 1 else "may be"
+            findings.append(("image_ambiguous", f"{name} {what} {places}"[:300]))
             return ""
         return found[0]
 
@@ -210,9 +213,11 @@ class ImageFinder:
     def _folded(self) -> dict[str, list[str]]:
         """Name in lower case to the images in the roots and below them."""
         found: dict[str, list[str]] = {}
-        for folder in self.roots:
-            for name in self._images_of(folder):
-                found.setdefault(name.lower(), [join(folder, name)])
+        for root in self.roots:
+            own: dict[str, list[str]] = defaultdict(list)
+            for name in self._images_of(root):
+                own[name.lower()].append(join(root, name))
+            found = {**own, **found}
         below: dict[str, list[str]] = defaultdict(list)
         for name, uris in self._names.items():
             below[name.lower()] += uris
@@ -305,8 +310,8 @@ class ImageFinder:
 
 
 def _is_absolute(path: str) -> bool:
-    """Whether a path is absolute here or on Windows."""
-    return os.path.isabs(path) or bool(_DRIVE.match(path))
+    """Whether a path is absolute here or on Windows, there also on another machine."""
+    return os.path.isabs(path) or path.startswith("\\\\") or bool(_DRIVE.match(path))
 
 
 def _is_of_images(folder: str) -> bool:
@@ -326,6 +331,12 @@ def _is_another(root: str, folder: str) -> bool:
     """Whether a root and the folder that a row names are two different splits."""
     splits = [split_in_name(one.rstrip("/").rpartition("/")[2]) for one in (root, folder)]
     return all(splits) and splits[0] != splits[1]
+
+
+def spelling(name: str) -> str:
+    """A name as it is compared: however its slashes, its case, its escapes and its accents are written."""
+    plain = unicodedata.normalize("NFC", unquote(name)).replace("\\", "/").strip().casefold()
+    return os.path.normpath(plain)
 
 
 def _spellings(name: str) -> list[str]:

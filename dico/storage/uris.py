@@ -11,6 +11,8 @@ from dico.storage import open_store, split_uri
 IMAGE_SUFFIXES = (
     ".jpg",
     ".jpeg",
+    ".jpe",
+    ".jfif",
     ".png",
     ".webp",
     ".gif",

@@ -90,7 +90,7 @@ def _repeated_ids(
         kept, *others = map(int, group)
         for row in others:
             same = contents[row] == contents[kept] and contents[row] != 0
-            what = "the same image" if same else "another image"
+            what = "the same image: join their captions" if same else "another image"
             result.findings[row].append(("id_duplicate", f"row {kept} has this id and {what}"))
 
 

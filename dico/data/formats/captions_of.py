@@ -1,6 +1,5 @@
 """The captions of one row, however its columns are called and however a list is written."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,8 @@ from dico.data.formats.cells import looks_like_list, split_joined, unpack
 from dico.data.formats.columns import (
     CAPTION_KEYS,
     CAPTIONS_KEYS,
+    LANGUAGE,
+    LANGUAGE_KEYS,
     REFERENCE_KEYS,
     TURN_KEYS,
     first,
@@ -22,7 +23,6 @@ from dico.data.formats.reading import Findings, Reading
 
 _TEXT_KEYS = ("raw", "caption", "text", "sentence", "sent", "value", "content", "assistant")
 _ASKED, _ANSWERED = ("human", "user"), ("gpt", "assistant")
-_LANGUAGE = re.compile(r"[a-z]{2}(?:[-_][A-Za-z]{2,4})?")
 LeftOut = list[tuple[str, Any]]
 
 
@@ -138,6 +138,11 @@ def items_of(value: Any, findings: Findings, left_out: LeftOut) -> list[Any]:
                 return []
             return [value]  # a text in brackets, as people write one
     if isinstance(value, list):
+        spoken = {first(one, LANGUAGE_KEYS) for one in value if isinstance(one, dict)}
+        if len(spoken) > 1 and all(isinstance(one, str) for one in spoken):
+            detail = f"captions in {', '.join(sorted(spoken))}: write a row for each, and name one"
+            findings.append(("row_malformed", f"{detail} by --where language={min(spoken)}"))
+            return []
         return [one for item in value for one in _of_item(item, findings, left_out)]
     return _of_item(value, findings, left_out)
 
@@ -151,7 +156,7 @@ def _of_item(item: Any, findings: Findings, left_out: LeftOut) -> list[Any]:
     inside = first(item, (*_TEXT_KEYS, *CAPTIONS_KEYS))
     if inside is None and item and all(str(key).isdigit() for key in item):
         inside = list(item.values())
-    if inside is None and item and all(_LANGUAGE.fullmatch(str(key)) for key in item):
+    if inside is None and item and all(LANGUAGE.fullmatch(str(key)) for key in item):
         chosen = f"name one by --caption-column COLUMN.{next(iter(item))}"
         findings.append(("row_malformed", f"captions by language ({', '.join(item)}): {chosen}"))
         return []

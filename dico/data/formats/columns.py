@@ -98,7 +98,23 @@ REFERENCE_KEYS = (
 """Columns of people's captions in such a table."""
 _OF_ROLE = {"system": PREDICTION_KEYS, "references": REFERENCE_KEYS}
 ID_KEYS = ("image_id", "cocoid", "imgid", "img_id", "id", "uniq_id")
-SPLIT_KEYS = ("split", "set_name", "subset")
+SPLIT_KEYS = (
+    "set_name",
+    "subset",
+    "partition",
+    "fold",
+    "usage",
+    "set",
+    "phase",
+    "data_split",
+    "dataset_split",
+    "split_name",
+    "image_split",
+)
+"""Columns that are the split where they say a split's name; ``split`` itself comes before them."""
+LANGUAGE_KEYS = ("language", "lang", "locale", "language_code", "lang_code")
+LANGUAGE = re.compile(r"[a-z]{2}(?:[-_][A-Za-z]{2,4})?")
+"""A language's code, as ``en`` or ``pt-BR``."""
 TURN_KEYS = frozenset(("conversations", "messages", "conversation"))
 _REJECTED = (
     "rejected",

@@ -139,6 +139,8 @@ def _plain(lines: "_Lines", dialect: Dialect) -> Iterator[tuple[int, list[str], 
         text = line.rstrip("\r\n")
         if not text.strip():
             continue
+        if dialect.trailing:
+            text = text.rstrip().removesuffix(dialect.trailing)
         width = len(dialect.columns)
         number = lines.number
         fields = text.split(dialect.delimiter)

@@ -53,8 +53,8 @@ def detect(
             "name one file, or say which is meant with --format"
         )
     name = formats.pop()
-    if name in ("coco", "arrow", "parquet"):
-        own = [split_in_name(part.uri.rpartition("/")[2]) for part in parts]
+    own = [split_in_name(part.uri.rpartition("/")[2]) for part in parts]
+    if name in ("coco", "arrow", "parquet") or (all(own) and len(set(own)) > 1):
         parts = [replace(p, split=p.split or s) for p, s in zip(parts, own, strict=True)]
     parts = [replace(part, roots=_roots(part.uri, images)) for part in parts]
     lists = find_lists(parts[0].uri) if name == "captions" and len(parts) == 1 else ()

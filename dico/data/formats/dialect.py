@@ -73,6 +73,8 @@ class Dialect:
     """The mark around every last cell, also where none is needed; empty for none."""
     skipped_lines: int = 0
     """Lines before the header: Excel's ``sep=;``, a title, a comment."""
+    trailing: str = ""
+    """Delimiters at the end of every line, where no header says that they are empty cells."""
 
     @property
     def caption_is_last(self) -> bool:
@@ -111,7 +113,16 @@ def sniff(text: str, columns: Columns = KNOWN_NAMES) -> Dialect | None:
         quotes=quotes or Quotes(),
         all_quoted=_all_quoted(body, delimiter, len(names)),
         skipped_lines=numbered[above][0] if above else 0,
+        trailing="" if has_header else _trailing(body, delimiter),
     )
+
+
+def _trailing(lines: Sequence[str], delimiter: str) -> str:
+    """The commas that end every line, as exported empty cells do; at other delimiters cells are counted."""
+    if delimiter != ",":
+        return ""
+    tidy = [line.strip() for line in lines]
+    return "," * min((len(line) - len(line.rstrip(",")) for line in tidy), default=0)
 
 
 def unknown_header(text: str) -> tuple[str, ...]:

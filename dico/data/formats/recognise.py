@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +56,18 @@ _SPLIT_OBJECTS = re.compile(
 _FIRST_COLUMN = re.compile(r'\{\s*"([^"\\]+)"\s*:\s*\[\s*["\d\[]')
 _FIRST_VALUE = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[?\s*(?=\{)')
 _KEYS = re.compile(r'"((?:[^"\\]|\\.){1,60})"\s*:')
-_OTHER_FILES = {
+_BINARY_FILES = {
     "PK\x03\x04": "a zip archive or an Excel workbook: unpack it, or save its table as CSV",
     "\udc80": "a pickle, which is never read, since it can run code: write JSON lines or Parquet",
     "SQLite format 3": "a SQLite database: export its table as CSV",
     "\udc93NUMPY": "a NumPy array: write JSON lines or Parquet",
     "\udc89HDF": "an HDF5 file: write JSON lines or Parquet",
+    "\udcd0\udccf\x11": "an Excel or Word file of the old kind: save its table as CSV",
     "BZh": "packed by bzip2: unpack it",
     "\udcfd7zXZ": "packed by xz: unpack it",
     "(\udcb5/\udcfd": "packed by zstandard: unpack it",
+}
+_OTHER_TEXTS = {
     "<": "XML or HTML: write JSON lines or CSV",
     "- ": "YAML: write JSON lines",
 }
@@ -97,6 +101,7 @@ def format_of(uri: str, columns: Columns = KNOWN_NAMES) -> str:
 
 def _text_format(uri: str, name: str, text: str, columns: Columns) -> str:
     start = text.lstrip("\ufeff \t\r\n")
+    _refuse_known(uri, start, _BINARY_FILES)
     if start.startswith(("{", "[")) and not name.endswith((*TABLE_SUFFIXES, ".token")):
         return _json_format(uri, start, name, columns)
     if name.endswith(JSON_SUFFIXES):
@@ -116,9 +121,15 @@ def _text_format(uri: str, name: str, text: str, columns: Columns) -> str:
         return "csv"
     if text[257:262] == "ustar":
         raise DataError(f"{uri}: a compressed tar; unpack it by gunzip: images are read in place")
-    what = next((what for mark, what in _OTHER_FILES.items() if start.startswith(mark)), "")
-    told = f"{what}; known formats" if what else "of no known format; known"
-    raise DataError(f"{uri}: {told} are {', '.join(FORMATS)}")
+    _refuse_known(uri, start, _OTHER_TEXTS)
+    raise DataError(f"{uri}: of no known format; known are {', '.join(FORMATS)}")
+
+
+def _refuse_known(uri: str, start: str, kinds: Mapping[str, str]) -> None:
+    """Refuses a file whose beginning tells what it is, with what to do instead."""
+    for mark, what in kinds.items():
+        if start.startswith(mark):
+            raise DataError(f"{uri}: {what}; known formats are {', '.join(FORMATS)}")
 
 
 def _json_format(uri: str, start: str, name: str, columns: Columns) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dico.data.entries import SPLIT_NAMES, Entry, normal_split
+from dico.data.finder import spelling
 from dico.data.formats.captions_of import captions_of, image_in_turns
 from dico.data.formats.columns import (
     ID_KEYS,
@@ -31,7 +32,7 @@ from dico.data.grouping import Grouping, Joined
 from dico.storage.uris import is_address
 
 _ALWAYS_READ = frozenset(
-    (*ID_KEYS, *SPLIT_KEYS, *(MARKS - {"answer"}), "positive_images", "positive_captions")
+    (*ID_KEYS, "split", *(MARKS - {"answer"}), "positive_images", "positive_captions")
 )
 
 
@@ -75,7 +76,7 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
     reading.saw(row)
     captions = captions_of(row, reading, findings)
     id_key = first_key(row, ID_KEYS)
-    split = _split(row, findings)
+    split = _split(row, reading, findings)
     names = {key: _id_text(row[key]) for key in ID_KEYS if row.get(key) is not None}
     image = _image(row, reading)
     entry = Entry(
@@ -217,11 +218,19 @@ def _names(image: str, row: Mapping[str, Any]) -> list[str]:
     return [image]
 
 
-def _split(row: Mapping[str, Any], findings: Findings) -> str:
+def _split(row: Mapping[str, Any], reading: Reading, findings: Findings) -> str:
+    """The split of a row; once a column has named one, its other words must be splits too."""
     if row.get("split") is not None:
         return normal_split(row["split"], findings)
-    value = first(row, SPLIT_KEYS)
-    return SPLIT_NAMES.get(value.strip().lower(), "") if isinstance(value, str) else ""
+    for key in SPLIT_KEYS:
+        value = row.get(key)
+        if isinstance(value, str) and value.strip():
+            if key in reading.read:
+                return normal_split(value, findings)
+            if split := SPLIT_NAMES.get(value.strip().lower(), ""):
+                reading.read.add(key)
+                return split
+    return ""
 
 
 def _texts(row: Mapping[str, Any], key: str, findings: Findings) -> list[str]:
@@ -273,6 +282,8 @@ def _group(grouping: Grouping, entry: Entry, reading: Reading) -> None:
         kept["names"] = entry.names
     if entry.left_out:
         kept["left_out"] = entry.left_out
+    if entry.names.keys() == {"image"}:
+        kept["by_name"] = True
     key = entry.uri or entry.image_id
     grouping.add_image(key, kept, entry.findings)
     for caption in entry.captions:
@@ -283,11 +294,14 @@ def _joined(joined: Joined) -> Entry:
     """One image of several rows; rows that disagree on its id or split are a finding."""
     image, findings = joined.images[0], joined.findings
     caption_ids = _are_caption_ids(joined.images)
+    named = [row.pop("by_name", False) for row in joined.images]
     if caption_ids:
         image["image_id"] = image["names"]["image"]
     for key, code in (("image_id", "image_two_ids"), ("split", "split_conflict")):
         values = sorted({str(row[key]) for row in joined.images})
-        if len(values) > 1 and not (key == "image_id" and caption_ids):
+        if len(values) < 2 or (key == "image_id" and caption_ids):
+            continue
+        if key == "split" or not all(named) or len(set(map(spelling, values))) > 1:
             findings.append((code, f"rows of one image say {', '.join(values)}"[:200]))
     left_out = [tuple(one) for row in joined.images for one in row.get("left_out", ())]
     image["left_out"], image["num_rows"] = left_out, len(joined.images)

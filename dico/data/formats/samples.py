@@ -15,7 +15,7 @@ from dico.data.captions import is_tags, normalise_caption
 from dico.data.entries import Entry, normal_split, split_in_name
 from dico.data.formats.captions_of import captions_of, items_of
 from dico.data.formats.cells import looks_like_list
-from dico.data.formats.columns import ID_KEYS, MARKS, first, is_rejected, normal_keys
+from dico.data.formats.columns import ID_KEYS, LANGUAGE, MARKS, first, is_rejected, normal_keys
 from dico.data.formats.reading import Reading
 from dico.data.formats.texts import decoded
 from dico.data.strict_json import JsonFinding, Parser
@@ -59,9 +59,9 @@ def suffix_of(name: str) -> str:
 
 
 def is_left_behind(name: str) -> bool:
-    """Whether a file is what a system or a tool leaves: hidden, or of macOS."""
+    """Whether a file is what a system or a tool leaves: hidden, of macOS, or Excel's lock."""
     parts = name.split("/")
-    return parts[-1].startswith(".") or "__MACOSX" in parts
+    return parts[-1].startswith((".", "~$")) or "__MACOSX" in parts
 
 
 def is_about(name: str) -> bool:
@@ -146,6 +146,11 @@ def _entry(key: str, image: Item, texts: Sequence[Item], where: str, reading: Re
 def _add_texts(entry: Entry, texts: Sequence[Item], reading: Reading) -> None:
     said: set[str] = set()
     marked = False
+    inner = [item.name.rpartition("/")[2].split(".")[1:-1] for item in texts]
+    spoken = {parts[-1] for parts in inner if parts}
+    if len(spoken) > 1 and all(map(LANGUAGE.fullmatch, spoken)):
+        detail = f"texts in {', '.join(sorted(spoken))}: keep those of one language"
+        entry.findings.append(("sample_ambiguous", detail))
     for item in texts:
         if item.num_bytes > MAX_TEXT_BYTES:
             detail = f"{item.name}: {item.num_bytes} bytes of text"

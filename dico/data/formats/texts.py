@@ -1,4 +1,4 @@
-"""Opens a dataset's text file: UTF-8 or UTF-16, packed or not, told by its first bytes.
+"""Opens a dataset's text file: UTF-8, UTF-16 or UTF-32, packed or not, told by its first bytes.
 
 Bytes that are not UTF-8 become visible, not lost.
 """
@@ -12,27 +12,43 @@ from typing import IO, cast
 from dico.errors import DataError
 
 _GZIP = b"\x1f\x8b"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_WIDE_MARKS = {
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 _UTF8_MARK = b"\xef\xbb\xbf"
 
 
 def open_text(path: str) -> AbstractContextManager[IO[str]]:
     """Opens a local text file; bytes that are not UTF-8 become lone surrogates, found later."""
-    begin = first_bytes(path, 2)
-    if begin == _GZIP:
+    begin = first_bytes(path, 4)
+    if begin.startswith(_GZIP):
         return cast(
             IO[str],
             gzip.open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline=""),
         )
-    encoding = "utf-16" if begin in _UTF16 else "utf-8-sig"
-    errors = "replace" if encoding == "utf-16" else "surrogateescape"
-    return open(path, encoding=encoding, errors=errors, newline="")
+    wide = _wide_encoding(begin)
+    errors = "replace" if wide else "surrogateescape"
+    return open(path, encoding=wide or "utf-8-sig", errors=errors, newline="")
+
+
+def _wide_encoding(begin: bytes) -> str:
+    """The encoding of several bytes a character, by its mark or by the zeros between Latin letters."""
+    for mark, name in _WIDE_MARKS.items():
+        if begin.startswith(mark):
+            return name
+    zeros = [byte == 0 for byte in begin[:4]]
+    if zeros == [False, True, False, True]:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False, True, False] else ""
 
 
 def decoded(data: bytes) -> str:
     """The text of a small file's bytes, by the rules of `open_text`."""
-    if data[:2] in _UTF16:
-        return data.decode("utf-16", "replace")
+    if wide := _wide_encoding(data):
+        return data.decode(wide, "replace")
     return data.decode("utf-8-sig", "surrogateescape")
 
 
@@ -43,8 +59,9 @@ def first_bytes(path: str, num_bytes: int) -> bytes:
 
 
 def is_packed(path: str) -> bool:
-    """Whether places in the text are no places in the file: gzip, or UTF-16."""
-    return first_bytes(path, 2) in (_GZIP, *_UTF16)
+    """Whether places in the text are no places in the file: gzip, UTF-16 or UTF-32."""
+    begin = first_bytes(path, 4)
+    return begin.startswith(_GZIP) or bool(_wide_encoding(begin))
 
 
 def byte_order_mark(path: str) -> int:
