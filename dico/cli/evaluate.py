@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dico.cli.options import CaptionColumn, ImageColumn, Where
+from dico.cli.options import CaptionColumn, ImageColumn, Where, local_file
 from dico.images.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -46,26 +46,46 @@ class TokenizerChoice(StrEnum):
 
 def evaluate(
     captions: Annotated[
-        Path, typer.Argument(help="COCO results JSON, {id: caption}, or JSON lines.")
+        Path,
+        typer.Argument(
+            parser=local_file,
+            metavar="captions",
+            help="COCO results JSON, {id: caption}, or JSON lines.",
+        ),
     ],
     references: Annotated[
-        Path, typer.Option(help="{id: [captions]}, COCO or Karpathy JSON, or JSON lines.")
+        Path,
+        typer.Option(
+            parser=local_file,
+            metavar="<path>",
+            help="{id: [captions]}, COCO or Karpathy JSON, or JSON lines.",
+        ),
     ],
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the images, for CLIP-S, PAC-S and the page.")
-    ] = None,
+        str, typer.Option(help="Folder or prefix of the images, for CLIP-S, PAC-S and the page.")
+    ] = "",
     evaluator: Annotated[
         Path | None,
         typer.Option(envvar="DICO_EVALUATOR", help="Folder of the evaluator that scores --images."),
     ] = None,
     compare: Annotated[
-        list[Path] | None, typer.Option(help="Captions of another system; may be repeated.")
+        list[Path] | None,
+        typer.Option(
+            parser=local_file,
+            metavar="<path>",
+            help="Captions of another system; may be repeated.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder for metrics.json, per_image.jsonl and a page.")
     ] = None,
     training: Annotated[
-        Path | None, typer.Option(help="References file of the training split, for novelty.")
+        Path | None,
+        typer.Option(
+            parser=local_file,
+            metavar="<path>",
+            help="References file of the training split, for novelty.",
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="Split of a Karpathy JSON; test if it has one.")] = "",
     image_column: ImageColumn = "",
@@ -139,6 +159,7 @@ def evaluate(
         require_columns,
         write_captions,
     )
+    from dico.evaluation.remarks import remarks
     from dico.facts import read_facts
     from dico.metrics import Synonyms
     from dico.metrics.scores import name_some
@@ -158,6 +179,7 @@ def evaluate(
     wanted = set().union(*systems.values())
     told = read_truth(references, wanted, split, columns)
     truth, notes = told.captions, _leave_out_rejected(told, systems)
+    notes += remarks(systems, {i: c for i, c in truth.items() if i in wanted})
     if output is not None:
         for name, own in systems.items():
             write_captions(own, output / "captions" / f"{name}.jsonl")
@@ -177,7 +199,7 @@ def evaluate(
     scored = common_ids(systems, truth, partial, [])
     bad: dict[str, str] = {}
     files: dict[str, Path] = {}
-    if images is not None:
+    if images:
         files = _images(images, scored, references, columns, bad if partial else None)
     scorers, embeddings = (
         embed_images(evaluator, files, bad if partial else None, max_pixels)
@@ -243,13 +265,13 @@ def names_of(paths: list[Path]) -> list[tuple[str, Path]]:
 
 
 def _refuse_unused(
-    evaluator: Path | None, images: Path | None, bert_model: Path | None, bert_layer: int
+    evaluator: Path | None, images: str, bert_model: Path | None, bert_layer: int
 ) -> None:
     """Refuses options that would do nothing; an evaluator in the environment is for when it can."""
     from dico.errors import UsageError
 
     named = evaluator is not None and str(evaluator) != os.environ.get("DICO_EVALUATOR")
-    if named and images is None:
+    if named and not images:
         raise UsageError("--evaluator scores images: give --images too")
     if bert_layer and bert_model is None:
         raise UsageError("--bert-layer is of --bert-model: give it too")
@@ -275,7 +297,7 @@ def _leave_out_rejected(told: "References", systems: dict[str, dict[str, str]]) 
 
 
 def _images(
-    folder: Path,
+    folder: str,
     image_ids: list[str],
     references: Path,
     columns: "Columns",

@@ -5,6 +5,14 @@ from typing import Annotated
 
 import typer
 
+
+def local_file(text: str) -> Path:
+    """The file that an option names; one in an object store is fetched."""
+    from dico.storage.uris import kept_copy
+
+    return kept_copy(text)
+
+
 Registry = Annotated[
     str,
     typer.Option(

@@ -256,7 +256,8 @@ class ImageFinder:
         if is_remote(root):
             below = sorted(self._listing(root) or ())
             names = {uri.removeprefix(f"{root}/") for uri in below if is_image_name(uri)}
-            folders = {name.partition("/")[0] for name in names if "/" in name}
+            part = str.rpartition if self.deep else str.partition
+            folders = {part(name, "/")[0] for name in names if "/" in name}
             yield from (join(root, folder) for folder in sorted(folders))
         elif self.deep:
             yield from (folder for folder, _, _ in os.walk(root) if folder != root)

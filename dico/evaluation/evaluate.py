@@ -254,10 +254,14 @@ def common_ids(
             raise DataError(f"{name}: captions that are not text: {name_some(bad)}")
         unknown = [i for i in captions if not references.get(i)]
         missing = [i for i in references if i not in captions]
-        for ids, what in ((unknown, "captions without references"), (missing, "no caption for")):
+        lacking = (
+            (unknown, "captions without references", f"{len(captions)} captions"),
+            (missing, "no caption for", f"{len(references)} images"),
+        )
+        for ids, what, total in lacking:
             if ids and not partial:
                 raise DataError(
-                    f"{name}: {what} {name_some(ids)} ({len(ids)} of {len(references)} images); "
+                    f"{name}: {what} {name_some(ids)} ({len(ids)} of {total}); "
                     "--partial scores the others"
                 )
             if ids:

@@ -115,8 +115,14 @@ def read_truth(
         UsageError: a split is asked of a file that has none.
     """
     _, entries = _read(path, replace(columns, role=columns.role or "references"))
+    every = entries
     entries = _of_split(entries, split, str(path))
     ids = ids_of(entries, wanted)
+    if len(entries) < len(every) and wanted and set(wanted).isdisjoint(ids):
+        raise DataError(
+            f"{path}: the captions are of none of the {len(entries)} images of split "
+            f"{entries[0].split}; --split names another"
+        )
     if not entries:
         raise DataError(f"{path}: holds no references")
     nameless = [e.where.rpartition("/")[2] for e, i in zip(entries, ids, strict=True) if not i]

@@ -1,7 +1,7 @@
 """The file of each image that is scored: as its references name it, or else by its id."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from dico.data.finder import ImageFinder
@@ -10,11 +10,11 @@ from dico.errors import DataError
 from dico.evaluation.files import ids_of, read_with_images
 from dico.images.embedded import container_of
 from dico.metrics.scores import name_some
-from dico.storage.uris import is_image_name
+from dico.storage.uris import is_image_name, is_remote, kept_copy, list_files
 
 
 def find_images(
-    folder: Path,
+    folder: str | Path,
     image_ids: Sequence[str],
     where: Path | None = None,
     columns: Columns = KNOWN_NAMES,
@@ -31,7 +31,7 @@ def find_images(
 
 
 def locate_images(
-    folder: Path,
+    folder: str | Path,
     image_ids: Sequence[str],
     where: Path | None = None,
     columns: Columns = KNOWN_NAMES,
@@ -39,7 +39,7 @@ def locate_images(
     """The images that are there, and the ids of those that are not.
 
     Args:
-        folder: looked through with all below it.
+        folder: folder or prefix, looked through with all below it; images of a prefix are fetched.
         image_ids: whose images are wanted.
         where: references that may name the files, or hold the images.
         columns: the columns of the references that the user names.
@@ -47,10 +47,12 @@ def locate_images(
     Raises:
         DataError: no such folder, or a name that several images have.
     """
-    if not folder.is_dir():
+    root = str(folder).rstrip("/") if is_remote(str(folder)) else os.path.abspath(folder)
+    listed = set(list_files(root)) if is_remote(root) else set[str]()
+    if not listed and not os.path.isdir(root):
         raise DataError(f"{folder}: no such folder")
-    told = _told(folder, image_ids, where, columns) if where else {}
-    finder = ImageFinder([str(folder.absolute())], deep=True)
+    told = _told(root, image_ids, where, columns, listed) if where else {}
+    finder = ImageFinder([root], deep=True)
     found: dict[str, Path] = {}
     ambiguous: list[str] = []
     for image_id in image_ids:
@@ -60,14 +62,16 @@ def locate_images(
             named = [image_id] if is_image_name(image_id) else []
             uri = finder.find(named, findings) if named else finder.find_id(image_id, findings)
         ambiguous += [detail for code, detail in findings if code == "image_ambiguous"]
-        if uri and _is_there(uri):
-            found[image_id] = Path(uri)
+        if uri and _is_there(uri, listed):
+            found[image_id] = kept_copy(uri)
     if ambiguous:
         raise DataError(f"{ambiguous[0]}; name one folder with --images")
     return found, [image_id for image_id in image_ids if image_id not in found]
 
 
-def _told(folder: Path, image_ids: Sequence[str], where: Path, columns: Columns) -> dict[str, str]:
+def _told(
+    folder: str, image_ids: Sequence[str], where: Path, columns: Columns, listed: Set[str]
+) -> dict[str, str]:
     """{image id: file} of those images that the references name and that are there."""
     entries = [entry for entry in read_with_images(where, folder, columns) if entry.uri]
     ids = ids_of(entries, image_ids)
@@ -77,9 +81,9 @@ def _told(folder: Path, image_ids: Sequence[str], where: Path, columns: Columns)
         for code, detail in entry.findings:
             if code == "image_ambiguous":
                 raise DataError(f"{image_id}: {detail}; name one folder with --images")
-    return {i: entry.uri for i, entry in pairs if _is_there(entry.uri)}
+    return {i: entry.uri for i, entry in pairs if _is_there(entry.uri, listed)}
 
 
-def _is_there(uri: str) -> bool:
+def _is_there(uri: str, listed: Set[str]) -> bool:
     """Whether the file is there, or the table or tar around the image."""
-    return os.path.exists(container_of(uri)[0])
+    return uri in listed or os.path.exists(container_of(uri)[0])

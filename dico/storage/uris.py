@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -70,6 +71,23 @@ def local_copy(uri: str) -> Iterator[Path]:
     store, key = split_uri(uri)
     with TemporaryDirectory(prefix="dico-") as folder:
         yield open_store(store).fetch(key, Path(folder) / key)
+
+
+@cache
+def _copies() -> TemporaryDirectory[str]:
+    """The folder of `kept_copy`, gone with this process."""
+    return TemporaryDirectory(prefix="dico-")
+
+
+@cache
+def kept_copy(uri: str) -> Path:
+    """A local path of a file; a remote one is fetched once, and kept until the process ends."""
+    if not is_remote(uri):
+        return Path(uri)
+    store, key = split_uri(uri)
+    local = Path(_copies().name, store.removeprefix("s3://"), key)
+    local.parent.mkdir(parents=True, exist_ok=True)
+    return open_store(store).fetch(key, local)
 
 
 def list_files(root: str) -> list[str]:

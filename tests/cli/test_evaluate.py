@@ -267,3 +267,44 @@ def test_a_column_that_no_file_has_is_refused(folder, capsys, option):
     with pytest.raises(SystemExit, match="2"):
         main(["evaluate", *files, *option])
     assert "has the column typo, but caption, image_id" in capsys.readouterr().err
+
+
+def test_what_is_no_caption_is_said(folder, capsys):
+    odd = {**GOOD, IDS[0]: "", IDS[1]: "a dog </s>", IDS[2]: "a cat<|endoftext|>", IDS[3]: "nan"}
+    (folder / "odd.json").write_text(json.dumps(odd))
+    (folder / "more.json").write_text(json.dumps({**REFERENCES, IDS[4]: ["", "a dog runs"]}))
+    arguments = ["--references", folder / "more.json", "--no-meteor", "--no-human"]
+    with pytest.raises(SystemExit):
+        main(["evaluate", *map(str, (folder / "odd.json", *arguments))])
+    printed = capsys.readouterr().out
+    assert f"odd: 1 of 12 captions empty, scored as they are ({IDS[0]})" in printed
+    tokens = f"odd: 2 of 12 captions with control tokens as text, scored as they are ({IDS[1]}"
+    assert f"{tokens}, {IDS[2]})" in printed
+    assert (
+        f"odd: 1 of 12 captions placeholders or stock phrases, scored as they are ({IDS[3]})"
+        in printed
+    )
+    assert f"references: 1 of 35 captions empty, scored as they are ({IDS[4]})" in printed
+    with pytest.raises(SystemExit):
+        main(["evaluate", *map(str, (folder / "dico.json", "--references", folder / "references.json",
+                                     "--no-meteor", "--no-human"))])  # fmt: skip
+    assert "scored as they are" not in capsys.readouterr().out
+
+
+def test_captions_of_another_split_than_the_references(folder, capsys):
+    images = [
+        {"filename": f"{i}.jpg", "cocoid": i, "split": "test" if i in IDS[:2] else "val",
+         "sentences": [{"raw": text} for text in REFERENCES[i]]}
+        for i in IDS
+    ]  # fmt: skip
+    (folder / "karpathy.json").write_text(json.dumps({"dataset": "x", "images": images}))
+    (folder / "val.json").write_text(json.dumps({i: GOOD[i] for i in IDS[2:]}))
+    arguments = ["evaluate", folder / "val.json", "--references", folder / "karpathy.json"]
+    arguments = [*map(str, arguments), "--no-meteor", "--no-human"]
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 65
+    assert "none of the 2 images of split test; --split names another" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--split", "val"])
+    assert ended.value.code == 0

@@ -1,6 +1,7 @@
 """A dataset, its shards and its features in an object store are those of a local folder."""
 
 import hashlib
+import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -10,12 +11,15 @@ import pytest
 
 from dico.data.manifest import read_manifest
 from dico.data.shards import write_shards
-from dico.errors import AccessError, DigestError
+from dico.errors import AccessError, DataError, DigestError
+from dico.evaluation.files import read_captions
+from dico.evaluation.images import find_images
 from dico.features import cache as feature_cache
 from dico.features import format as feature_format
 from dico.features.store import FeatureSpec, FeatureStore, FeatureWriter
 from dico.images.load import load_image
 from dico.storage import open_store
+from dico.storage.uris import kept_copy
 from dico.validation.config import ValidationConfig
 from dico.validation.validate import validate
 from tests.data.images import write_dataset
@@ -46,6 +50,28 @@ def test_a_remote_dataset_and_its_shards(endpoint: str, tmp_path: Path) -> None:
     uris = [record.uri for record in read_manifest(tmp_path / "shards.parquet")]
     assert all(uri.startswith("s3://dico-tests/shards/") for uri in uris)
     assert load_image(uris[0]).size == (96, 72)
+
+
+def test_what_is_evaluated_may_be_remote(endpoint: str, tmp_path: Path) -> None:
+    rows = write_dataset(tmp_path / "in", 4)
+    captions = {row["image"]: row["captions"][0] for row in rows}
+    (tmp_path / "in/said.json").write_text(json.dumps(captions))
+    store = open_store("s3://dico-tests/scored")
+    for path in (tmp_path / "in").rglob("*"):
+        if path.is_file():
+            store.upload(path, path.relative_to(tmp_path / "in").as_posix())
+    own, other = str(tmp_path / "in"), "s3://dico-tests/scored"
+    wanted = list(captions)
+    found = {}
+    for root in (own, other):
+        said = read_captions(kept_copy(f"{root}/said.json"))
+        references = kept_copy(f"{root}/dataset.jsonl")
+        images = find_images(root, wanted, references)
+        found[root] = said, [path.read_bytes() for path in images.values()]
+        assert list(images) == wanted
+    assert found[own] == found[other]
+    with pytest.raises(DataError, match="no such folder"):
+        find_images(f"{other}/nothing", wanted)
 
 
 def test_a_missing_remote_image_is_a_finding(endpoint: str, tmp_path: Path) -> None:
