@@ -14,6 +14,7 @@ _CURES = (
     (r"untolerated taint", "name the taints by tolerations="),
     (r"violates PodSecurity", "kubectl label namespace NAMESPACE --overwrite pod-security.kubernetes.io/enforce=baseline"),
     (r"Insufficient|Too many pods|didn't match Pod's node affinity", "ask for less by cpu=, memory=, gpus=, node_selector=, or add a node"),
+    (r"workflow shutdown|exceeded its deadline|exceeded workflow deadline|Stopped with strategy", "somebody terminated the run; submit the same again, and it goes on from what is done"),
     (r"OOMKilled", "give more by memory=, or make the batches smaller"),
     (r"pod deleted|[Nn]ode.*(shutdown|shutting down)|low on resource|Evicted|[Pp]reempt|specified deadline", "submit the same again: a training goes on from its last checkpoint"),
 )  # fmt: skip

@@ -1,20 +1,35 @@
 """HTTP servers for tests, each on a free port of this machine."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
 
 class LocalServer:
-    """Use as a context manager; ``url`` is its address, ``port`` its port."""
+    """Use as a context manager; ``url`` is its address, ``port`` its port.
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+    With ``certificate``, a PEM file of key and certificate, it speaks TLS.
+    """
+
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], certificate: Path | None = None
+    ) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # A handshake that fails is the handler's affair, not that of the loop that accepts.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> Self:

@@ -107,7 +107,7 @@ def schedule(
 
 
 def logs(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id or name of a run.")],
     step: Annotated[
         str, typer.Argument(metavar="[STEP]", help="Step, such as train-evaluator; all by default.")
     ] = "",

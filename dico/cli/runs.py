@@ -27,6 +27,9 @@ def runs(
     experiment: Annotated[
         str, typer.Option("--experiment", "-e", help="Only this experiment's cluster runs.")
     ] = "",
+    wait: Annotated[
+        bool, typer.Option(help="Wait for RUN of the cluster to end; exit with its failure.")
+    ] = False,
     endpoint: Endpoint = "",
     namespace: Namespace = "",
     token_file: TokenFile = "",
@@ -34,11 +37,15 @@ def runs(
     """List the latest runs of this machine and of a Kubeflow cluster, newest first.
 
     The cluster is asked where --endpoint or KFP_ENDPOINT names one. With the name of a run of this
-    machine, or the id of one of the cluster, show that run's steps, and why one failed.
+    machine, or the id or the name of one of the cluster, show that run's steps, and why one failed.
     """
     from dico.evaluation.runs import RUN_FILE, read_run, read_runs
 
+    if wait and not run:
+        raise UsageError("--wait: name the run to wait for")
     if run and (folder / run / RUN_FILE).is_file():
+        if wait:
+            raise UsageError(f"--wait: {folder / run} is a run of this machine, not of a cluster")
         print("\n".join(_steps_of(read_run(folder / run), folder / run)))
         return
     asked = bool(endpoint or os.environ.get("KFP_ENDPOINT"))
@@ -46,7 +53,7 @@ def runs(
         raise UsageError(f"{folder / run}: no such run; one of a cluster needs KFP_ENDPOINT")
     if run:
         place = {"endpoint": endpoint, "namespace": namespace, "token_file": token_file}
-        find_command("show-run")(run, **place)
+        find_command("show-run")(run, **place, wait=wait)
         return
     if found := read_runs(folder)[:num]:
         print("\n".join(aligned([_HEADER, *map(_row, found)])))

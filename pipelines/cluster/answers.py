@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 from dico.errors import AccessError, TryAgainError, UsageError
-from dico_pipelines.cluster.connection import GIVE_TOKEN, Connection
+from dico_pipelines.cluster.connection import LOG_IN, Connection, proxy_of
+from dico_pipelines.cluster.unreachable import explain
 
 SECONDS_TO_ANSWER = 10.0
 HEALTH = "/apis/v2beta1/healthz"
 
-REACH = "check KFP_ENDPOINT, or run: kubectl port-forward -n kubeflow svc/ml-pipeline 8888"
 _UI = "kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80, then http://localhost:8080"
 
 
@@ -55,6 +55,7 @@ def get(connection: Connection, path: str, timeout: Any = SECONDS_TO_ANSWER, **o
         f"{connection.endpoint}{path}",
         headers={"Authorization": f"Bearer {connection.token}"} if connection.token else {},
         verify=connection.ca_certificate or True,
+        proxies=dict.fromkeys(("http", "https", "all"), proxy_of(connection.endpoint)),
         timeout=timeout,
         **options,
     )
@@ -68,18 +69,11 @@ def read_health(connection: Connection) -> Health:
         AccessError: it wants a token, or another one.
         UsageError: what answers is not Kubeflow Pipelines.
     """
-    import requests
-
     where = connection.endpoint
     try:
         answer = get(connection, HEALTH, allow_redirects=False)
-    except requests.exceptions.SSLError:
-        raise AccessError(
-            f"{where}: its certificate is not trusted here; set KFP_CA_CERT to the certificate "
-            "file of the authority that signed it"
-        ) from None
     except OSError as error:  # requests raises no other kind
-        raise TryAgainError(f"{where}: cannot be reached ({cause(error)}); {REACH}") from None
+        raise explain(error, connection) from None
     if answer.is_redirect:
         _refuse_redirect(connection, urljoin(answer.url, answer.headers["Location"]))
     refuse(answer.status_code, answer.text, connection)
@@ -101,7 +95,8 @@ def _refuse_redirect(connection: Connection, target: str) -> NoReturn:
     if urlsplit(target).path.endswith(path):
         moved = target.partition("?")[0].removesuffix(path)
         raise UsageError(f"{where}: has moved to {moved}; give that address")
-    raise AccessError(f"{where}: redirects to a login page; {GIVE_TOKEN}")
+    page = target.partition("?")[0]
+    raise AccessError(f"{where}: redirects to a login page, {page}; {LOG_IN}")
 
 
 def ui_of(connection: Connection) -> str:
@@ -124,10 +119,10 @@ def refuse(status: int, body: str, connection: Connection) -> None:
     where, said = connection.endpoint, _said(body)
     if status == 401:
         state = "is refused or has expired" if connection.token else "is missing"
-        raise AccessError(f"{where}: the token {state}; {GIVE_TOKEN}")
+        raise AccessError(f"{where}: the token {state}; {LOG_IN}")
     if status == 403:
         if not connection.token:
-            raise AccessError(f"{where}: this is not allowed without a token{said}; {GIVE_TOKEN}")
+            raise AccessError(f"{where}: this is not allowed without a token{said}; {LOG_IN}")
         space = f" in namespace {connection.namespace}" if connection.namespace else ""
         raise AccessError(
             f"{where}: this is not allowed{space}{said}; ask for the role kubeflow-edit there, or "
@@ -138,7 +133,11 @@ def refuse(status: int, body: str, connection: Connection) -> None:
             f"{where}: not found there{said}; is this the address of the API, such as "
             "https://HOST/pipeline?"
         )
+    if status == 400 and "https" in body.lower() and where.startswith("http://"):
+        raise UsageError(f"{where}: speaks TLS; give {where.replace('http://', 'https://', 1)}")
     if status in (408, 425, 429) or status >= 500:
+        if proxy := proxy_of(where, shown=True):
+            said += f", through the proxy {proxy}"
         raise TryAgainError(f"{where}: not ready, it answers {status}{said}")
     raise UsageError(f"{where}: the server refuses this ({status}){said}")
 
@@ -154,25 +153,6 @@ def _said(body: str) -> str:
         message = ""
     words = " ".join(str(message).split())
     return f" ({words[:400]})" if words else ""
-
-
-def cause(error: BaseException) -> str:
-    """The innermost reason of a failed connection, without addresses of memory."""
-    text = str(error)
-    for known in (
-        "Connection refused",
-        "Name or service not known",
-        "nodename nor servname",
-        "Temporary failure in name resolution",
-        "Network is unreachable",
-        "No route to host",
-        "timed out",
-        "Connection reset",
-        "Connection aborted",
-    ):
-        if known.lower() in text.lower():
-            return known.lower()
-    return type(error).__name__
 
 
 def _release(tag: str) -> str:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from dico.errors import DicoError, TryAgainError, UsageError
-from dico_pipelines.cluster.answers import REACH, cause, read_health, refuse
-from dico_pipelines.cluster.connection import Connection
+from dico_pipelines.cluster.answers import read_health, refuse
+from dico_pipelines.cluster.connection import Connection, proxy_of
+from dico_pipelines.cluster.unreachable import REACH, cause
 
 
 def require_kfp() -> None:
@@ -60,22 +61,6 @@ def kfp_client(connection: Connection, note_skew: bool = True) -> Iterator[Any]:
         ) from None
 
 
-def find_run(client: Any, run_id: str) -> Any:
-    """The run of that id, as ``client`` gives it.
-
-    Raises:
-        UsageError: there is none.
-    """
-    import kfp_server_api
-
-    try:
-        return client.get_run(run_id)
-    except kfp_server_api.ApiException as error:
-        if error.status != 404:
-            raise
-        raise UsageError(f"run {run_id}: no such run; dico runs lists the latest by id") from None
-
-
 def _client(connection: Connection) -> Any:
     import kfp
 
@@ -83,5 +68,6 @@ def _client(connection: Connection) -> Any:
         host=connection.endpoint,
         existing_token=connection.token or None,
         namespace=connection.namespace or "kubeflow",
+        proxy=proxy_of(connection.endpoint),
         ssl_ca_cert=connection.ca_certificate or None,
     )

@@ -4,6 +4,7 @@ A token is never taken from the command line and never printed.
 """
 
 import os
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,10 +17,17 @@ SERVICE = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 POD_TOKEN = "/var/run/secrets/kubeflow/pipelines/token"  # noqa: S105, a path
 """Where pods find the token that is meant for Kubeflow Pipelines."""
 
-GIVE_TOKEN = "set KFP_TOKEN_FILE to a file with a token, or KFP_EXISTING_TOKEN to the token"  # noqa: S105
+LOG_IN = (
+    "set KFP_TOKEN_FILE to a file with a token, or KFP_EXISTING_TOKEN to the token (through a "
+    "port-forward that of kubectl create token default-editor -n PROFILE --audience "
+    "pipelines.kubeflow.org)"
+)
 """What to do where a token is missing."""
 
 POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,26 @@ def connection_from_environment(
     return Connection(_address(address), _token(token_file), space, _authority())
 
 
+def is_this_machine(address: str) -> bool:
+    """Whether an address leads to this machine, as that of a port-forward does."""
+    return urlsplit(address).hostname in _THIS_MACHINE
+
+
+def proxy_of(address: str, shown: bool = False) -> str | None:
+    """The proxy that the environment names for ``address``; never one on the way to this machine.
+
+    Args:
+        address: where the connection leads.
+        shown: whether to leave out the proxy's user and password.
+    """
+    from requests.utils import get_environ_proxies, select_proxy
+
+    if is_this_machine(address):
+        return None
+    proxy: str | None = select_proxy(address, get_environ_proxies(address))
+    return proxy.rpartition("@")[2] if proxy and shown else proxy
+
+
 def _address(given: str) -> str:
     """The API's address; what a browser adds to it, such as ``/#/runs``, is left out."""
     address = given.strip().partition("#")[0].partition("?")[0].rstrip("/")
@@ -76,7 +104,7 @@ def _address(given: str) -> str:
     if "@" in parts.netloc:
         raise UsageError(
             f"{parts.hostname}: the address holds a user or a password, which Kubeflow Pipelines "
-            f"does not take; {GIVE_TOKEN}"
+            f"does not take; {LOG_IN}"
         )
     return address
 
@@ -85,6 +113,10 @@ def _authority() -> str:
     path = os.environ.get("KFP_CA_CERT", "")
     if path and not os.access(path, os.R_OK):
         raise AccessError(f"KFP_CA_CERT: {path}: there is no file that can be read")
+    try:
+        ssl.create_default_context(cafile=path or None)
+    except OSError:
+        raise AccessError(f"KFP_CA_CERT: {path}: holds no certificate in PEM format") from None
     return path
 
 

@@ -1,6 +1,5 @@
 """Lists the latest runs, one aligned line each."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ from dico.process.progress import format_seconds
 from dico.process.text_table import aligned
 from dico_pipelines.cluster.client import kfp_client, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
+from dico_pipelines.cluster.finding import state_of
 
 HEADER = ("run", "name", "state", "started (UTC)", "took")
 
@@ -43,12 +43,6 @@ def list_runs(
     return rows
 
 
-def name_filter(name: str) -> str:
-    """The API's filter for one display name."""
-    predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
-    return json.dumps({"predicates": [predicate]})
-
-
 def _experiment_id(client: Any, name: str, namespace: str) -> str | None:
     if not name:
         return None
@@ -67,7 +61,7 @@ def _row(run: Any, now: datetime) -> tuple[str, ...]:
     return (
         run.run_id or "",
         " ".join((run.display_name or "").split()),
-        (run.state or "pending").lower(),
+        state_of(run),
         "" if unknown else f"{started:%Y-%m-%d %H:%M}",
         "" if unknown else format_seconds((ended - started).total_seconds()),
     )

@@ -1,19 +1,30 @@
 """Logs of the steps of a submitted run, live and kept, from the API server."""
 
+import difflib
 from collections.abc import Iterator
 
 from dico.errors import UsageError
 from dico.process.exits import ERROR_PREFIX
-from dico_pipelines.cluster.answers import SECONDS_TO_ANSWER, cause, get, refuse
-from dico_pipelines.cluster.client import find_run, kfp_client
+from dico_pipelines.cluster.answers import SECONDS_TO_ANSWER, get, refuse
+from dico_pipelines.cluster.client import kfp_client
 from dico_pipelines.cluster.connection import Connection, connection_from_environment
+from dico_pipelines.cluster.finding import find_run
 from dico_pipelines.cluster.steps import StepState, steps_of
+from dico_pipelines.cluster.unreachable import cause
 
 LAST_LINES = 15
+_WITHOUT_LOG = {
+    "pending": "its pod has not begun; dico runs RUN says what it waits for",
+    "cached": "it was taken from the cache, and the run that computed it has its log",
+}
+_GONE = (
+    "it printed nothing, or its pod is gone and the server kept nothing of it; in the UI it may be "
+    "among the step's output artifacts, as executor-logs"
+)
 
 
 def show_logs(
-    run_id: str,
+    run: str,
     step: str = "",
     follow: bool = False,
     endpoint: str = "",
@@ -23,7 +34,7 @@ def show_logs(
     """Prints the log of one step of a run, or of all, one after the other.
 
     Args:
-        run_id: the run's id.
+        run: id of the run, or its name where no other has it.
         step: name of a step, such as train-evaluator; empty for all.
         follow: whether to go on printing while the step is at work.
         endpoint: address of Kubeflow Pipelines.
@@ -37,18 +48,33 @@ def show_logs(
     """
     connection = connection_from_environment(endpoint, namespace, token_file)
     with kfp_client(connection) as client:
-        details = find_run(client, run_id).run_details
+        found = find_run(client, connection, run)
+    details = found.run_details
     steps = steps_of(details.task_details or []) if details else []
-    wanted = step.replace("_", "-")
-    chosen = [one for one in steps if one.name == wanted] if step else steps
-    if not chosen:
-        known = ", ".join(one.name for one in steps) or "none yet"
-        raise UsageError(f"run {run_id}: no step {step or 'has begun'}; there are {known}")
-    for one in chosen:
+    for one in _chosen(run, steps, step):
         if not step:
             print(f"== {one.name} ({one.state})")
-        for line in log_of(connection, run_id, one, follow):
+        num_lines = 0
+        for line in log_of(connection, found.run_id, one, follow):
             print(line, flush=follow)
+            num_lines += 1
+        if not num_lines:
+            print(f"note: {one.name} has no log: {_WITHOUT_LOG.get(one.state, _GONE)}")
+
+
+def _chosen(run: str, steps: list[StepState], step: str) -> list[StepState]:
+    """The step of that name, or all where none is named."""
+    wanted = step.replace("_", "-")
+    if chosen := [one for one in steps if one.name == wanted or not step]:
+        return chosen
+    if not steps:
+        raise UsageError(
+            f"run {run}: no step has begun yet; dico runs {run} says what it waits for"
+        )
+    names = [one.name for one in steps]
+    close = difflib.get_close_matches(wanted, names, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    raise UsageError(f"run {run}: no step {step}{meant}; begun have {', '.join(names)}")
 
 
 def log_of(

@@ -8,15 +8,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from dico_pipelines.cluster.connection import Connection
+from dico_pipelines.cluster.connection import Connection, is_this_machine
+from dico_pipelines.cluster.unreachable import cause
 
 SECONDS_TO_ANSWER = 10
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Namespace:
     """One namespace, as far as the account of the kubeconfig may read it."""
 
@@ -24,6 +23,8 @@ class Namespace:
     """Client of Kubernetes."""
     name: str
     """Its name."""
+    trouble: str = ""
+    """Why nothing can be found out: no answer, or a login that is refused; nothing is asked then."""
 
     def has(self, kind: str, name: str) -> bool | None:
         """Whether an object is there; None where that cannot be found out.
@@ -72,11 +73,16 @@ class Namespace:
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
+        if self.trouble:
+            return None
         try:
             answer = call(*arguments, _request_timeout=SECONDS_TO_ANSWER, **options)
         except ApiException as error:
+            if error.status == 401:
+                self.trouble = "it refuses the kubeconfig's login, which may have expired"
             return {} if error.status == 404 else None
-        except (HTTPError, OSError):
+        except (HTTPError, OSError) as error:
+            self.trouble = f"it does not answer ({cause(error)})"
             return None
         return dict(self.api.sanitize_for_serialization(answer))
 
@@ -87,21 +93,41 @@ def open_namespace(connection: Connection, name: str) -> Namespace | None:
     A kubeconfig may lead to another cluster than Kubeflow's address does. It is asked only where
     the address is a way through it, such as a port-forward, or where ``KUBECONFIG`` names it.
     """
-    host = urlsplit(connection.endpoint).hostname or ""
-    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
-    named = os.environ.get("KUBECONFIG", "")
-    if not (in_pod or named or (host in _LOCAL and Path("~/.kube/config").expanduser().is_file())):
-        return None
     try:
-        from kubernetes import client, config
-
-        configuration = client.Configuration()
-        if named or not in_pod:
-            # The client reads KUBECONFIG once, when it is imported.
-            config.load_kube_config(named or None, client_configuration=configuration)
-        else:
-            config.load_incluster_config(client_configuration=configuration)
+        configuration = _configuration(connection)
     except Exception:  # whatever a broken kubeconfig makes of it: nothing can be looked at
         return None
-    configuration.retries = 0
+    if configuration is None:
+        return None
+    from kubernetes import client
+
     return Namespace(client.ApiClient(configuration), name)
+
+
+def trouble_with_kubeconfig(connection: Connection) -> str:
+    """Why the kubeconfig that would be asked cannot be used; empty where it can, or none would."""
+    try:
+        _configuration(connection)
+    except Exception as error:  # the client raises what its parts do
+        source = os.environ.get("KUBECONFIG") or "~/.kube/config"
+        return f"{source}: {' '.join(str(error).split())[:200]}"
+    return ""
+
+
+def _configuration(connection: Connection) -> Any:
+    """How Kubernetes is reached; None where nobody has to be asked."""
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
+    named = os.environ.get("KUBECONFIG", "")
+    at_home = Path("~/.kube/config").expanduser().is_file()
+    if not (in_pod or named or (is_this_machine(connection.endpoint) and at_home)):
+        return None
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    if named or not in_pod:
+        # The client reads KUBECONFIG once, when it is imported.
+        config.load_kube_config(named or None, client_configuration=configuration)
+    else:
+        config.load_incluster_config(client_configuration=configuration)
+    configuration.retries = 0
+    return configuration

@@ -10,7 +10,7 @@ from typing import Any
 from dico.errors import UsageError
 from dico_pipelines.cluster.answers import Health, read_health
 from dico_pipelines.cluster.connection import Connection
-from dico_pipelines.cluster.namespace import Namespace, open_namespace
+from dico_pipelines.cluster.namespace import Namespace, open_namespace, trouble_with_kubeconfig
 from dico_pipelines.cluster.parameters import needs_claim
 from dico_pipelines.cluster.reasons import HOME
 
@@ -38,6 +38,8 @@ def check_before_sending(connection: Connection, values: Mapping[str, Any], acco
         notes = [f"image {image} {_PUSH}"] if image and not _has_registry(image) else []
         if connection.namespace and not health.multi_user:
             notes.append(f"{_ALONE}, whatever is asked for: not to {connection.namespace}")
+        if trouble := trouble_with_kubeconfig(connection):
+            notes.append(f"{_UNSEEN}: {trouble}")
     else:
         missing = _mode(namespace, health) or [
             *_account(namespace, account, ACCOUNTS[health.multi_user]),
@@ -47,10 +49,13 @@ def check_before_sending(connection: Connection, values: Mapping[str, Any], acco
         if missing:
             raise UsageError("; ".join(missing))
         notes = _secret(namespace, values)
+        if namespace.trouble:
+            notes.append(f"{_UNSEEN}: {namespace.api.configuration.host}: {namespace.trouble}")
     for note in notes:
         print(f"note: {note}")
 
 
+_UNSEEN = "what the pods need was not looked at"
 _ALONE = "this server is single-user and runs everything in its own namespace"
 _PUSH = (
     "has no registry in its name, so nodes find it only where it was loaded (kind load "

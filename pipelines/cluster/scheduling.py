@@ -10,7 +10,7 @@ from pathlib import Path
 from dico_pipelines.cluster.client import kfp_client, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
 from dico_pipelines.cluster.cron import next_time
-from dico_pipelines.cluster.listing import name_filter
+from dico_pipelines.cluster.finding import name_filter
 from dico_pipelines.cluster.parameters import read_values, what_is_sent
 from dico_pipelines.cluster.prechecks import check_before_sending
 
@@ -29,6 +29,8 @@ def schedule(
     enabled: bool = True,
 ) -> str:
     """Makes the recurring run ``name``, in place of any other of that name; returns its id.
+
+    Of that name there is one in a namespace, whatever experiment its runs are filed under.
 
     One run works at a time, and runs that were missed are not caught up with.
 
@@ -62,7 +64,7 @@ def schedule(
             experiment, namespace=connection.namespace or None
         ).experiment_id
         before = client.list_recurring_runs(
-            page_size=100, experiment_id=experiment_id, filter=name_filter(name)
+            page_size=100, namespace=connection.namespace or None, filter=name_filter(name)
         ).recurring_runs
         made = client.create_recurring_run(
             experiment_id=experiment_id,

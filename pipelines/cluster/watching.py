@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from dico.errors import DicoError, TryAgainError
+from dico.errors import AccessError, DicoError, TryAgainError, UsageError
+from dico.process.exits import INTERRUPTED
 from dico.process.progress import format_seconds
-from dico_pipelines.cluster.client import find_run, kfp_client
+from dico_pipelines.cluster.client import kfp_client
 from dico_pipelines.cluster.connection import Connection, connection_from_environment
+from dico_pipelines.cluster.finding import find_run, run_of_id, state_of
 from dico_pipelines.cluster.logs import log_of, reason_and_end
 from dico_pipelines.cluster.reasons import HOME, reasons_of
 from dico_pipelines.cluster.steps import StepState, steps_of
@@ -27,48 +29,89 @@ class RunFailedError(DicoError):
     """A submitted run ended without success."""
 
 
+class NoLongerWatchedError(DicoError):
+    """A run that goes on was waited for, until somebody interrupted that."""
+
+    exit_code = INTERRUPTED
+
+
 def show_run(
-    run_id: str, endpoint: str = "", namespace: str = "", token_file: str = ""
+    run: str,
+    endpoint: str = "",
+    namespace: str = "",
+    token_file: str = "",
+    wait: bool = False,
+    poll_seconds: float = POLL_SECONDS,
 ) -> list[StepState]:
     """Prints the steps of a run as they stand, and why one failed.
 
+    Args:
+        run: id of the run, or its name where no other has it.
+        endpoint: address of Kubeflow Pipelines.
+        namespace: profile to work in.
+        token_file: file with a bearer token.
+        wait: whether to go on until the run ends, as ``submit`` does with ``wait``.
+        poll_seconds: pause between two polls while waiting.
+
     Raises:
-        UsageError: there is no such run.
+        UsageError: there is no such run, or several have that name.
+        RunFailedError: the run was waited for and failed.
         AccessError: a token or a right is missing.
         TryAgainError: the server cannot be reached.
     """
     connection = connection_from_environment(endpoint, namespace, token_file)
     with kfp_client(connection) as client:
-        run = find_run(client, run_id)
-    state = (run.state or "PENDING").lower()
-    print(f"{run.display_name or run_id}: {state}")
-    steps = _poll(connection, run)
+        found = find_run(client, connection, run)
+    run_id = found.run_id
+    print(f"{found.display_name or run_id}: {state_of(found)}")
+    if wait:
+        return await_run(
+            lambda: connection_from_environment(endpoint, namespace, token_file),
+            run_id,
+            poll_seconds,
+        )
+    steps = _poll(connection, found)
     reasons = _reasons(connection, run_id, steps)
     for step in steps:
         why = _ask_for_pods(connection, run_id) if _waits(step) else ""
         print(_line(step, reasons.get(step.name, why)))
     if not steps:
         print("  no step has begun")
-    if state == "failed":
+    if found.state == "FAILED":
         message, lines = _why(connection, run_id, steps, reasons)
         named = any(step.state == "failed" for step in steps)
         _print_lines(lines if named else [f"  {message}"])
     return steps
 
 
-def await_run(connect: Callable[[], Connection], run_id: str, pause: float = POLL_SECONDS) -> None:
+def await_run(
+    connect: Callable[[], Connection], run_id: str, pause: float = POLL_SECONDS
+) -> list[StepState]:
     """Prints the steps of a run as they go, until it ends; connects anew, for tokens expire.
 
     Raises:
         RunFailedError: it ended without success; the message is the failed step's own.
-        TryAgainError: the server stayed away.
+        UsageError: somebody deleted it meanwhile.
+        AccessError: a token has expired, or a right was taken away; the run goes on.
+        TryAgainError: the server stayed away; the run goes on.
+        NoLongerWatchedError: interrupted from the keyboard; the run goes on.
     """
+    again = f"the run goes on; dico runs {run_id} --wait watches it again"
+    try:
+        return _follow(connect, run_id, pause)
+    except KeyboardInterrupt:
+        raise NoLongerWatchedError(f"interrupted; {again}") from None
+    except (AccessError, TryAgainError) as error:
+        raise type(error)(f"{error}; {again}") from None
+
+
+def _follow(connect: Callable[[], Connection], run_id: str, pause: float) -> list[StepState]:
     begun, num_failures, shown = time.monotonic(), 0, _Shown()
     while True:
         connection = connect()
         try:
             with kfp_client(connection, note_skew=False) as client:
-                run = find_run(client, run_id)
+                run = run_of_id(client, run_id)
             num_failures = 0
         except TryAgainError:
             num_failures += 1
@@ -76,6 +119,8 @@ def await_run(connect: Callable[[], Connection], run_id: str, pause: float = POL
                 raise
             time.sleep(pause)
             continue
+        if run is None:
+            raise UsageError(f"run {run_id}: is there no more; somebody deleted it")
         steps = _poll(connection, run)
         shown.update(connection, run_id, steps)
         if run.state in ENDED:
@@ -87,6 +132,7 @@ def await_run(connect: Callable[[], Connection], run_id: str, pause: float = POL
         message, lines = _why(connection, run_id, steps, _reasons(connection, run_id, steps))
         _print_lines(lines)
         raise RunFailedError(f"run {run_id}: {run.state.lower()}: {message}")
+    return steps
 
 
 class _Shown:

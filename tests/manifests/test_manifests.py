@@ -11,6 +11,8 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 from kubernetes.client import models
 
+from dico_components.image import IMAGE
+from dico_pipelines.cluster.prechecks import ACCOUNTS
 from dico_pipelines.gitops import objects_of
 from tests.manifests.conftest import MANIFESTS
 from tests.manifests.pod_security import findings
@@ -76,6 +78,14 @@ def test_a_namespace_that_kubeflow_made_gets_a_claim_and_nothing_else(render, na
     assert (claim["kind"], claim["metadata"]["name"]) == ("PersistentVolumeClaim", "dico")
     home = {"standalone": ("kubeflow", ["ReadWriteOnce"]), "profile": ("dico", ["ReadWriteMany"])}
     assert (claim["metadata"]["namespace"], claim["spec"]["accessModes"]) == home[name]
+
+
+def test_the_doctor_comes_in_the_image_that_a_fresh_installation_has(render):
+    """The one that `make image` makes and `kind load` loads; a registry in its name has it nowhere."""
+    (job,) = render("doctor")
+    pod = job["spec"]["template"]["spec"]
+    assert [container["image"] for container in pod["containers"]] == [IMAGE]
+    assert pod["serviceAccountName"] == ACCOUNTS[False]
 
 
 @pytest.mark.parametrize("name", ["standalone", "profile"])

@@ -36,6 +36,10 @@ class Workflow:
         self.group = f"{self.name}.root(0).exit-handler-1(0)"
         return self
 
+    def first_driver(self, phase, message):
+        """The driver of the run stands so, and nothing else has begun."""
+        self._retried(f"{self.name}.root-driver", phase, message=message)
+
     def step(self, name, phase, log=None, message="", tries=1, driver="Succeeded"):
         """A step as it stands; ``phase`` is that of its container: Omitted for a cached one."""
         self.seconds += 10

@@ -120,7 +120,7 @@ class KfpServer:
 
     def _get_runs(self, name, query, body):
         if not name:
-            return {"runs": matching(self.runs, query)}
+            return {"runs": matching(self.runs, query)[::-1]}
         (run,) = [run for run in self.runs if run["run_id"] == name]
         run["state"] = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         if self.workflow.nodes:
@@ -199,8 +199,8 @@ def wrong_values(body):
 
 
 @contextmanager
-def serving(server):
-    """The address of ``server``, which answers until the block ends."""
+def serving(server, certificate=None):
+    """The address of ``server``, which answers until the block ends; by TLS with a certificate."""
 
     class Answering(Handler):
         def _answer(self):
@@ -213,5 +213,5 @@ def serving(server):
 
         do_GET = do_POST = do_DELETE = _answer
 
-    with LocalServer(Answering) as http:
+    with LocalServer(Answering, certificate) as http:
         yield http.url

@@ -25,9 +25,13 @@ class KubeServer:
         }
         self.nodes = [node("a")]
         self.labels, self.forbidden, self.workflows = {}, set(), []
+        self.has_expired, self.num_asked = False, 0
 
     def handle(self, path, method="GET"):
         """The answer to a reading of ``path``: status and JSON; nothing may be changed."""
+        self.num_asked += 1
+        if self.has_expired:
+            return 401, {"message": "Unauthorized"}
         if method != "GET":
             return 405, {"message": "read only"}
         parts = urlsplit(path).path.strip("/").split("/")

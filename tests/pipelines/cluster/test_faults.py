@@ -56,6 +56,8 @@ FAILED = {
         f'{FORBIDDEN}violates PodSecurity "restricted:latest": runAsNonRoot != true',
         "pod-security.kubernetes.io/enforce=baseline",
     ),
+    "terminated": ("Step exceeded its deadline", "somebody terminated the run"),
+    "stopped": ("workflow shutdown with strategy: Terminate", "somebody terminated the run"),
     "memory": ("OOMKilled (exit code 137)", "give more by memory="),
 }
 

@@ -1,5 +1,6 @@
 """What is looked at before a run is sent, and what is then refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,29 @@ def test_without_a_kubeconfig_only_the_images_name_is_looked_at(
     assert "in its own namespace, whatever is asked for: not to elsewhere" in said
     submit(PIPELINE, GIVEN)
     assert "note" not in capsys.readouterr().out
+
+
+def test_a_kubeconfig_that_cannot_be_used_is_named(server, cluster, monkeypatch, tmp_path, capsys):
+    content = json.loads((tmp_path / "kubeconfig").read_text())
+    (tmp_path / "kubeconfig").write_text(json.dumps(content | {"current-context": "gone"}))
+    submit(PIPELINE, GIVEN)
+    said = capsys.readouterr().out
+    assert "note: what the pods need was not looked at: " in said
+    assert (
+        f"{tmp_path / 'kubeconfig'}: Invalid kube-config file. Expected object with name gone"
+        in said
+    )
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    submit(PIPELINE, GIVEN)
+    assert f"{tmp_path / 'none'}: Invalid kube-config" in capsys.readouterr().out
+    assert len(server.runs) == 2
+
+
+def test_a_kubernetes_that_refuses_the_login_is_asked_once(server, cluster, capsys):
+    cluster.has_expired = True
+    submit(PIPELINE, GIVEN)
+    said = capsys.readouterr().out
+    assert "was not looked at: http://127.0.0.1:" in said
+    assert "refuses the kubeconfig's login, which may have expired" in said
+    assert cluster.num_asked == 1
+    assert len(server.runs) == 1

@@ -129,6 +129,15 @@ def test_a_schedule_exists_once_by_its_name(server, endpoint, capsys):
     assert re.search(r"next run: Sunday \d{4}-\d\d-\d\d 03:00:00 UTC", said)
 
 
+def test_a_schedule_that_moves_to_another_experiment_exists_once(server, endpoint, capsys):
+    schedule(PIPELINE, VALUES, name="weekly", cron="0 0 3 * * 0")
+    schedule(PIPELINE, VALUES, name="weekly", cron="0 0 3 * * 0", experiment="photos")
+    (left,) = server.recurring
+    dico, photos = server.experiments
+    assert (dico["display_name"], photos["display_name"]) == ("dico", "photos")
+    assert left["experiment_id"] == photos["experiment_id"]
+
+
 def test_a_refused_schedule_leaves_the_one_before(server, endpoint):
     schedule(PIPELINE, VALUES, name="weekly", cron="0 0 3 * * 0")
     (before,) = server.recurring
@@ -144,7 +153,7 @@ def test_runs_are_listed_in_columns(server, endpoint, capsys):
     capsys.readouterr()
     rows = list_runs(num_runs=5, now=datetime(2026, 11, 23, 3, 1, tzinfo=UTC))
     assert server.refused == []
-    assert rows[0][1:] == ("a", "succeeded", "2026-11-23 03:00", "12 min 30 s")
+    assert rows[1][1:] == ("a", "succeeded", "2026-11-23 03:00", "12 min 30 s")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split("  ")[0] == "run"
     assert len({line.index("2026") for line in lines[1:]}) == 1

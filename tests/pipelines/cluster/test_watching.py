@@ -1,6 +1,7 @@
 """A submitted run in the terminal: its steps as they go, why it failed, its logs."""
 
 import io
+import re
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
@@ -8,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from dico.errors import UsageError
+from dico.errors import AccessError, UsageError
 from dico_pipelines.cluster import watching
 from dico_pipelines.cluster.connection import connection_from_environment
+from dico_pipelines.cluster.listing import list_runs
 from dico_pipelines.cluster.logs import show_logs
 from dico_pipelines.cluster.steps import StepState
 from dico_pipelines.cluster.submitting import submit
-from dico_pipelines.cluster.watching import RunFailedError, show_run
+from dico_pipelines.cluster.watching import NoLongerWatchedError, RunFailedError, show_run
 from tests.pipelines.cluster import kfp_server, kube_server
 from tests.pipelines.cluster.argo import UNSCHEDULABLE, Workflow
 from tests.pipelines.cluster.kfp_server import KfpServer
@@ -91,6 +93,62 @@ def test_a_run_that_is_not_there(server, look):
         look("nowhere")
 
 
+@pytest.mark.parametrize("look", [show_run, show_logs])
+def test_a_run_may_be_called_by_a_name_that_no_other_has(server, look, capsys):
+    server.workflow.begin().step("preflight", "Succeeded", LOG)
+    submit(PIPELINE, GIVEN, name="monday")
+    submit(PIPELINE, GIVEN, name="tuesday")
+    look("monday")
+    assert "preflight" in capsys.readouterr().out
+    asked = [path for _, path, _, _ in server.requests if "run-" in path]
+    assert asked
+    assert not any("run-2" in path for path in asked)
+    submit(PIPELINE, GIVEN, name="monday")
+    with pytest.raises(UsageError, match=r"run monday: 2 runs have this name; .*: run-3, run-1$"):
+        look("monday")
+
+
+def test_an_archived_run_is_shown_as_such(server, capsys):
+    submit(PIPELINE, GIVEN, name="old")
+    server.runs[0]["storage_state"] = "ARCHIVED"
+    show_run("old")
+    assert "old: succeeded, archived\n" in capsys.readouterr().out
+    ((_, _, state, _, _),) = list_runs()
+    assert state == "succeeded, archived"
+
+
+def test_waiting_that_was_interrupted_is_taken_up_again(failing, monkeypatch, capsys):
+    with monkeypatch.context() as patched:
+        patched.setattr(watching.time, "sleep", interrupt)
+        with pytest.raises(NoLongerWatchedError) as stopped:
+            wait(failing)
+    assert stopped.value.exit_code == 130
+    said = "interrupted; the run goes on; dico runs run-1 --wait watches it again"
+    assert str(stopped.value) == said
+    with pytest.raises(RunFailedError, match="run-1: failed: preflight: toy: has no champion"):
+        show_run("run-1", wait=True, poll_seconds=0.01)
+    assert len(failing.runs) == 1
+
+
+def interrupt(seconds):
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_is_deleted_while_it_is_waited_for(server, monkeypatch):
+    server.states = ["RUNNING"]
+    monkeypatch.setattr(watching.time, "sleep", lambda seconds: server.runs.clear())
+    with pytest.raises(UsageError, match="run run-1: is there no more; somebody deleted it"):
+        wait(server)
+
+
+def test_a_token_that_expires_while_a_run_is_waited_for(server, monkeypatch):
+    server.states, server.token = ["RUNNING"], "first"
+    monkeypatch.setenv("KFP_EXISTING_TOKEN", "first")
+    monkeypatch.setattr(watching.time, "sleep", lambda seconds: setattr(server, "token", "second"))
+    with pytest.raises(AccessError, match=r"has expired; .*; the run goes on; dico runs run-1 --w"):
+        wait(server)
+
+
 def test_logs_are_printed_by_step(failing, capsys):
     with pytest.raises(RunFailedError):
         wait(failing)
@@ -99,8 +157,45 @@ def test_logs_are_printed_by_step(failing, capsys):
     assert capsys.readouterr().out == LOG
     show_logs("run-1")
     assert capsys.readouterr().out == f"== preflight (failed)\n{LOG}"
-    with pytest.raises(UsageError, match="no step train_evaluator; there are preflight"):
+    with pytest.raises(UsageError, match="no step train_evaluator; begun have preflight"):
         show_logs("run-1", "train_evaluator")
+    with pytest.raises(UsageError, match=r"no step prefligth; did you mean preflight\?"):
+        show_logs("run-1", "prefligth")
+
+
+@pytest.mark.parametrize(
+    ("phase", "log", "words"),
+    [
+        ("Pending", None, "its pod has not begun; dico runs RUN says what it waits for"),
+        ("Omitted", None, "taken from the cache, and the run that computed it has its log"),
+        ("Succeeded", "", "it printed nothing, or its pod is gone"),
+        ("Failed", None, "it printed nothing, or its pod is gone"),
+    ],
+)
+def test_a_log_that_is_empty_is_said_to_be(server, capsys, phase, log, words):
+    server.workflow.begin().step("preflight", phase, log)
+    submit(PIPELINE, GIVEN)
+    capsys.readouterr()
+    show_logs("run-1", "preflight")
+    said = capsys.readouterr().out
+    assert said.startswith("note: preflight has no log: ")
+    assert words in said
+
+
+def test_logs_of_a_run_whose_first_step_has_not_begun(server):
+    server.states = ["RUNNING"]
+    submit(PIPELINE, GIVEN)
+    with pytest.raises(UsageError, match="no step has begun yet; dico runs run-1 says what it"):
+        show_logs("run-1")
+
+
+def test_the_first_driver_of_a_run_that_waits_is_named(server, monkeypatch, capsys):
+    """As in a namespace beside full Kubeflow that is no profile: nothing else of the run is there."""
+    monkeypatch.setattr(watching, "SECONDS_PENDING", 0.0)
+    server.states = ["RUNNING", "SUCCEEDED"]
+    server.workflow.first_driver("Pending", 'secret "mlpipeline-minio-artifact" not found')
+    wait(server)
+    assert re.search(r"… root .*: .*; the namespace is no profile", capsys.readouterr().out)
 
 
 class Screen(io.StringIO):
