@@ -15,7 +15,8 @@ _PLAIN = re.compile(
 _TIDY = re.compile(r"[!-~]+(?: [!-~]+)*")
 _LINES = re.compile(r"\S[ \t]*[\r\n]+\s*\S")
 _JOINED = re.compile(
-    r"\|\||&&|#{3}|<sep>|\w\|\w|^\s*(?:[\[{].*[,;].*[\]}]|(?:c|list)\(.*\))\s*$", re.IGNORECASE
+    r"^\s*\(?1[.)]\s.+\s\(?2[.)]\s|\|\||&&|#{3}|<sep>|\w\|\w|^\s*(?:[\[{].*[,;].*[\]}]|(?:c|list)\(.*\))\s*$",
+    re.IGNORECASE,
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _DIRECTION = re.compile(r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
@@ -60,6 +61,9 @@ _QUOTED = re.compile(  # from end to end, with no such mark between but apostrop
     r"""|\u2018[^\u2018]+\u2019|\u00ab[^\u00ab\u00bb]+\u00bb)\s*"""
 )
 _QUOTES = frozenset("\"'\u201c\u2018\u00ab \t")
+_LOOKED_AT = _QUOTES | frozenset("1(")
+"""First characters of plain captions that are looked at closely: of quotes and numbered lists."""
+_ESCAPED = re.compile(r"\\|^b(['\"]).*\1$", re.DOTALL)
 _OF_SENTENCES = frozenset(
     ("a", "an", "the", "and", "or", "with", "is", "are", "of", "in", "on", "to", "by", "for", "from",
      "his", "her", "its", "their", "while", "as")
@@ -76,7 +80,8 @@ def check_caption(caption: Any, max_chars: int = MAX_CHARS) -> list[tuple[str, s
     if not isinstance(caption, str):
         return [("caption_not_text", f"{type(caption).__name__} {caption!r}"[:120])]
     plain = len(caption) <= max_chars and _PLAIN.fullmatch(caption) and "www." not in caption
-    if plain and caption[0] not in _QUOTES and not is_tags(caption):
+    is_marked = caption[:1] in _LOOKED_AT or caption[1:2] in ("'", '"')
+    if plain and not is_marked and not is_tags(caption):
         return [] if not _is_boilerplate(caption) else [("caption_boilerplate", caption[:120])]
     if not caption.strip():
         return [("caption_empty", "no text")]
@@ -134,6 +139,8 @@ def _closely(caption: str) -> list[str]:
         codes.append("caption_lines")
     if _JOINED.search(caption):
         codes.append("caption_joined")
+    if _ESCAPED.search(caption):
+        codes.append("caption_escaped")
     if is_tags(caption):
         codes.append("caption_tags")
     if caption[0] in _QUOTES and _QUOTED.fullmatch(caption):

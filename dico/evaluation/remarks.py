@@ -18,6 +18,7 @@ _WHAT = {
     "caption_control": "with control characters",
     "caption_encoding": "in a wrong encoding",
     "caption_mojibake": "in a wrong encoding",
+    "caption_escaped": "with escapes as text",
     "caption_joined": "with separators, as of several captions in one",
 }
 """What is said of captions, by the codes of `dico.data.captions.check_caption`."""

@@ -138,6 +138,8 @@ _ALL = [
          "where each line is a caption, write a list of them"),
         ("caption_joined", "warning", "separators or brackets, as of several captions in one text",
          "write a list of captions, or call the column captions"),
+        ("caption_escaped", "warning", "a backslash, or Python's b'...', as of a text written twice",
+         "decode the text before it is written"),
         ("caption_tags", "warning", "tags between commas, as trainers of image generators use them",
          "where sentences are meant, name the file or column that holds them"),
         ("caption_quoted", "warning", "a caption in quotation marks from end to end",

@@ -71,6 +71,49 @@ def test_captions_of_several_languages_in_one_list_are_not_mixed(tmp_path):
     assert (one.captions, one.findings) == (["a dog"], [])
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["a.jpg\ta dog runs\ta brown dog by the sea", "b.jpg\ta cat sits\tthe cat is here"],
+        ["a.jpg,a dog runs,a brown dog by the sea", "b.jpg,a cat sits,the cat is here"],
+    ],
+)
+def test_several_captions_in_a_line_without_header_are_all_captions(tmp_path, lines):
+    write_images(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    more = lines[0].replace("a.jpg", "c.jpg")
+    (tmp_path / "captions.txt").write_text("\n".join([*lines, more]))
+    found = {entry.image_id: entry.captions for entry in entries(tmp_path / "captions.txt")}
+    assert found["a.jpg"] == ["a dog runs", "a brown dog by the sea"]
+    assert found["b.jpg"] == ["a cat sits", "the cat is here"]
+
+
+def test_a_cell_without_header_that_is_no_caption_is_named(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "captions.txt").write_text("a.jpg\tdog\t0\ta dog runs\nb.jpg\tcat\t0\ta cat sits\n")
+    readings = []
+    found = list(read_entries(detect(str(tmp_path / "captions.txt")), readings=readings))
+    assert [entry.captions for entry in found] == [["a dog runs"], ["a cat sits"]]
+    assert [name.partition(" of")[0] for name in readings[0].not_read()] == ["column cell_2"]
+
+
+@pytest.mark.parametrize("column", ["file_name", "image_path"])
+@pytest.mark.parametrize("other", [1, "1", "https://example.org/1.jpg"])
+def test_a_files_name_says_more_than_a_number_or_an_address(tmp_path, column, other):
+    write_images(tmp_path, "0.jpg", "1.jpg")
+    rows = [{"image": other, column: "0.jpg", "caption": "a dog"}]
+    (tmp_path / "d.json").write_text(json.dumps(rows))
+    (entry,) = entries(tmp_path / "d.json")
+    assert (entry.uri, entry.findings) == (f"{tmp_path}/0.jpg", [])
+
+
+def test_escapes_stay_where_backslashes_escape_quotes(tmp_path):
+    write_images(tmp_path, "a.jpg", "b.jpg")
+    text = 'image,caption\na.jpg,"a \\"big\\" dog"\nb.jpg,a caf\\u00e9.\\nA \\\\ here\n'
+    (tmp_path / "d.csv").write_text(text)
+    said = [entry.captions[0] for entry in entries(tmp_path / "d.csv")]
+    assert said == ['a "big" dog', "a caf\\u00e9.\\nA \\ here"]
+
+
 def test_no_bytes_beside_a_path_are_no_image(tmp_path):
     write_images(tmp_path, "a.jpg", "b.jpg")
     rows = [{"image": {"bytes": b"", "path": name}, "text": "a dog"} for name in ("a.jpg", "b.jpg")]

@@ -80,6 +80,11 @@ def test_captions_that_separators_join(tmp_path, mark):
         ("a dog runs||a brown dog", "caption_joined"),
         ("a dog runs|a brown dog", "caption_joined"),
         ("[a dog runs, a brown dog]", "caption_joined"),
+        ("1. a dog runs 2. a brown dog", "caption_joined"),
+        ("(1) a dog runs (2) a brown dog", "caption_joined"),
+        ("a dog runs.\\nA cat sits.", "caption_escaped"),
+        ("a caf\\u00e9 in Paris", "caption_escaped"),
+        ("b'a dog runs'", "caption_escaped"),
         ("'a man's bus'", "caption_quoted"),
         ('"a dog runs"', "caption_quoted"),
         ("\u201ca dog runs\u201d", "caption_quoted"),
@@ -97,7 +102,7 @@ def test_what_is_no_plain_caption_is_named(text, code):
 @pytest.mark.parametrize(
     "text",
     ["'tis the season for dogs", '"Stop" on one sign and on the other "Go"', "a sign (old | new) here",
-     "the players' bus", "a man is sorry for his dog", "there is no image on the screen"],
+     "the players' bus", "1 dog and 2 cats", "b's hat is red", "I'm a 12. man", "a man is sorry for his dog", "there is no image on the screen"],
 )  # fmt: skip
 def test_plain_captions_are_not_accused(text):
     assert check_caption(text) == []

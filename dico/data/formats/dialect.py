@@ -19,6 +19,7 @@ _MAX_LINES_ABOVE = 5
 _AFTER_NAMES = (" => ", " -> ", " - ", ": ", ":", " ")
 _ID = re.compile(r"\S*\d\S*")
 _NUMBERED_NAME = re.compile(r"#(?:\w+#)?\d+$")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _REPEATED = ("caption", "text", "sentence", "raw", "comment", "description", "reference")
 
 
@@ -36,7 +37,7 @@ class Quotes:
     def reader(self, lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
         """The cells of each record; raises ``csv.Error`` where a line breaks the rules."""
         return csv.reader(
-            lines,
+            map(_keep_escapes, lines) if self.escape else lines,
             delimiter=delimiter,
             quotechar=self.mark,
             skipinitialspace=self.after_space,
@@ -80,6 +81,11 @@ class Dialect:
     def caption_is_last(self) -> bool:
         """Whether the last cell is a caption, in which unquoted delimiters are text."""
         return normal_key(self.columns[-1]) in ("caption", *_REPEATED)
+
+
+def _keep_escapes(line: str) -> str:
+    """A line in which a backslash stays before all but a mark, a delimiter and itself."""
+    return _ESCAPE.sub(lambda m: m[0] if m[1] in "\"'\\,;\t|" else f"\\{m[0]}", line)
 
 
 def sniff(text: str, columns: Columns = KNOWN_NAMES) -> Dialect | None:
@@ -190,7 +196,7 @@ def _without_header(
             continue
         if len(lines) > 1 and not _is_image(columns[image][0]) and _is_image(columns[image][1]):
             return None  # a header of unknown names
-        if delimiter == "," and image == 0 and not quoted:
+        if delimiter == "," and image == 0 and not quoted and not _is_grid(lines, width):
             width = 2  # a comma in a caption that is in no quotes is text
         names = _headless(columns[:width], image)
         if names:
@@ -228,10 +234,21 @@ def _headless(columns: Sequence[Sequence[str]], image: int) -> tuple[str, ...]:
     caption = max(texts, key=lambda index: (lengths[index] >= 1.5, index != image, lengths[index]))
     if lengths[caption] < 1.01 and len(columns) > 2:
         return ()
-    names[caption] = "caption"
+    others = [index for index in texts if lengths[index] >= max(2, lengths[caption] / 2)]
+    for number, index in enumerate(texts):
+        names[index] = f"caption_{number}" if index in others else f"cell_{index + 1}"
+    if len(others) < 2:
+        names[caption] = "caption"
     if len(columns) == 5 and image == 4 and looks_embedded(columns[4][0]):
         names = ["uniq_id", "image_id", "caption", "", "image"]  # as OFA writes its tables
     return tuple(names)
+
+
+def _is_grid(lines: Sequence[str], width: int) -> bool:
+    """Whether commas part cells: as many in each of several lines, and none before a space."""
+    return len(lines) > 2 and all(
+        line.count(",") == width - 1 and ", " not in line and " ," not in line for line in lines
+    )
 
 
 def _is_image(cell: str) -> bool:

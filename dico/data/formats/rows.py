@@ -29,7 +29,7 @@ from dico.data.formats.columns import (
 from dico.data.formats.reading import Embedded, Findings, Reading, Row
 from dico.data.formats.tasks import unwrap
 from dico.data.grouping import Grouping, Joined
-from dico.storage.uris import is_address
+from dico.storage.uris import is_address, is_image_name
 
 _ALWAYS_READ = frozenset(
     (*ID_KEYS, "split", *(MARKS - {"answer"}), "positive_images", "positive_captions")
@@ -184,16 +184,30 @@ def _image(row: Mapping[str, Any], reading: Reading) -> Any:
     """What a row says of its image: a name, an `Embedded`, a list of several, or None."""
     if reading.columns.image:
         return _one(lookup(row, reading.columns.image))
-    for key in (*IMAGE_KEYS, "images"):
-        is_one = key != "images" or isinstance(row.get(key), list | Embedded)
-        found = _one(row.get(key)) if is_one else None
-        if found is not None:
-            reading.read.update((key, "filepath"))
-            return found
+    key, found = _first_image(row)
+    if found is not None:
+        reading.read.update((key, "filepath"))
+        return found
     numbered = numbered_images(row)
     reading.read.update(numbered)
     found = _one([row[key] for key in numbered if row[key] is not None])
     return found or _one(image_in_turns(first(row, sorted(TURN_KEYS))))
+
+
+def _first_image(row: Mapping[str, Any]) -> tuple[str, Any]:
+    """The first column that has an image; a file's name comes before a number or an address."""
+    first_key, first_found = "", None
+    for key in (*IMAGE_KEYS, "images"):
+        is_one = key != "images" or isinstance(row.get(key), list | Embedded)
+        found = _one(row.get(key)) if is_one else None
+        if found is None:
+            continue
+        is_file = isinstance(found, str) and is_image_name(found) and not is_address(found)
+        if is_file or (first_found is None and not isinstance(found, str)):
+            return key, found
+        if first_found is None:
+            first_key, first_found = key, found
+    return first_key, first_found
 
 
 def _one(value: Any) -> Any:

@@ -173,7 +173,7 @@ def _images_of(batch: Any, inside: _Inside, places: Callable[[Any], Place]) -> C
         if not column[index].is_valid or not values[index].is_valid:
             return name
         if name and not values[index].as_buffer().size:
-            return name  # an empty image beside a path, which some tools write for none
+            return str(name)  # an empty image beside a path, which some tools write for none
         if texts and not looks_embedded(values[index].as_py()):
             return str(values[index].as_py())
         return place(index, row, name or "")
