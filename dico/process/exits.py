@@ -20,6 +20,9 @@ ERROR_PREFIX = "error: "
 INTERRUPTED = 130
 """Exit code after an interrupt from the keyboard."""
 
+EXIT_CODES = {2, 65, 70, 74, 75, 77, INTERRUPTED}
+"""Every code that says why a process of dico failed."""
+
 _STORAGE_ERRNOS = {errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 

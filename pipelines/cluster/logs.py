@@ -1,7 +1,9 @@
 """Logs of the steps of a submitted run, live and kept, from the API server."""
 
 import difflib
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from dico.errors import UsageError
 from dico.process.exits import ERROR_PREFIX
@@ -13,6 +15,9 @@ from dico_pipelines.cluster.steps import StepState, steps_of
 from dico_pipelines.cluster.unreachable import cause
 
 LAST_LINES = 15
+_LAUNCHER_ENDS = re.compile(r"failed to execute component: exit status (\d+)$")
+"""Kubeflow's launcher ends with 1 whatever its program's code was, which only its log tells."""
+
 _WITHOUT_LOG = {
     "pending": "its pod has not begun; dico runs RUN says what it waits for",
     "cached": "it was taken from the cache, and the run that computed it has its log",
@@ -21,6 +26,18 @@ _GONE = (
     "it printed nothing, or its pod is gone and the server kept nothing of it; in the UI it may be "
     "among the step's output artifacts, as executor-logs"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What the log of a step that failed ends in."""
+
+    reason: str
+    """Its own words; empty where it has none."""
+    lines: list[str]
+    """The last lines."""
+    exit_code: int | None
+    """The step's, where the launcher told it."""
 
 
 def show_logs(
@@ -73,7 +90,7 @@ def _chosen(run: str, steps: list[StepState], step: str) -> list[StepState]:
         )
     names = [one.name for one in steps]
     close = difflib.get_close_matches(wanted, names, n=1)
-    meant = f"; did you mean {close[0]}?" if close else ""
+    meant = f" (did you mean {close[0]}?)" if close else ""
     raise UsageError(f"run {run}: no step {step}{meant}; begun have {', '.join(names)}")
 
 
@@ -85,12 +102,13 @@ def log_of(
         yield from _lines(connection, run_id, node_id, follow)
 
 
-def reason_and_end(lines: list[str]) -> tuple[str, list[str]]:
-    """Why a step failed, by its own words, and the last lines of its log."""
+def read_end(lines: list[str]) -> End:
+    """What the log of a step that failed ends in."""
     spoken = [line for line in lines if line.strip()]
     errors = [line for line in spoken if line.startswith(ERROR_PREFIX)]
     reason = errors[-1].removeprefix(ERROR_PREFIX) if errors else ""
-    return reason, spoken[-LAST_LINES:]
+    codes = [int(match[1]) for match in map(_LAUNCHER_ENDS.search, spoken) if match]
+    return End(reason, spoken[-LAST_LINES:], codes[-1] if codes else None)
 
 
 def _lines(connection: Connection, run_id: str, node_id: str, follow: bool) -> Iterator[str]:

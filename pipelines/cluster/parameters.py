@@ -1,5 +1,6 @@
 """The values that a submitted run gets, checked here as far as a laptop can."""
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,6 +52,19 @@ def what_is_sent(pipeline: Path, values: Mapping[str, Any]) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="dico-") as folder:
         yield write_bucket_only(pipeline, Path(folder) / pipeline.name)
+
+
+def check_pipeline_root(place: str) -> None:
+    """Refuses a pipeline root that Kubeflow's driver would fail at, in the run's first pod.
+
+    Raises:
+        UsageError: it is neither empty nor a bucket.
+    """
+    if place and not re.match(r"(s3|minio|gs)://[^/?]", place):
+        raise UsageError(
+            f"--pipeline-root: {place} is no bucket; Kubeflow takes s3://, minio:// or gs://, a "
+            "bucket and perhaps a folder in it"
+        )
 
 
 def _require_shared(key: str, value: str) -> None:

@@ -11,7 +11,7 @@ from dico_pipelines.cluster.client import kfp_client, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
 from dico_pipelines.cluster.cron import next_time
 from dico_pipelines.cluster.finding import name_filter
-from dico_pipelines.cluster.parameters import read_values, what_is_sent
+from dico_pipelines.cluster.parameters import check_pipeline_root, read_values, what_is_sent
 from dico_pipelines.cluster.prechecks import check_before_sending
 
 
@@ -54,6 +54,7 @@ def schedule(
         TryAgainError: the server cannot be reached.
     """
     first = next_time(cron, datetime.now(UTC))
+    check_pipeline_root(pipeline_root)
     specification, values = read_values(pipeline, arguments)
     require_kfp()
     connection = connection_from_environment(endpoint, namespace, token_file)

@@ -5,7 +5,7 @@ from pathlib import Path
 from dico_pipelines.cluster.answers import ui_of
 from dico_pipelines.cluster.client import kfp_client, require_kfp
 from dico_pipelines.cluster.connection import connection_from_environment
-from dico_pipelines.cluster.parameters import read_values, what_is_sent
+from dico_pipelines.cluster.parameters import check_pipeline_root, read_values, what_is_sent
 from dico_pipelines.cluster.prechecks import check_before_sending
 from dico_pipelines.cluster.watching import POLL_SECONDS, await_run
 from dico_pipelines.local.run_folder import new_name
@@ -47,6 +47,7 @@ def submit(
         TryAgainError: the server cannot be reached.
         RunFailedError: the run was waited for and failed.
     """
+    check_pipeline_root(pipeline_root)
     specification, values = read_values(pipeline, arguments)
     require_kfp()
     connection = connection_from_environment(endpoint, namespace, token_file)

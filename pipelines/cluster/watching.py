@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dico.errors import AccessError, DicoError, TryAgainError, UsageError
-from dico.process.exits import INTERRUPTED
+from dico.process.exits import EXIT_CODES, INTERRUPTED
 from dico.process.progress import format_seconds
 from dico_pipelines.cluster.client import kfp_client
 from dico_pipelines.cluster.connection import Connection, connection_from_environment
 from dico_pipelines.cluster.finding import find_run, run_of_id, state_of
-from dico_pipelines.cluster.logs import log_of, reason_and_end
+from dico_pipelines.cluster.logs import log_of, read_end
 from dico_pipelines.cluster.reasons import HOME, reasons_of
 from dico_pipelines.cluster.steps import StepState, steps_of
 
@@ -26,7 +26,11 @@ _MARKS = {"done": "✓", "cached": "·", "failed": "✗", "stopped": "✗", "run
 
 
 class RunFailedError(DicoError):
-    """A submitted run ended without success."""
+    """A submitted run ended without success; ``exit_code`` is that of the step that failed."""
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code if exit_code in EXIT_CODES else DicoError.exit_code
 
 
 class NoLongerWatchedError(DicoError):
@@ -78,9 +82,9 @@ def show_run(
     if not steps:
         print("  no step has begun")
     if found.state == "FAILED":
-        message, lines = _why(connection, run_id, steps, reasons)
+        error, lines = _why(connection, run_id, steps, reasons)
         named = any(step.state == "failed" for step in steps)
-        _print_lines(lines if named else [f"  {message}"])
+        _print_lines(lines if named else [f"  {error}"])
     return steps
 
 
@@ -129,9 +133,9 @@ def _follow(connect: Callable[[], Connection], run_id: str, pause: float) -> lis
     took = format_seconds(time.monotonic() - begun)
     print(f"  {run.state.lower()} after {took}")
     if run.state != SUCCEEDED:
-        message, lines = _why(connection, run_id, steps, _reasons(connection, run_id, steps))
+        error, lines = _why(connection, run_id, steps, _reasons(connection, run_id, steps))
         _print_lines(lines)
-        raise RunFailedError(f"run {run_id}: {run.state.lower()}: {message}")
+        raise RunFailedError(f"run {run_id}: {run.state.lower()}: {error}", error.exit_code)
     return steps
 
 
@@ -199,20 +203,21 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 def _why(
     connection: Connection, run_id: str, steps: Sequence[StepState], reasons: dict[str, str]
-) -> tuple[str, list[str]]:
-    """Why a run failed, in one line, and the lines that show it."""
+) -> tuple[RunFailedError, list[str]]:
+    """Why a run failed, and the lines that show it."""
     failed = next((step for step in steps if step.state == "failed"), None)
     if failed is None:
         said = "; ".join(f"{name}: {text}" for name, text in reasons.items())
         look = f"no step of it says why; kubectl get workflow -l pipeline/runid={run_id} -o yaml"
-        return said or look, []
-    reason, end = reason_and_end(list(log_of(connection, run_id, failed)))
+        return RunFailedError(said or look), []
+    end = read_end(list(log_of(connection, run_id, failed)))
     cluster = reasons.get(failed.name, "")
-    message = reason or cluster or (end[-1] if end else "its pod left no log")
-    if not (reason or cluster or end):
+    message = end.reason or cluster or (end.lines or ["its pod left no log"])[-1]
+    if not (end.reason or cluster or end.lines):
         message += (
             "; where it could not be made, its Workflow says why: "
             f"kubectl get workflow -l pipeline/runid={run_id} -o yaml"
         )
-    head = [f"the last lines of {failed.name}:"] if end else []
-    return f"{failed.name}: {message}", [*head, *(f"  | {line}" for line in end)]
+    head = [f"the last lines of {failed.name}:"] if end.lines else []
+    lines = [*head, *(f"  | {line}" for line in end.lines)]
+    return RunFailedError(f"{failed.name}: {message}", end.exit_code), lines

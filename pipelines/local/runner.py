@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import dico
 from dico.errors import DicoError, TryAgainError, UsageError
+from dico.process.exits import EXIT_CODES
 from dico.process.progress import format_seconds
 from dico.process.provenance import code_digest
 from dico.process.run_name import RUN_VARIABLE
@@ -31,15 +32,13 @@ from dico_pipelines.local.specification import Specification, parse_arguments, r
 from dico_pipelines.local.subprocesses import Step, environment, steps_as_processes
 from dico_pipelines.presets import settle
 
-_EXIT_CODES = {2, 65, 70, 74, 75, 77, 130}
-
 
 class StepFailedError(DicoError):
     """A step of the run failed; ``exit_code`` is the step's own."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
-        self.exit_code = exit_code if exit_code in _EXIT_CODES else 70
+        self.exit_code = exit_code if exit_code in EXIT_CODES else 70
 
 
 def run(

@@ -93,6 +93,15 @@ def test_settings_of_pods_keep_their_types(server, endpoint):
     assert values["gpus"] == 4
 
 
+@pytest.mark.parametrize("place", ["runs", "/data", "s3://", "file:///data", "https://bucket"])
+def test_a_pipeline_root_that_is_no_bucket_is_refused(server, endpoint, place):
+    with pytest.raises(UsageError, match=f"--pipeline-root: {place} is no bucket"):
+        submit(PIPELINE, VALUES, pipeline_root=place)
+    with pytest.raises(UsageError, match=f"--pipeline-root: {place} is no bucket"):
+        schedule(PIPELINE, VALUES, name="a", cron="0 0 3 * * 0", pipeline_root=place)
+    assert server.requests == []
+
+
 def test_the_cache_can_be_left_out(server, endpoint):
     submit(PIPELINE, VALUES, caching=False)
     tasks = server.runs[0]["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"]

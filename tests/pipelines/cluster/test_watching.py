@@ -65,6 +65,26 @@ def test_waiting_shows_the_steps_and_why_one_failed(failing, capsys):
     assert "failed after" in said
 
 
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("F1123 03:00:01.2 27 main.go:53] failed to execute component: exit status 65", 65),
+        ("F1123 03:00:01.2 27 main.go:53] failed to execute component: exit status 137", 70),
+        ("", 70),
+    ],
+)
+def test_waiting_ends_with_the_code_of_the_step(server, end, code):
+    """The launcher itself ends with 1 whatever the code was (its lines as issues of Kubeflow have them)."""
+    server.states = ["FAILED"]
+    after = (
+        'time="2026-11-23T03:00:02Z" level=info msg="sub-process exited"\nError: exit status 1\n'
+    )
+    server.workflow.begin().step("preflight", "Failed", f"{LOG}{end}\n{after}")
+    with pytest.raises(RunFailedError, match="toy: has no champion") as failure:
+        wait(server)
+    assert failure.value.exit_code == code
+
+
 def test_a_run_is_shown_by_its_id(failing, capsys):
     with pytest.raises(RunFailedError):
         wait(failing)
@@ -159,7 +179,7 @@ def test_logs_are_printed_by_step(failing, capsys):
     assert capsys.readouterr().out == f"== preflight (failed)\n{LOG}"
     with pytest.raises(UsageError, match="no step train_evaluator; begun have preflight"):
         show_logs("run-1", "train_evaluator")
-    with pytest.raises(UsageError, match=r"no step prefligth; did you mean preflight\?"):
+    with pytest.raises(UsageError, match=r"no step prefligth \(did you mean preflight\?\)"):
         show_logs("run-1", "prefligth")
 
 
