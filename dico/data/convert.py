@@ -40,9 +40,11 @@ def read_records(
         yield from iter_manifest(dataset)
         return
     for entry in read_entries(detect(dataset, images, format_name, columns)):
+        unlisted = any(code == "split_unlisted" for code, _ in entry.findings)
         if left_out is not None:
             left_out.update(code for code, _ in entry.left_out)
-        if entry.captions or not entry.left_out:
+            left_out.update(["split_unlisted"] * len(entry.captions) * unlisted)
+        if (entry.captions or not entry.left_out) and not unlisted:
             yield _record(entry)
 
 

@@ -78,8 +78,11 @@ class ImageFinder:
         if is_address(first):
             findings.append(("image_address", first[:200]))
             return first
-        if not self.check_exists or is_remote(first) or first.startswith("file:"):
+        if not self.check_exists or is_remote(first):
             return join(self.roots[0], first)
+        if first.startswith(("file://", "~/")):
+            path = os.path.expanduser(first.removeprefix("file://"))
+            return self._moved(path if os.path.lexists(path) else unquote(path), split, findings)
         if _is_absolute(first):
             return self._moved(first, split, findings)
         folder = first.rpartition("/")[0] if len(names) > 1 else ""

@@ -1,6 +1,7 @@
 """Lists and opens a dataset's files and images, in local folders and s3:// prefixes alike."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -28,14 +29,17 @@ IMAGE_SUFFIXES = (
 )
 
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
 def is_remote(uri: str) -> bool:
     """Whether a URI is in an object store."""
     return uri.startswith("s3://")
 
 
 def is_address(name: str) -> bool:
-    """Whether a name is a web address, which no step fetches."""
-    return name.startswith(("http://", "https://", "ftp://"))
+    """Whether a name is an address of the web or of a store that is not S3; no step fetches these."""
+    return _ADDRESS.match(name) is not None and not name.startswith(("s3://", "file://"))
 
 
 def is_image_name(name: str) -> bool:

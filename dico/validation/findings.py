@@ -83,6 +83,8 @@ _ALL = [
          "add the image or remove the captions"),
         ("split_unknown", "error", "a split of an unknown name", "use train, validation or test"),
         ("split_conflict", "error", "rows of one image name different splits", "choose one"),
+        ("split_unlisted", "excluded", "an image that is in no list of a split beside the dataset",
+         "add it to a list, or give the rows a column split"),
         ("captions_missing", "error", "fewer usable captions than required",
          "write captions, say which column holds them by --caption-column, or lower --min-captions"),
         ("captions_rejected", "excluded", "no caption but those that the dataset marks as unusable or --where leaves out",

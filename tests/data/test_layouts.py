@@ -595,6 +595,23 @@ def test_flickr8ks_folder(tmp_path):
     assert all(Path(e.uri).exists() for e in entries(text))
 
 
+def test_lists_tell_the_splits_of_a_table_with_a_header(tmp_path):
+    write_images(tmp_path, *(f"Images/{name}.jpg" for name in "abcde"))
+    rows = "".join(f"{name}.jpg,a dog\n" for name in "abcde")
+    (tmp_path / "captions.txt").write_text(f"image,caption\n{rows}")
+    for split, names in (("train", "ad"), ("dev", "b"), ("test", "cd")):
+        lines = "".join(f"{name}.jpg\n" for name in names)
+        (tmp_path / f"Flickr_8k.{split}Images.txt").write_text(lines)
+    found = {entry.image_id: (entry.split, codes([entry])) for entry in entries(tmp_path)}
+    assert found == {
+        "a.jpg": ("train", []),
+        "b.jpg": ("validation", []),
+        "c.jpg": ("test", []),
+        "d.jpg": ("", ["split_conflict"]),
+        "e.jpg": ("", ["split_unlisted"]),
+    }
+
+
 def test_ids_of_captions_are_no_ids_of_images(tmp_path):
     write_images(tmp_path, "a.jpg", "b.jpg")
     (tmp_path / "d.csv").write_text(

@@ -40,6 +40,24 @@ def test_a_share_of_windows_is_another_machine(tmp_path):
     assert (entry.uri, entry.findings) == (f"{tmp_path}/images/1.jpg", [])
 
 
+def test_addresses_of_files_and_of_other_stores(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_images(tmp_path, "a b.jpg", "c.jpg")
+    address = f"file://{tmp_path}/a%20b.jpg"
+    found = table(tmp_path, f"{address},a dog", "~/c.jpg,a cat", "gs://bucket/c.jpg,a cat")
+    assert {entry.image_id: entry.uri for entry in found} == {
+        address: f"{tmp_path}/a b.jpg", "~/c.jpg": f"{tmp_path}/c.jpg", "gs://bucket/c.jpg": "gs://bucket/c.jpg",
+    }  # fmt: skip
+    assert codes(found) == ["image_address"]
+
+
+def test_columns_that_pandas_counts_are_captions(tmp_path):
+    write_images(tmp_path, "a.jpg")
+    (tmp_path / "d.csv").write_text("image,caption,caption.1\na.jpg,a dog,a brown dog\n")
+    (entry,) = entries(tmp_path / "d.csv")
+    assert entry.captions == ["a dog", "a brown dog"]
+
+
 @pytest.mark.parametrize("suffix", ["jfif", "jpe"])
 def test_other_suffixes_of_jpeg(tmp_path, suffix):
     write_images(tmp_path, f"a.{suffix}")

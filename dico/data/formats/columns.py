@@ -149,7 +149,7 @@ _REFUSED = (
 )
 MARKS = frozenset((*REJECTED_KEYS, *VALID_KEYS, *STATUS_KEYS))
 _OF_A_FORM = re.compile(r"^(?:Input|Answer)\.(?=\w)")
-_NUMBERED = re.compile(r"(caption|text|sentence|raw|comment|description|reference)s?[ _-]?\d{1,3}")
+_NUMBERED = re.compile(r"(caption|text|sentence|raw|comment|description|reference)s?[ ._-]?\d{1,3}")
 
 _NUMBERED_IMAGE = re.compile(
     r"(?:image|img|photo|picture)(?:_(?:path|file|name|url))?s?[ _-]?\d{1,3}"

@@ -18,10 +18,13 @@ from dico.data.formats.folders import parts_in
 from dico.data.formats.names import DistinctNames
 from dico.data.formats.reading import Reading
 from dico.data.formats.recognise import DATA_SUFFIXES, LINES_SUFFIXES, format_of
-from dico.data.formats.split_lists import find_lists, read_lists, split_of
+from dico.data.formats.split_lists import find_lists, read_lists
 from dico.errors import DataError, UsageError
 from dico.facts import FACTS_FILE
 from dico.storage.uris import is_remote, join, list_files, local_copy, parent
+
+_LISTED = ("captions", "csv")
+"""Formats of one file beside which lists of names may tell the splits."""
 
 
 def detect(
@@ -57,7 +60,7 @@ def detect(
     if name in ("coco", "arrow", "parquet") or (all(own) and len(set(own)) > 1):
         parts = [replace(p, split=p.split or s) for p, s in zip(parts, own, strict=True)]
     parts = [replace(part, roots=_roots(part.uri, images)) for part in parts]
-    lists = find_lists(parts[0].uri) if name == "captions" and len(parts) == 1 else ()
+    lists = find_lists(parts[0].uri) if name in _LISTED and len(parts) == 1 else ()
     return Dataset(name, tuple(parts), columns, lists, strict="," in images)
 
 
@@ -100,16 +103,15 @@ def read_entries(
         deep: whether images may lie in all folders below the roots, not just below them.
     """
     names = DistinctNames(len(dataset.parts) > 1)
-    splits = read_lists(dataset.splits)
+    lists = read_lists(dataset.splits)
     for part in dataset.parts:
         finder = ImageFinder(part.roots, check_exists, dataset.strict, deep)
         reading = Reading(finder, dataset.columns, part.uri, part.split, pixels, captions_only)
         if readings is not None:
             readings.append(reading)
         for entry in _read_part(dataset.format, part, reading):
-            entry.split = (
-                entry.split or part.split or (split_of(entry.uri, splits) if splits else "")
-            )
+            entry.split = entry.split or part.split
+            lists.apply(entry)
             names.tell_apart(entry, part)
             yield entry
 

@@ -72,7 +72,10 @@ def _entry(where: str, row: Any, findings: Findings, reading: Reading) -> tuple[
         if len(normal) < len(row):
             reading.unread["columns whose name another has"] += len(row) - len(normal)
         row = normal | {key: row[key] for key in row if key in _named(reading)}
-    row = unwrap(row)
+    plain = unwrap(row)
+    if plain is not row:
+        reading.read.add("annotations")
+    row = plain
     reading.saw(row)
     captions = captions_of(row, reading, findings)
     id_key = first_key(row, ID_KEYS)

@@ -3,8 +3,9 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from dico.data.entries import split_in_name
+from dico.data.entries import Entry, split_in_name
 from dico.data.formats import texts
 from dico.errors import DicoError
 from dico.storage.uris import is_remote, list_files, local_copy, parent
@@ -36,22 +37,40 @@ def find_lists(captions_file: str) -> tuple[tuple[str, str], ...]:
     return tuple(found) if len(set(splits)) == len(splits) else ()
 
 
-def read_lists(lists: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Name of an image, with and without its suffix, to its split."""
-    splits: dict[str, str] = {}
+@dataclass(slots=True)
+class SplitLists:
+    """What lists of names say of images."""
+
+    splits: dict[str, set[str]] = field(default_factory=dict)
+    """Name of an image, with and without its suffix, to the splits whose lists have it."""
+    are_complete: bool = False
+    """Whether train and another split have lists, so that an image in none belongs to no split."""
+
+    def apply(self, entry: Entry) -> None:
+        """Gives an image without a split that of its list; in two lists, or in none, is a finding."""
+        if entry.split or not self.splits or not entry.uri:
+            return
+        name = entry.uri.rpartition("/")[2]
+        found = self.splits.get(name) or self.splits.get(_without_suffix(name), set())
+        if len(found) > 1:
+            entry.findings.append(("split_conflict", f"in the lists of {', '.join(sorted(found))}"))
+        elif found:
+            entry.split = next(iter(found))
+        elif self.are_complete:
+            entry.findings.append(("split_unlisted", name))
+
+
+def read_lists(lists: Sequence[tuple[str, str]]) -> SplitLists:
+    """Reads all lists, as (split, file)."""
+    told = {split for split, _ in lists}
+    found = SplitLists(are_complete="train" in told and len(told) > 1)
     for split, uri in lists:
         with local_copy(uri) as path, texts.open_text(str(path)) as file:
             for line in file:
-                name = line.strip().partition("#")[0]
-                if name:
-                    splits[name] = splits[_without_suffix(name)] = split
-    return splits
-
-
-def split_of(uri: str, splits: dict[str, str]) -> str:
-    """The split of an image by its file's name."""
-    name = uri.rpartition("/")[2]
-    return splits.get(name) or splits.get(_without_suffix(name), "")
+                name = line.strip().partition("#")[0].rpartition("/")[2]
+                for one in {name, _without_suffix(name)} if name else ():
+                    found.splits.setdefault(one, set()).add(split)
+    return found
 
 
 def _beside(folder: str) -> list[str]:
