@@ -18,6 +18,7 @@ _WHAT = {
     "caption_control": "with control characters",
     "caption_encoding": "in a wrong encoding",
     "caption_mojibake": "in a wrong encoding",
+    "caption_lines": "of several lines",
     "caption_escaped": "with escapes as text",
     "caption_joined": "with separators, as of several captions in one",
 }
@@ -27,10 +28,13 @@ _WHAT = {
 def remarks(
     systems: Mapping[str, Mapping[str, str]], references: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """A note for each system, and for the references, on each kind of such captions."""
+    """A note for each system, and for the references, on each kind of such captions, and on copies."""
     notes = []
     for name, captions in systems.items():
         notes += _of(name, captions.items())
+        if len(captions) > 1 and all(captions[i] in references.get(i, ()) for i in captions):
+            what = "every caption is a reference of its image, word for word"
+            notes.append(f"{name}: {what}; is it the file of the references?")
     pairs = ((i, caption) for i, captions in references.items() for caption in captions)
     return [*notes, *_of("references", pairs)]
 

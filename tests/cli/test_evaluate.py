@@ -288,7 +288,9 @@ def test_what_is_no_caption_is_said(folder, capsys):
     with pytest.raises(SystemExit):
         main(["evaluate", *map(str, (folder / "dico.json", "--references", folder / "references.json",
                                      "--no-meteor", "--no-human"))])  # fmt: skip
-    assert "scored as they are" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "scored as they are" not in printed
+    assert "dico: every caption is a reference of its image, word for word" in printed
 
 
 def test_captions_of_another_split_than_the_references(folder, capsys):
