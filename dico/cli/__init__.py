@@ -1,6 +1,7 @@
 """The command line: ``dico <verb>``. A verb's module is imported only when the verb is used."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -55,9 +56,16 @@ COMPLETION_VARIABLE = "_DICO_COMPLETE"
 """Set by a shell that asks how a line may go on."""
 
 
+def _print_what_a_terminal_lacks_as_escapes() -> None:
+    """A name or a caption that standard output cannot encode ends no command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs ``dico`` with ``arguments``, those of the process by default, and ends the process."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _print_what_a_terminal_lacks_as_escapes()
     apply_to_threads()
     with exit_codes():
         try:

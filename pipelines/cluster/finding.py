@@ -13,6 +13,8 @@ def find_run(client: Any, connection: Connection, named: str) -> Any:
     Raises:
         UsageError: there is none, or several have that name.
     """
+    if not named.strip():
+        raise UsageError("name a run: its id, or its name; dico runs lists the latest")
     found = run_of_id(client, named)
     if found is not None:
         return found

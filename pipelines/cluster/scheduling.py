@@ -7,8 +7,9 @@ before the old ones go: what fails on the way leaves the schedule that was there
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dico.errors import DicoError
 from dico_pipelines.cluster.client import kfp_client, require_kfp
-from dico_pipelines.cluster.connection import connection_from_environment
+from dico_pipelines.cluster.connection import Connection, connection_from_environment
 from dico_pipelines.cluster.cron import next_time
 from dico_pipelines.cluster.finding import name_filter
 from dico_pipelines.cluster.parameters import check_pipeline_root, read_values, what_is_sent
@@ -80,9 +81,22 @@ def schedule(
             pipeline_root=pipeline_root or None,
             service_account=service_account or None,
         ).recurring_run_id
-        for old in before or []:
-            client.delete_recurring_run(old.recurring_run_id)
-    replaced = f", in place of {len(before)} of this name" if before else ""
-    print(f"scheduled: {name} ({made}){replaced}")
+    print(f"scheduled: {name} ({made})")
     print(f"  next run: {first:%A %Y-%m-%d %H:%M:%S} UTC" if enabled else "  disabled")
+    if before:
+        _remove(connection, name, [old.recurring_run_id for old in before])
+        print(f"  in place of {len(before)} of this name")
     return made
+
+
+def _remove(connection: Connection, name: str, ids: list[str]) -> None:
+    """Deletes the schedules that a new one of the same name stands for."""
+    try:
+        with kfp_client(connection, note_skew=False) as client:
+            for recurring_run_id in ids:
+                client.delete_recurring_run(recurring_run_id)
+    except DicoError as error:
+        raise type(error)(
+            f"{error}; the schedule that {name} replaces is still there, and both fire until the "
+            "same command removes it, or the UI"
+        ) from None

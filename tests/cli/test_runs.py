@@ -1,6 +1,8 @@
 """dico runs and dico compare: what ran here, and methods side by side over their seeds."""
 
+import io
 import json
+import sys
 from statistics import fmean, stdev
 
 import pytest
@@ -49,6 +51,26 @@ def test_runs_of_this_machine_need_no_cluster(runs, capsys, monkeypatch):
     assert lines[1][-1] == "finetune.method=scst"
     code, out, _ = dico(capsys, "runs", "--runs", runs / "none")
     assert (code, out.startswith("no runs in")) == (0, True)
+
+
+def test_what_standard_output_cannot_encode_is_escaped(runs, capsys, monkeypatch):
+    monkeypatch.delenv("KFP_ENDPOINT", raising=False)
+    (runs / "run-0").rename(runs / "naïve")
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    code, _, err = dico(capsys, "runs", "naïve", "--runs", runs)
+    assert (code, err) == (0, "")
+    screen.flush()
+    assert screen.buffer.getvalue().startswith(b"na\\xefve: done")
+
+
+def test_waiting_is_for_a_run_of_a_cluster(runs, capsys, monkeypatch):
+    monkeypatch.delenv("KFP_ENDPOINT", raising=False)
+    _, _, err = dico(capsys, "runs", "--wait", "--runs", runs)
+    assert err == "error: --wait: name the run to wait for\n"
+    code, _, err = dico(capsys, "runs", "run-0", "--wait", "--runs", runs)
+    assert code == 2
+    assert "run-0 is a run of this machine, not of a cluster" in err
 
 
 def test_a_run_of_this_machine_shows_its_steps_and_where_to_read_on(runs, capsys, monkeypatch):

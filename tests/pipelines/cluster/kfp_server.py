@@ -55,6 +55,7 @@ class KfpServer:
         self.failures_of_runs = 0
         self.workflow = Workflow("dico-x7k2p")
         self.has_ui = False
+        self.may_delete = True
 
     def handle(self, method, url, headers, body):
         """The answer to one request: status and JSON, or a page."""
@@ -84,6 +85,8 @@ class KfpServer:
         if collection == "runs" and name and name not in [run["run_id"] for run in self.runs]:
             return 404, {"code": 5, "message": f"ResourceNotFoundError: Run {name} not found."}
         operation = OPERATIONS.get((method, f"{collection}/{{id}}" if name else collection))
+        if method == "DELETE" and not self.may_delete:
+            return 403, {"message": "no"}
         if operation is None:
             return self._refuse(404, f"no operation {method} {parts.path}")
         parameters, model = operation

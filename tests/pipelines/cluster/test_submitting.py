@@ -138,6 +138,24 @@ def test_a_schedule_exists_once_by_its_name(server, endpoint, capsys):
     assert re.search(r"next run: Sunday \d{4}-\d\d-\d\d 03:00:00 UTC", said)
 
 
+def test_a_schedule_that_could_not_be_replaced_is_said_to_fire_too(
+    server, endpoint, monkeypatch, capsys
+):
+    monkeypatch.setenv("KFP_EXISTING_TOKEN", "t")
+    schedule(PIPELINE, VALUES, name="weekly", cron="0 0 3 * * 0")
+    server.may_delete = False
+    with pytest.raises(
+        AccessError, match=r"not allowed \(no\).*; the schedule that weekly replaces"
+    ):
+        schedule(PIPELINE, VALUES, name="weekly", cron="0 0 4 * * 0")
+    assert "scheduled: weekly (recurring-2)" in capsys.readouterr().out
+    assert len(server.recurring) == 2
+    server.may_delete = True
+    schedule(PIPELINE, VALUES, name="weekly", cron="0 0 4 * * 0")
+    (left,) = server.recurring
+    assert left["trigger"] == {"cron_schedule": {"cron": "0 0 4 * * 0"}}
+
+
 def test_a_schedule_that_moves_to_another_experiment_exists_once(server, endpoint, capsys):
     schedule(PIPELINE, VALUES, name="weekly", cron="0 0 3 * * 0")
     schedule(PIPELINE, VALUES, name="weekly", cron="0 0 3 * * 0", experiment="photos")

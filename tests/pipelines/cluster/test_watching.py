@@ -113,6 +113,13 @@ def test_a_run_that_is_not_there(server, look):
         look("nowhere")
 
 
+@pytest.mark.parametrize("named", ["", " "])
+def test_no_run_at_all(server, named):
+    submit(PIPELINE, GIVEN)
+    with pytest.raises(UsageError, match="name a run: its id, or its name"):
+        show_logs(named)
+
+
 @pytest.mark.parametrize("look", [show_run, show_logs])
 def test_a_run_may_be_called_by_a_name_that_no_other_has(server, look, capsys):
     server.workflow.begin().step("preflight", "Succeeded", LOG)
