@@ -35,6 +35,9 @@ _ALWAYS_READ = frozenset(
     (*ID_KEYS, "split", *(MARKS - {"answer"}), "positive_images", "positive_captions")
 )
 
+_IMAGE_COLUMNS = dict.fromkeys((*IMAGE_KEYS, "images"))
+"""Columns of images, the most telling first."""
+
 
 def read(rows: Iterator[Row], reading: Reading) -> Iterator[Entry]:
     """Entries of rows given as (where, content, findings of their reader)."""
@@ -200,13 +203,17 @@ def _image(row: Mapping[str, Any], reading: Reading) -> Any:
 def _first_image(row: Mapping[str, Any]) -> tuple[str, Any]:
     """The first column that has an image; a file's name comes before a number or an address."""
     first_key, first_found = "", None
-    for key in (*IMAGE_KEYS, "images"):
+    present = [key for key in row if key in _IMAGE_COLUMNS]
+    if len(present) > 1:
+        present = [key for key in _IMAGE_COLUMNS if key in row]
+    for key in present:
         is_one = key != "images" or isinstance(row.get(key), list | Embedded)
         found = _one(row.get(key)) if is_one else None
         if found is None:
             continue
-        is_file = isinstance(found, str) and is_image_name(found) and not is_address(found)
-        if is_file or (first_found is None and not isinstance(found, str)):
+        if len(present) == 1 or (first_found is None and not isinstance(found, str)):
+            return key, found
+        if isinstance(found, str) and is_image_name(found) and not is_address(found):
             return key, found
         if first_found is None:
             first_key, first_found = key, found
