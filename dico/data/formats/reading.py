@@ -39,6 +39,8 @@ class Reading:
 
     values: dict[str, set[str]] = field(default_factory=dict)
     """The values of each column as text, up to one more than `_MAX_VALUES`."""
+    _settled: set[str] = field(default_factory=set)
+    """Columns whose values need no more looking at."""
 
     def saw(self, row: Mapping[str, Any]) -> None:
         """Counts the columns of a row; of very many different rows the last are counted as one."""
@@ -46,10 +48,12 @@ class Reading:
         if shape not in self.shapes and len(self.shapes) >= _MAX_SHAPES:
             shape = ("of other rows",)
         self.shapes[shape] += 1
-        for column, value in row.items():
+        for column in row.keys() - self._settled:
             seen = self.values.setdefault(column, set())
-            if len(seen) <= _MAX_VALUES and isinstance(value, str | bool):
-                seen.add(str(value)[:_VALUE_CHARS])
+            if isinstance(row[column], str | bool):
+                seen.add(str(row[column])[:_VALUE_CHARS])
+            if column in self.read or len(seen) > _MAX_VALUES:
+                self._settled.add(column)
 
     def lacking(self) -> list[str]:
         """The columns that the user names and no row has."""
