@@ -32,12 +32,14 @@ QUICK = (
 )
 TYPES = (
     *("aya_vision", "cohere2_vision", "cohere_compass", "cosmos3_edge", "cosmos3_omni"),
-    *("deepseek_vl", "ernie4_5_vl_moe", "exaone4_5", "glm46v", "glm4v", "glm4v_moe", "glm_ocr"),
-    *("glmga", "got_ocr2", "granite_docling", "hyperclovax_vision_v2", "idefics2", "instructblip"),
-    *("internvl", "lfm2_vl", "lfm3_vl", "lighton_ocr", "llava", "llava_next_video"),
-    *("llava_onevision", "minimax_m3_vl", "mistral3", "ovis2", "paddleocr_vl", "pp_chart2table"),
-    *("qianfan_ocr", "qwen2_5_omni_thinker", "qwen2_vl", "qwen3_5_moe", "qwen3_vl_moe"),
-    *("shieldgemma2", "smolvlm", "step3p7", "video_llava", "vipllava"),
+    *("deepseek_vl", "ernie4_5_vl_moe", "exaone4_5", "gemma4", "glm46v", "glm4v", "glm4v_moe"),
+    *("glm_ocr", "glmga", "got_ocr2", "granite_docling", "hunyuan_vl", "hyperclovax_vision_v2"),
+    *("idefics2", "instructblip", "internvl", "janus", "lfm2_vl", "lfm3_vl"),
+    *("lighton_ocr", "llava", "llava_next_video", "llava_onevision"),
+    *("minimax_m3_vl", "mistral3", "ovis2", "paddleocr_vl"),
+    *("pp_chart2table", "qianfan_ocr", "qwen2_5_omni_thinker", "qwen2_vl", "qwen3_5_moe"),
+    *("qwen3_vl_moe", "shieldgemma2", "smolvlm", "step3p7"),
+    *("t5gemma2", "video_llama_3", "video_llava", "vipllava"),
 )
 ALL = sorted((*QUICK, *TYPES))
 NO_BEAMS = {"granite_docling", "qwen2_5_omni_thinker"}

@@ -4,6 +4,7 @@ import inspect
 
 import torch
 
+from dico.models.huggingface.image_text import tower_call
 from dico.models.huggingface.inputs import InputBatch
 from dico.models.torchvision_compat import ensure_torchvision_imports
 
@@ -146,12 +147,22 @@ CHANGES = {
         "vision_config.patch_embed_hidden_size": 192,
         "text_config.decoder_start_token_id": 0,
     },
-    "kimi_k25": {"text_config.q_lora_rank": 16, "text_config.kv_lora_rank": 16},
+    "kimi_k25": {
+        "projection_hidden_size": WIDTH,
+        "text_config.q_lora_rank": 16,
+        "text_config.kv_lora_rank": 16,
+    },
+    "janus": {"vq_config.base_channels": 32, "vq_config.num_embeddings": 16},
+    "hunyuan_vl": {
+        "text_config.head_dim": 16,
+        "text_config.num_key_value_heads": 2,
+        "text_config.rope_parameters": MROPE | {"mrope_section": [2, 2, 2, 2]},
+    },
     "lfm2_vl": {"vision_config.num_patches": 16},
     "lfm3_vl": {"vision_config.num_patches": 16},
     "llama4": {
         "vision_config.vision_output_dim": WIDTH,
-        "vision_config.projector_input_dim": 48,
+        "vision_config.projector_input_dim": WIDTH,
         "vision_config.projector_output_dim": WIDTH,
         "vision_config.intermediate_size": 128,
         "text_config.no_rope_layers": [1, 0],
@@ -197,6 +208,20 @@ CHANGES = {
     "llava_next": {"image_grid_pinpoints": [[32, 64], [64, 32]]},
     "llava_next_video": {"image_grid_pinpoints": [[32, 64], [64, 32]]},
     "llava_onevision": {"image_grid_pinpoints": [[32, 64], [64, 32]]},
+    "gemma4": {
+        "text_config.per_layer_config": {"1": {"head_dim": 16}},
+        "text_config.layer_types": ["sliding_attention", "full_attention"],
+        "vision_config": {
+            "model_type": "gemma4_vision",
+            **{name: SIZES[name] for name in ("hidden_size", "intermediate_size", "head_dim")},
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "patch_size": 8,
+            "pooling_kernel_size": 2,
+            "position_embedding_size": 64,
+        },
+    },
     **dict.fromkeys(("qwen2_vl", "qwen2_5_vl", "glm4v", "glm46v", "paddleocr_vl"), TEXT_MROPE),
 }
 
@@ -242,7 +267,7 @@ def _of_one(model, image, caption):
         inputs["input_ids"] = torch.cat([inputs["input_ids"], given], dim=1)
         for name in OF_TOKENS & inputs.keys():
             last = inputs[name][:, -1:]
-            if name != "cross_attention_mask":
+            if name not in ("cross_attention_mask", "image_attention_mask"):
                 last = torch.full_like(last, int(model.config.model_type == "paligemma"))
             more = last.expand(-1, given.shape[1], *last.shape[2:])
             inputs[name] = torch.cat([inputs[name], more], dim=1)
@@ -254,6 +279,7 @@ OF_TOKENS = {
     "mm_token_type_ids",
     "token_type_ids",
     "image_embeds_position_mask",
+    "image_attention_mask",
     "cross_attention_mask",
 }
 
@@ -276,6 +302,9 @@ def images(model, seed):
     return InputBatch([inputs_of(model, image.to(dtype)) for image in noise])
 
 
+LLAVA_TILES = ("llava_next", "llava_next_video", "llava_onevision")
+
+
 def pixel_inputs(model, image):
     """What processors make of one image (3, H, W), without the prompt."""
     names = inspect.signature(model.forward).parameters
@@ -291,10 +320,16 @@ def pixel_inputs(model, image):
         flat = cut.reshape(-1, 3 * frames * patch * patch)
         if config.model_type in ("paddleocr_vl", "kimi_k25"):
             flat = flat.unflatten(1, (3, patch, patch))
-        return {
-            "pixel_values": flat,
-            "image_grid_thw": torch.tensor([[1, height // patch, width // patch]]),
-        }
+        shape = torch.tensor([[1, height // patch, width // patch]])
+        more = {"image_merge_sizes": torch.tensor([merge])} if "image_merge_sizes" in names else {}
+        return {"pixel_values": flat, "image_grid_thw": shape, **more}
+    if "image_position_ids" in names:
+        patch = vision.patch_size
+        rows = image.unfold(1, patch, patch).unfold(2, patch, patch).permute(1, 2, 3, 4, 0)
+        down, across = (torch.arange(size // patch) for size in (height, width))
+        places = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1)
+        rows, places = rows.reshape(1, -1, 3 * patch * patch), places.reshape(1, -1, 2)
+        return {"pixel_values": rows, "image_position_ids": places}
     if "spatial_shapes" in names:
         patch = vision.patch_size
         rows = image.unfold(1, patch, patch).unfold(2, patch, patch).permute(1, 2, 3, 4, 0)
@@ -302,6 +337,8 @@ def pixel_inputs(model, image):
         shape = torch.tensor([[height // patch, width // patch]])
         mask = torch.ones(rows.shape[:2], dtype=torch.long)
         return {"pixel_values": rows, "spatial_shapes": shape, "pixel_attention_mask": mask}
+    if config.model_type == "idefics":
+        return {"pixel_values": pixels[:, None]}
     if config.model_type == "granite_docling":
         return {
             "pixel_values": pixels[:, None],
@@ -326,7 +363,7 @@ def pixel_inputs(model, image):
     if "pixel_attention_mask" in names:
         mask = torch.ones(1, 1, height, width, dtype=torch.long)
         return {"pixel_values": pixels[:, None], "pixel_attention_mask": mask}
-    if config.model_type in ("llava_next", "llava_next_video", "llava_onevision"):
+    if config.model_type in LLAVA_TILES:
         tiles = torch.stack([image, image.flip(1), image.flip(2)])
         return {"pixel_values": tiles[None], "image_sizes": torch.tensor([[height, 2 * width]])}
     if getattr(vision, "model_type", "") == "pixtral":
@@ -338,21 +375,19 @@ def pixel_inputs(model, image):
 
 def num_places(model, seen):
     """Places of one image in the prompt."""
-    if model.config.model_type == "mllama":
+    if model.config.model_type in ("mllama", "idefics"):
         return 1
     if model.config.model_type.startswith("kosmos"):
         return model.config.latent_query_num
     if model.config.model_type in ("blip-2", "instructblip"):
         return model.config.num_query_tokens
-    if model.config.is_encoder_decoder and model.config.model_type != "florence2":
+    if model.config.is_encoder_decoder and model.config.model_type not in ("florence2", "t5gemma2"):
         return 1
-    features_of = getattr(model, "get_image_features", None) or model.base_model.get_image_features
-    wanted = inspect.signature(features_of).parameters
+    features_of, wanted = tower_call(model)
     seen = {name.replace("pixel_values_images", "pixel_values"): x for name, x in seen.items()}
     with torch.no_grad():
-        out = features_of(
-            **{k: v for k, v in seen.items() if k in wanted}, return_dict=True
-        ).pooler_output
+        out = features_of(**{k: v for k, v in seen.items() if k in wanted}, return_dict=True)
+        out = out.last_hidden_state if out.get("pooler_output") is None else out.pooler_output
     if isinstance(out, torch.Tensor):
         return out.numel() // out.shape[-1]
     return sum(part.numel() // part.shape[-1] for part in out)
@@ -372,6 +407,8 @@ def inputs_of(model, image):
             )
     if "image_embeds_position_mask" in names:
         inputs["image_embeds_position_mask"] = (ids == IMAGE).long()
+    if "image_attention_mask" in names:
+        inputs["image_attention_mask"] = torch.ones(1, ids.shape[1], 1, dtype=torch.long)
     if "cross_attention_mask" in names:
         mask = torch.ones(1, ids.shape[1], 1, 2, dtype=torch.long)
         mask[:, :2] = 0

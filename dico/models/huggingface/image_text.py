@@ -190,12 +190,13 @@ class ImageTextToText(HuggingFaceCaptioner):
         """The tower's output for a group; None where the model takes no such thing."""
         if "mm_encoder_outputs" not in self._takes or self.route == "full":
             return None
-        features_of = getattr(self.model, "get_image_features", None)
-        features_of = features_of or self.model.base_model.get_image_features
-        wanted = inspect.signature(features_of).parameters
+        if (call := tower_call(self.model)) is None:
+            return None
+        features_of, wanted = call
         seen = {name: x for name, x in inputs.items() if name in wanted and name not in OF_WORDS}
         if "pixel_values" in wanted and "pixel_values_images" in inputs:
             seen["pixel_values"] = inputs["pixel_values_images"]
+            seen.pop("pixel_values_images", None)  # of the core, whose name for them it is
         return read_part(features_of(**seen, return_dict=True))
 
     def _states(self, group: ImageGroup) -> PromptStates:
@@ -302,6 +303,21 @@ class ImageTextToText(HuggingFaceCaptioner):
         core = self.model.base_model
         names = ("visual", "vision_tower", "vision_model", "vision_encoder", "vision")
         return next(getattr(core, name) for name in names if hasattr(core, name))  # type: ignore[no-any-return]
+
+
+def tower_call(model: Any) -> tuple[Any, set[str]] | None:
+    """What turns pixels into image features, and the names of its inputs; None where there is none.
+
+    Some models hand what they do not name on to their core, which does.
+    """
+    calls = [getattr(part, "get_image_features", None) for part in (model, model.base_model)]
+    calls, wanted = [call for call in calls if call is not None], set[str]()
+    for call in calls:
+        parameters = inspect.signature(call).parameters.values()
+        wanted |= {one.name for one in parameters}
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+            break
+    return (calls[0], wanted) if calls else None
 
 
 def chosen(values: Tensor, real: Tensor) -> Tensor:
