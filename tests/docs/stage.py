@@ -55,17 +55,17 @@ def build(folder):
 
 def build_trained(folder):
     """Four runs, a registry of two versions, and captions that were made."""
-    for name in ("dico-a", "dico-b"):  # the second from the cache
-        train(folder, name, "dico")
+    for seed, name in enumerate(("dico-a", "dico-b"), start=1):
+        train(folder, name, "dico", seed)
     for name, rate in (("scst-1", 2e-3), ("scst-2", 1e-3)):  # other weights, so another version
         train(folder, name, f"scst finetune.reward=pac xe.learning_rate={rate}")
     _registry(folder)
     _captions(folder)
 
 
-def train(folder, name, method):
+def train(folder, name, method, seed=1):
     overrides = f"overrides={TINY} finetune.method={method}"
-    given = ["dataset=my_photos.jsonl", "preset=toy", overrides]
+    given = ["dataset=my_photos.jsonl", "preset=toy", overrides, f"seed={seed}"]
     do(folder, DICO, "run", "pipelines/dico.yaml", *given, "--name", name)
 
 
@@ -89,8 +89,8 @@ def _registry(folder):
 def _captions(folder):
     """Captions, references and a manifest as the pages on scoring and rating call them."""
     shutil.copy(folder / RUN / "manifest.parquet", folder / "manifest.parquet")
-    for name in ("xe", "dico"):
-        shutil.copy(folder / RUN / f"captions/{name}.jsonl", folder / f"{name}.jsonl")
+    for name, run in (("xe", RUN), ("dico", RUN.with_name("dico-b"))):  # which say other things
+        shutil.copy(folder / run / f"captions/{name}.jsonl", folder / f"{name}.jsonl")
     shutil.copy(folder / "xe.jsonl", folder / "other.jsonl")
     rows = [json.loads(line) for line in (folder / "dico.jsonl").read_text().splitlines()]
     captions = {row["image_id"]: row["caption"] for row in rows}

@@ -310,8 +310,8 @@ def tower_call(model: Any) -> tuple[Any, set[str]] | None:
 
     Some models hand what they do not name on to their core, which does.
     """
-    calls = [getattr(part, "get_image_features", None) for part in (model, model.base_model)]
-    calls, wanted = [call for call in calls if call is not None], set[str]()
+    parts, wanted = (model, model.base_model), set[str]()
+    calls = [call for part in parts if (call := getattr(part, "get_image_features", None))]
     for call in calls:
         parameters = inspect.signature(call).parameters.values()
         wanted |= {one.name for one in parameters}
