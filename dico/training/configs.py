@@ -36,8 +36,9 @@ class EvaluatorTrainingConfig(Ranged):
     few hundred images have fewer captions than a map has weights."""
     reward_folds: NonNegativeInt = 0
     """Folds of the training images, each with maps that have not seen it, for the reward
-    ``self-retrieval``; 0 for none. Only with ``weights=pip:VISION+TEXT``; 4 suit some hundred images,
-    and cost 4 times the maps' training."""
+    ``self-retrieval``; 0 for none. Only with ``weights=pip:VISION+TEXT``: other weights need
+    ``finetune.reward=pac`` or the like. 4 suit some hundred images, and cost 4 times the maps'
+    training."""
     pac: str = ""
     """Weights tuned from it, such as ``clip_ViT-B-32.pth`` of PAC-S."""
     tower: str = ""
@@ -136,7 +137,8 @@ class EvaluatorTrainingConfig(Ranged):
         folds = self.reward_folds
         check(folds != 1, "reward_folds", folds, "must be 0 or at least 2")
         joins = self.weights.startswith("pip:")
-        check(not folds or joins, "reward_folds", folds, "needs weights=pip:VISION+TEXT")
+        constraint = "must be 0 where weights are no pip:VISION+TEXT, with a reward such as pac"
+        check(not folds or joins, "reward_folds", folds, constraint)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +147,11 @@ class JudgeConfig(EvaluatorTrainingConfig):
 
     enabled: bool = False
     """Whether there is one; without it the gate judges by references and facts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        folds = self.reward_folds
+        check(not folds, "reward_folds", folds, "must be 0: the judge rewards nothing")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import nn
 
 from dico.data.manifest import Record
 from dico.errors import ConfigError, DataError
-from dico.training.configs import EvaluatorTrainingConfig
+from dico.training.configs import EvaluatorTrainingConfig, JudgeConfig
 from dico.training.folds import train_folds
 from dico.training.halves import fold_of
 from dico.training.projections import Pooled
@@ -80,9 +80,11 @@ def test_an_empty_fold_is_refused(model, seen):
     ("settings", "message"),
     [
         ({"reward_folds": 1, "weights": "pip:a+b"}, "must be 0 or at least 2"),
-        ({"reward_folds": 4}, "needs weights=pip:VISION[+]TEXT"),
+        ({"reward_folds": 4}, "must be 0 where weights are no pip:VISION[+]TEXT"),
     ],
 )
 def test_folds_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(ConfigError, match=f"reward_folds: {message}"):
         EvaluatorTrainingConfig(**settings)
+    with pytest.raises(ConfigError, match="the judge rewards nothing"):
+        JudgeConfig(weights="pip:a+b", reward_folds=2)
